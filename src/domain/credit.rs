@@ -1,0 +1,107 @@
+//! What a transaction gave to a watched token account, and the instructions that explain it.
+
+use super::{BaseUnits, Instruction, Mint, TokenAccount, TokenProgram, Wallet};
+
+/// What a watched token account gained in one transaction, net.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Credit {
+    /// The watched token account.
+    pub token_account: TokenAccount,
+    /// Its owner.
+    pub wallet: Wallet,
+    /// What it holds.
+    pub mint: Mint,
+    /// How much came in; never zero.
+    pub received: BaseUnits,
+    /// Owner of the source of the transfer that explains it: not the fee payer. `None` where tokens
+    /// were minted, or came in a way that names no source.
+    pub payer: Option<Wallet>,
+}
+
+/// An instruction that moved tokens. It explains a credit; it is never the measure of one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transfer {
+    /// Where the tokens came from; `None` for a mint.
+    pub source: Option<TokenAccount>,
+    /// Where they went.
+    pub destination: TokenAccount,
+    /// Who allowed it: owner, delegate, multisig or mint authority.
+    pub authority: Wallet,
+    /// Named by the checked instructions only.
+    pub mint: Option<Mint>,
+    /// How much left the source; Token-2022 may withhold a fee from it.
+    pub amount: BaseUnits,
+}
+
+impl Transfer {
+    /// All transfers that an instruction makes: none, one, or the many of a batch.
+    #[must_use]
+    pub fn in_instruction(instruction: &Instruction) -> Vec<Self> {
+        match TokenProgram::from_id(&instruction.program) {
+            Some(_) => parse(&instruction.accounts, &instruction.data, Batch::Allowed),
+            None => Vec::new(),
+        }
+    }
+}
+
+/// A batch holds plain instructions, never another batch.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Batch {
+    Allowed,
+    Inside,
+}
+
+/// Instruction tags of both token programs: `spl_token::instruction::TokenInstruction`, and the batch of p-token.
+mod tag {
+    pub(super) const TRANSFER: u8 = 3;
+    pub(super) const MINT_TO: u8 = 7;
+    pub(super) const TRANSFER_CHECKED: u8 = 12;
+    pub(super) const MINT_TO_CHECKED: u8 = 14;
+    pub(super) const TRANSFER_FEE_EXTENSION: u8 = 26;
+    pub(super) const TRANSFER_CHECKED_WITH_FEE: u8 = 1;
+    pub(super) const BATCH: u8 = 255;
+}
+
+fn parse(accounts: &[super::Pubkey], data: &[u8], batch: Batch) -> Vec<Transfer> {
+    let account = |index: usize| accounts.get(index).copied();
+    let transfer = |source: Option<usize>, mint: Option<usize>, destination: usize, authority: usize, amount: &[u8]| {
+        let source = match source {
+            Some(index) => Some(TokenAccount(account(index)?)),
+            None => None,
+        };
+        Some(Transfer {
+            source,
+            destination: TokenAccount(account(destination)?),
+            authority: Wallet(account(authority)?),
+            mint: mint.and_then(account).map(Mint),
+            amount: BaseUnits(u64::from_le_bytes(*amount.first_chunk()?)),
+        })
+    };
+    let one = match data {
+        [tag::TRANSFER, rest @ ..] => transfer(Some(0), None, 1, 2, rest),
+        [tag::TRANSFER_CHECKED, rest @ ..]
+        | [tag::TRANSFER_FEE_EXTENSION, tag::TRANSFER_CHECKED_WITH_FEE, rest @ ..] => {
+            transfer(Some(0), Some(1), 2, 3, rest)
+        }
+        [tag::MINT_TO | tag::MINT_TO_CHECKED, rest @ ..] => transfer(None, Some(0), 1, 2, rest),
+        [tag::BATCH, rest @ ..] if batch == Batch::Allowed => return parse_batch(accounts, rest),
+        _ => None,
+    };
+    one.into_iter().collect()
+}
+
+/// `[n_accounts u8][data_len u8][data]` repeated; accounts concatenated. Stops at the first item that is cut short.
+fn parse_batch(mut accounts: &[super::Pubkey], mut items: &[u8]) -> Vec<Transfer> {
+    let mut transfers = Vec::new();
+    while let [account_count, data_len, rest @ ..] = items {
+        let (Some((own, others)), Some((data, further))) = (
+            accounts.split_at_checked(usize::from(*account_count)),
+            rest.split_at_checked(usize::from(*data_len)),
+        ) else {
+            break;
+        };
+        transfers.extend(parse(own, data, Batch::Inside));
+        (accounts, items) = (others, further);
+    }
+    transfers
+}

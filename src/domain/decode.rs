@@ -1,0 +1,117 @@
+//! Transaction → what watched token accounts gained, the transfers that explain it, and the memos.
+//!
+//! The amount is never taken from an instruction: fees are withheld, bridges mint, round trips net to
+//! nothing. It is the difference of the balances, and only where owner, mint and program are right.
+
+use super::{BaseUnits, Credit, Memo, Mint, Outcome, TokenAccount, TokenBalance, Transaction, Transfer, WatchList, Wallet, Watched};
+use std::collections::BTreeMap;
+
+/// Everything paywatch reads out of a transaction.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Decoded {
+    /// What watched token accounts gained, in the order of their addresses.
+    pub credits: Vec<Credit>,
+    /// Every transfer, in order of execution.
+    pub transfers: Vec<Transfer>,
+    /// Every memo, in order of execution.
+    pub memos: Vec<Memo>,
+}
+
+/// What the node left out, so that a transaction cannot be judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Incomplete {
+    /// The memo may be among the inner instructions.
+    #[error("the node kept no inner instructions of it, where its memo may be")]
+    InnerInstructions,
+    /// Whose account it is, or of which program, is not told.
+    #[error("the node kept no owner or token program of a watched token account")]
+    Owner,
+}
+
+/// Reads a transaction. One that failed gave nothing to anybody, whatever its balances say.
+///
+/// # Errors
+/// When the node left out what the answer hangs on: such a transaction is held as unreadable, not judged by half.
+pub fn decode(transaction: &Transaction, watch_list: &WatchList) -> Result<Decoded, Incomplete> {
+    if transaction.outcome == Outcome::Failed {
+        return Ok(Decoded::default());
+    }
+    let unowned = |balance: &TokenBalance| {
+        watch_list.get(&balance.token_account).is_some() && (balance.owner.is_none() || balance.token_program.is_none())
+    };
+    if transaction.post.iter().any(unowned) {
+        return Err(Incomplete::Owner);
+    }
+    let transfers: Vec<_> = transaction.instructions.iter().flat_map(Transfer::in_instruction).collect();
+    let decoded = Decoded {
+        credits: credits(transaction, watch_list, &transfers),
+        memos: transaction.instructions.iter().filter_map(super::Instruction::memo).collect(),
+        transfers,
+    };
+    if !transaction.inner_known && !decoded.credits.is_empty() && decoded.memos.is_empty() {
+        return Err(Incomplete::InnerInstructions);
+    }
+    Ok(decoded)
+}
+
+fn credits(transaction: &Transaction, watch_list: &WatchList, transfers: &[Transfer]) -> Vec<Credit> {
+    // Moving tokens between two accounts of one wallet is not income: no wallet is credited more than its sum grew.
+    let mut budgets: BTreeMap<(Wallet, Mint), BaseUnits> = BTreeMap::new();
+    let mut credits = Vec::new();
+    for watched in watch_list.iter() {
+        let Some(gained) = gained(transaction, watched) else { continue };
+        let budget = budgets
+            .entry((watched.wallet, watched.mint))
+            .or_insert_with(|| wallet_gain(transaction, watched.wallet, watched.mint));
+        let received = gained.min(*budget);
+        *budget = BaseUnits(budget.0.saturating_sub(received.0));
+        if received > BaseUnits(0) {
+            credits.push(Credit {
+                token_account: watched.token_account,
+                wallet: watched.wallet,
+                mint: watched.mint,
+                received,
+                payer: payer(transaction, watched, transfers),
+            });
+        }
+    }
+    credits
+}
+
+/// What one account gained, if it is after the transaction what it must be; an account that was not there before held 0.
+fn gained(transaction: &Transaction, watched: &Watched) -> Option<BaseUnits> {
+    let post = find(&transaction.post, watched.token_account)?;
+    let right = post.owner == Some(watched.wallet)
+        && post.mint == watched.mint
+        && post.token_program == Some(watched.token_program);
+    let before = find(&transaction.pre, watched.token_account).map_or(0, |pre| pre.amount.0);
+    right.then(|| BaseUnits(post.amount.0.saturating_sub(before)))
+}
+
+/// How much all accounts of a wallet gained together; 0 where they lost.
+fn wallet_gain(transaction: &Transaction, wallet: Wallet, mint: Mint) -> BaseUnits {
+    let sum = |balances: &[TokenBalance]| -> u128 {
+        balances
+            .iter()
+            .filter(|balance| balance.owner == Some(wallet) && balance.mint == mint)
+            .map(|balance| u128::from(balance.amount.0))
+            .fold(0, u128::saturating_add)
+    };
+    let gain = sum(&transaction.post).saturating_sub(sum(&transaction.pre));
+    BaseUnits(u64::try_from(gain).unwrap_or(u64::MAX))
+}
+
+/// The owner of the source of the largest transfer into the account; failing an owner, its authority.
+fn payer(transaction: &Transaction, watched: &Watched, transfers: &[Transfer]) -> Option<Wallet> {
+    let largest = transfers
+        .iter()
+        .filter(|transfer| transfer.destination == watched.token_account)
+        .max_by_key(|transfer| transfer.amount)?;
+    let source = largest.source?;
+    let balance = find(&transaction.pre, source).or_else(|| find(&transaction.post, source));
+    Some(balance.and_then(|balance| balance.owner).unwrap_or(largest.authority))
+}
+
+fn find(balances: &[TokenBalance], token_account: TokenAccount) -> Option<&TokenBalance> {
+    balances.iter().find(|balance| balance.token_account == token_account)
+}

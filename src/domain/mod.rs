@@ -1,0 +1,36 @@
+//! The rules of paywatch, and nothing else: what a transaction gave to whom, which checkout its memo
+//! names, and whether that deserves a confirmation.
+//!
+//! Pure: no clock, no randomness, no network, no database, no logging. Strange chain data is a
+//! verdict here, never an error.
+
+mod address;
+mod amount;
+mod checkout;
+mod credit;
+mod decode;
+mod judge;
+mod memo;
+mod policy;
+mod timestamp;
+mod token;
+mod transaction;
+mod watch;
+
+pub use address::{Mint, TokenAccount, Wallet};
+pub use amount::{AmountError, BaseUnits, Decimals};
+pub use checkout::{Checkout, CheckoutStatus};
+pub use credit::{Credit, Transfer};
+pub use decode::{Decoded, Incomplete, decode};
+pub use judge::{Candidate, Claim, Held, Matched, Verdict, judge};
+pub use memo::Memo;
+pub use policy::{AmountRule, Policy, UnknownMemo};
+pub use solana_sdk::pubkey::Pubkey;
+pub use solana_sdk::signature::Signature;
+pub use token::TokenProgram;
+pub use timestamp::Timestamp;
+pub use transaction::{Commitment, Instruction, Outcome, TokenBalance, Transaction};
+pub use watch::{WatchList, Watched};
+
+/// A slot number of the chain.
+pub type Slot = u64;

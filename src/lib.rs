@@ -1,0 +1,5 @@
+//! wip
+pub mod clock;
+pub mod domain;
+pub mod solana;
+pub mod store;

@@ -1,0 +1,114 @@
+//! What the node says by itself: one WebSocket connection, disposable.
+//!
+//! A hint costs nothing to lose: the sweep finds every payment without it. So a connection that is silent, refuses a
+//! subscription or breaks is thrown away whole; whoever calls opens a new one, and sweeps.
+
+use crate::domain::{Signature, Slot, TokenAccount};
+use futures_util::{StreamExt, stream::SelectAll};
+use solana_client::rpc_config::{CommitmentConfig, RpcTransactionLogsConfig, RpcTransactionLogsFilter};
+use solana_pubsub_client::nonblocking::pubsub_client::{PubsubClient, PubsubClientError};
+use std::{convert::Infallible, future::Future, time::Duration};
+use url::Url;
+
+/// What a connection brings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// All subscriptions stand.
+    Subscribed,
+    /// The chain has reached a slot: the connection is alive.
+    Slot(Slot),
+    /// A transaction that names a watched token account has reached `confirmed`, or is about to.
+    Hint {
+        /// The transaction.
+        signature: Signature,
+        /// Which subscription brought it.
+        token_account: TokenAccount,
+    },
+}
+
+/// Why a connection ended.
+#[derive(Debug, thiserror::Error)]
+pub enum ListenError {
+    /// It could not be made, or a subscription was refused. The cause is described, not chained: it may quote the address.
+    #[error("could not {doing}: {what}")]
+    Refused {
+        /// What was tried.
+        doing: &'static str,
+        /// The kind of failure.
+        what: &'static str,
+    },
+    /// It did not answer in time.
+    #[error("could not {0} in time")]
+    Slow(&'static str),
+    /// No slot for too long, although the socket is open.
+    #[error("no slot for {0:?}")]
+    Silent(Duration),
+    /// The other side closed it.
+    #[error("closed by the node")]
+    Closed,
+}
+
+/// Opens a connection, subscribes to slots and to the logs of each token account at `confirmed`, and hands every event to
+/// `sink` until the connection fails.
+///
+/// `patience` is the longest time without a slot, and for each step of the opening.
+///
+/// # Errors
+/// Always, in the end: says why the connection is over.
+pub async fn listen_once(
+    url: &Url,
+    token_accounts: &[TokenAccount],
+    patience: Duration,
+    mut sink: impl FnMut(Event),
+) -> Result<Infallible, ListenError> {
+    let client = within(patience, "connect", PubsubClient::new(url.as_str())).await?;
+    let (slots, _) = within(patience, "subscribe to slots", client.slot_subscribe()).await?;
+    let mut events = SelectAll::new();
+    events.push(slots.map(|slot| Some(Event::Slot(slot.slot))).boxed());
+    for token_account in token_accounts {
+        let filter = RpcTransactionLogsFilter::Mentions(vec![token_account.to_string()]);
+        let config = RpcTransactionLogsConfig { commitment: Some(CommitmentConfig::confirmed()) };
+        let (logs, _) = within(patience, "subscribe to logs", client.logs_subscribe(filter, config)).await?;
+        let token_account = *token_account;
+        let hints = logs.map(move |logs| match logs.value.err {
+            None => logs.value.signature.parse().ok().map(|signature| Event::Hint { signature, token_account }),
+            Some(_) => None,
+        });
+        events.push(hints.boxed());
+    }
+    sink(Event::Subscribed);
+    let mut alive_until = tokio::time::Instant::now() + patience;
+    loop {
+        let event = tokio::time::timeout_at(alive_until, events.next())
+            .await
+            .map_err(|_| ListenError::Silent(patience))?
+            .ok_or(ListenError::Closed)?;
+        let Some(event) = event else { continue };
+        if matches!(event, Event::Slot(_)) {
+            alive_until = tokio::time::Instant::now() + patience;
+        }
+        sink(event);
+    }
+}
+
+async fn within<T>(
+    patience: Duration,
+    doing: &'static str,
+    step: impl Future<Output = Result<T, PubsubClientError>>,
+) -> Result<T, ListenError> {
+    tokio::time::timeout(patience, step)
+        .await
+        .map_err(|_| ListenError::Slow(doing))?
+        .map_err(|error| ListenError::Refused { doing, what: kind(&error) })
+}
+
+fn kind(error: &PubsubClientError) -> &'static str {
+    match error {
+        PubsubClientError::UrlParseError(_) => "not a WebSocket address",
+        PubsubClientError::ConnectionError(_) => "no connection",
+        PubsubClientError::WsError(_) => "WebSocket broken",
+        PubsubClientError::ConnectionClosed(_) => "connection closed",
+        PubsubClientError::SubscribeFailed { .. } => "refused by the node",
+        _ => "unexpected answer",
+    }
+}

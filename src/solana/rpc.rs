@@ -1,0 +1,158 @@
+//! What a node is asked.
+
+use super::sender::{Error, Limits, Sender, code};
+use super::wire::{self, SignatureEntry};
+use crate::domain::{Commitment, Decimals, Mint, Outcome, Signature, Slot, TokenAccount, TokenProgram, Transaction, Wallet};
+use serde_json::{Value, json};
+use solana_client::{
+    nonblocking::rpc_client::RpcClient, rpc_client::RpcClientConfig, rpc_request::RpcRequest,
+};
+use std::sync::Arc;
+use url::Url;
+
+/// The nodes of one network, behind one set of limits. Cheap to clone.
+#[derive(Clone)]
+pub struct Rpc(Arc<RpcClient>);
+
+/// What `getTransaction` gave.
+#[derive(Debug)]
+pub enum Fetched {
+    /// The transaction.
+    Transaction(Box<Transaction>),
+    /// Null: this node does not have it yet. Never "not found".
+    NotYet,
+    /// It is there and cannot be read; asking again soon is useless.
+    Unreadable(String),
+}
+
+/// What the node knows of a signature.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SignatureStatus {
+    /// The slot it landed in.
+    pub slot: Slot,
+    /// How sure the chain is of it; `None` below `confirmed`.
+    pub commitment: Option<Commitment>,
+    /// Whether it failed.
+    pub outcome: Outcome,
+}
+
+impl Rpc {
+    /// Most signatures in one page of history.
+    pub const PAGE: usize = 1000;
+    /// Most signatures in one question for statuses.
+    pub const STATUSES_MAX: usize = 256;
+
+    /// A client for these endpoints, the first preferred. Opens no connection yet.
+    ///
+    /// # Errors
+    /// When the TLS configuration of the machine is broken.
+    pub fn new(urls: &[Url], limits: Limits) -> Result<Self, reqwest::Error> {
+        let sender = Sender::new(urls, limits)?;
+        Ok(Self(Arc::new(RpcClient::new_sender(sender, RpcClientConfig::default()))))
+    }
+
+    async fn ask(&self, request: RpcRequest, params: Value) -> Result<Value, Error> {
+        Ok(self.0.send(request, params).await?)
+    }
+
+    /// A page of a token account's history at `confirmed`, newest first: what is older than `before` and newer than `until`.
+    ///
+    /// # Errors
+    /// When no node answers; [`Error::is_unknown_anchor`] when the node does not know `before` or `until`.
+    pub async fn signatures(
+        &self,
+        token_account: TokenAccount,
+        before: Option<Signature>,
+        until: Option<Signature>,
+    ) -> Result<Vec<SignatureEntry>, Error> {
+        let mut options = json!({ "commitment": "confirmed", "limit": Self::PAGE });
+        if let Some(before) = before {
+            options["before"] = before.to_string().into();
+        }
+        if let Some(until) = until {
+            options["until"] = until.to_string().into();
+        }
+        let params = json!([token_account.to_string(), options]);
+        let page = self.ask(RpcRequest::GetSignaturesForAddress, params).await?;
+        wire::signatures(page).ok_or_else(|| malformed("getSignaturesForAddress", "a list of signatures"))
+    }
+
+    /// One transaction.
+    ///
+    /// # Errors
+    /// When no node answers.
+    pub async fn transaction(&self, signature: Signature, at: Commitment) -> Result<Fetched, Error> {
+        let options = json!({ "encoding": "base64", "commitment": at.as_str(), "maxSupportedTransactionVersion": 1 });
+        match self.ask(RpcRequest::GetTransaction, json!([signature.to_string(), options])).await {
+            Ok(Value::Null) => Ok(Fetched::NotYet),
+            Ok(answer) => Ok(match wire::transaction(signature, answer) {
+                Ok(transaction) => Fetched::Transaction(Box::new(transaction)),
+                Err(why) => Fetched::Unreadable(why.to_string()),
+            }),
+            Err(error) if error.code() == Some(code::UNSUPPORTED_TRANSACTION_VERSION) => {
+                Ok(Fetched::Unreadable("a transaction version that this program does not know".into()))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What the node knows of up to [`Self::STATUSES_MAX`] signatures, in their order.
+    ///
+    /// # Errors
+    /// When no node answers.
+    pub async fn statuses(&self, signatures: &[Signature]) -> Result<Vec<Option<SignatureStatus>>, Error> {
+        let list: Vec<String> = signatures.iter().map(ToString::to_string).collect();
+        let params = json!([list, { "searchTransactionHistory": true }]);
+        let answer = self.ask(RpcRequest::GetSignatureStatuses, params).await?;
+        let statuses = wire::statuses(&answer)
+            .filter(|statuses| statuses.len() == signatures.len())
+            .ok_or_else(|| malformed("getSignatureStatuses", "a list of statuses"))?;
+        Ok(statuses
+            .into_iter()
+            .map(|status| status.map(|(slot, commitment, outcome)| SignatureStatus { slot, commitment, outcome }))
+            .collect())
+    }
+
+    /// The newest slot at a commitment.
+    ///
+    /// # Errors
+    /// When no node answers.
+    pub async fn slot(&self, at: Commitment) -> Result<Slot, Error> {
+        let answer = self.ask(RpcRequest::GetSlot, json!([{ "commitment": at.as_str() }])).await?;
+        answer.as_u64().ok_or_else(|| malformed("getSlot", "a slot"))
+    }
+
+    /// The token program and decimal places of a mint; `None` if there is no such mint on this network.
+    ///
+    /// # Errors
+    /// When no node answers.
+    pub async fn mint(&self, mint: Mint) -> Result<Option<(TokenProgram, Decimals)>, Error> {
+        let params = json!([mint.to_string(), { "encoding": "base64", "commitment": "confirmed" }]);
+        let answer = self.ask(RpcRequest::GetAccountInfo, params).await?;
+        let account = answer.get("value").ok_or_else(|| malformed("getAccountInfo", "an account"))?;
+        Ok(wire::mint(account).and_then(|(program, places)| Some((program, Decimals::new(places)?))))
+    }
+
+    /// All token accounts of a wallet for a mint, the associated one or not, that exist now.
+    ///
+    /// # Errors
+    /// When no node answers.
+    pub async fn token_accounts(&self, wallet: Wallet, mint: Mint) -> Result<Vec<TokenAccount>, Error> {
+        let options = json!({ "encoding": "base64", "commitment": "confirmed", "dataSlice": { "offset": 0, "length": 0 } });
+        let params = json!([wallet.to_string(), { "mint": mint.to_string() }, options]);
+        let answer = self.ask(RpcRequest::GetTokenAccountsByOwner, params).await?;
+        wire::token_accounts(&answer).ok_or_else(|| malformed("getTokenAccountsByOwner", "a list of token accounts"))
+    }
+}
+
+impl Error {
+    /// Whether the node does not know the signature that a page of history was to start or end at.
+    #[must_use]
+    pub fn is_unknown_anchor(&self) -> bool {
+        matches!(self.code(), Some(code::UNKNOWN_ANCHOR | code::INVALID_PARAMS))
+    }
+}
+
+fn malformed(method: &str, expected: &'static str) -> Error {
+    Error::Malformed { endpoint: "node".into(), method: method.into(), expected }
+}

@@ -1,0 +1,251 @@
+//! The node's JSON, and the bytes of transactions, as domain values.
+//!
+//! The types are our own and lenient: a field that is not needed cannot fail a page, and `err` is any
+//! value at all. What cannot be read is `Unreadable` with a reason; nothing here panics on any input.
+
+use crate::domain::{
+    BaseUnits, Commitment, Instruction, Mint, Outcome, Pubkey, Signature, Slot, TokenAccount, TokenBalance, TokenProgram,
+    Transaction, Wallet,
+};
+use serde::Deserialize;
+use serde_json::Value;
+use solana_sdk::transaction::VersionedTransaction;
+use solana_transaction_status_client_types::{EncodedTransaction, TransactionBinaryEncoding};
+
+/// One line of a token account's history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SignatureEntry {
+    /// The transaction.
+    pub signature: Signature,
+    /// The slot it landed in.
+    pub slot: Slot,
+    /// Estimated production time of its block, Unix seconds.
+    pub block_time: Option<i64>,
+    /// Whether it failed.
+    pub outcome: Outcome,
+    /// How sure the node is of it.
+    pub commitment: Option<Commitment>,
+}
+
+/// Why a transaction is quarantined.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Unreadable {
+    #[error("the node's answer does not have the expected form")]
+    Form,
+    #[error("the bytes are no transaction of version legacy, 0 or 1")]
+    Bytes,
+    #[error("the node sent another transaction than the one asked for")]
+    OtherSignature,
+    #[error("the node kept no status of it: it may not have executed")]
+    NoStatus,
+    #[error("the node kept no token balances of it")]
+    NoBalances,
+    #[error("an instruction names a key that the transaction does not have")]
+    NoSuchKey,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RawEntry {
+    signature: String,
+    slot: Slot,
+    #[serde(default)]
+    err: Value,
+    block_time: Option<i64>,
+    confirmation_status: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RawTransaction {
+    slot: Slot,
+    block_time: Option<i64>,
+    transaction: (String, String),
+    meta: Option<RawMeta>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RawMeta {
+    #[serde(default)]
+    err: Value,
+    inner_instructions: Option<Vec<RawInner>>,
+    pre_token_balances: Option<Vec<RawBalance>>,
+    post_token_balances: Option<Vec<RawBalance>>,
+    #[serde(default)]
+    loaded_addresses: Option<RawLoaded>,
+}
+
+#[derive(Deserialize)]
+struct RawInner {
+    index: usize,
+    instructions: Vec<RawInstruction>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RawInstruction {
+    program_id_index: u8,
+    accounts: Vec<u8>,
+    data: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RawBalance {
+    account_index: usize,
+    mint: String,
+    owner: Option<String>,
+    program_id: Option<String>,
+    ui_token_amount: RawAmount,
+}
+
+#[derive(Deserialize)]
+struct RawAmount {
+    amount: String,
+}
+
+#[derive(Deserialize, Default)]
+struct RawLoaded {
+    writable: Vec<String>,
+    readonly: Vec<String>,
+}
+
+/// Reads a page of `getSignaturesForAddress`, newest first. One entry that cannot be read fails the page: its place in
+/// the history would be lost.
+pub(super) fn signatures(page: Value) -> Option<Vec<SignatureEntry>> {
+    let raw: Vec<RawEntry> = serde_json::from_value(page).ok()?;
+    raw.into_iter()
+        .map(|entry| {
+            Some(SignatureEntry {
+                signature: entry.signature.parse().ok()?,
+                slot: entry.slot,
+                block_time: entry.block_time,
+                outcome: outcome(&entry.err),
+                commitment: match entry.confirmation_status.as_deref() {
+                    // A status the node no longer keeps is that of an old transaction.
+                    None | Some("finalized") => Some(Commitment::Finalized),
+                    Some("confirmed") => Some(Commitment::Confirmed),
+                    Some(_) => None,
+                },
+            })
+        })
+        .collect()
+}
+
+/// Reads a non-null answer of `getTransaction` with `encoding: base64`.
+pub(super) fn transaction(signature: Signature, answer: Value) -> Result<Transaction, Unreadable> {
+    let raw: RawTransaction = serde_json::from_value(answer).map_err(|_| Unreadable::Form)?;
+    let meta = raw.meta.ok_or(Unreadable::NoStatus)?;
+    let decoded = decode_bytes(raw.transaction)?;
+    if decoded.signatures.first() != Some(&signature) {
+        return Err(Unreadable::OtherSignature);
+    }
+    let keys = keys(&decoded, meta.loaded_addresses.unwrap_or_default())?;
+    let outcome = outcome(&meta.err);
+    let (instructions, inner_known) = match meta.inner_instructions {
+        Some(inner) => (instructions(&decoded, &keys, inner)?, true),
+        None => (instructions(&decoded, &keys, Vec::new())?, false),
+    };
+    let balances = |raw: Option<Vec<RawBalance>>| match (raw, outcome) {
+        (Some(raw), _) => raw.into_iter().map(|balance| token_balance(balance, &keys)).collect(),
+        (None, Outcome::Failed) => Ok(Vec::new()),
+        (None, Outcome::Succeeded) => Err(Unreadable::NoBalances),
+    };
+    Ok(Transaction {
+        signature,
+        slot: raw.slot,
+        block_time: raw.block_time,
+        outcome,
+        instructions,
+        inner_known,
+        pre: balances(meta.pre_token_balances)?,
+        post: balances(meta.post_token_balances)?,
+        keys,
+    })
+}
+
+fn outcome(err: &Value) -> Outcome {
+    if err.is_null() { Outcome::Succeeded } else { Outcome::Failed }
+}
+
+fn decode_bytes((blob, encoding): (String, String)) -> Result<VersionedTransaction, Unreadable> {
+    if encoding != "base64" {
+        return Err(Unreadable::Form);
+    }
+    EncodedTransaction::Binary(blob, TransactionBinaryEncoding::Base64).decode().ok_or(Unreadable::Bytes)
+}
+
+/// Static keys, then the loaded writable ones, then the loaded read-only ones.
+fn keys(transaction: &VersionedTransaction, loaded: RawLoaded) -> Result<Vec<Pubkey>, Unreadable> {
+    let mut keys = transaction.message.static_account_keys().to_vec();
+    for key in loaded.writable.iter().chain(&loaded.readonly) {
+        keys.push(key.parse().map_err(|_| Unreadable::Form)?);
+    }
+    Ok(keys)
+}
+
+fn instructions(
+    transaction: &VersionedTransaction,
+    keys: &[Pubkey],
+    mut inner: Vec<RawInner>,
+) -> Result<Vec<Instruction>, Unreadable> {
+    let mut all = Vec::new();
+    for (index, outer) in transaction.message.instructions().iter().enumerate() {
+        all.push(instruction(keys, outer.program_id_index, &outer.accounts, outer.data.clone())?);
+        for group in inner.extract_if(.., |group| group.index == index) {
+            for raw in group.instructions {
+                let data = solana_sdk::bs58::decode(&raw.data).into_vec().map_err(|_| Unreadable::Form)?;
+                all.push(instruction(keys, raw.program_id_index, &raw.accounts, data)?);
+            }
+        }
+    }
+    Ok(all)
+}
+
+fn instruction(keys: &[Pubkey], program: u8, accounts: &[u8], data: Vec<u8>) -> Result<Instruction, Unreadable> {
+    let key = |index: &u8| keys.get(usize::from(*index)).copied().ok_or(Unreadable::NoSuchKey);
+    Ok(Instruction { program: key(&program)?, accounts: accounts.iter().map(key).collect::<Result<_, _>>()?, data })
+}
+
+fn token_balance(raw: RawBalance, keys: &[Pubkey]) -> Result<TokenBalance, Unreadable> {
+    let key = |text: &String| text.parse::<Pubkey>().map_err(|_| Unreadable::Form);
+    Ok(TokenBalance {
+        token_account: TokenAccount(*keys.get(raw.account_index).ok_or(Unreadable::NoSuchKey)?),
+        mint: Mint(key(&raw.mint)?),
+        owner: raw.owner.as_ref().map(key).transpose()?.map(Wallet),
+        token_program: raw.program_id.as_ref().map(key).transpose()?.and_then(|id| TokenProgram::from_id(&id)),
+        amount: raw.ui_token_amount.amount.parse::<BaseUnits>().map_err(|_| Unreadable::Form)?,
+    })
+}
+
+/// Reads an answer of `getSignatureStatuses`: `None` where the node knows nothing.
+pub(super) fn statuses(answer: &Value) -> Option<Vec<Option<(Slot, Option<Commitment>, Outcome)>>> {
+    let status = |entry: &Value| {
+        let commitment = match entry.get("confirmationStatus").and_then(Value::as_str) {
+            Some("finalized") => Some(Commitment::Finalized),
+            Some("confirmed") => Some(Commitment::Confirmed),
+            _ => None,
+        };
+        Some((entry.get("slot")?.as_u64()?, commitment, outcome(entry.get("err").unwrap_or(&Value::Null))))
+    };
+    let list = answer.get("value")?.as_array()?;
+    Some(list.iter().map(status).collect())
+}
+
+/// Reads the account of a mint: which program it belongs to and its decimal places. `None` if it is no mint.
+///
+/// Both token programs store the decimals at byte 44 of a mint (`spl_token::state::Mint`).
+pub(super) fn mint(account: &Value) -> Option<(TokenProgram, u8)> {
+    use base64::{Engine, prelude::BASE64_STANDARD};
+    let program = TokenProgram::from_id(&account.get("owner")?.as_str()?.parse().ok()?)?;
+    let data = BASE64_STANDARD.decode(account.get("data")?.get(0)?.as_str()?).ok()?;
+    let is_mint = data.get(45) == Some(&1);
+    is_mint.then(|| data.get(44).copied()).flatten().map(|decimals| (program, decimals))
+}
+
+/// Reads the addresses out of an answer of `getTokenAccountsByOwner`.
+pub(super) fn token_accounts(answer: &Value) -> Option<Vec<TokenAccount>> {
+    let address = |entry: &Value| entry.get("pubkey")?.as_str()?.parse().ok();
+    answer.get("value")?.as_array()?.iter().map(address).collect()
+}

@@ -1,0 +1,116 @@
+//! The API's payment sessions, as last seen.
+
+use super::{Result, Store, Tx, row};
+use crate::domain::{Checkout, CheckoutStatus, Memo, Mint, Wallet};
+use sqlx::Row;
+
+/// A token and wallet that some pending checkout asks to be paid in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PendingTarget {
+    /// The token.
+    pub mint: Mint,
+    /// The wallet.
+    pub recipient: Wallet,
+}
+
+impl Store {
+    /// Most distinct targets taken from pending checkouts: a list from outside must not grow the watch list without bound.
+    const TARGETS_MAX: i64 = 64;
+
+    /// Writes what the API says of these checkouts. Returns how many of them are new or changed.
+    ///
+    /// # Errors
+    /// When the database fails; then none is written.
+    pub async fn upsert_checkouts(&self, checkouts: &[Checkout]) -> Result<u64> {
+        let mut tx = self.begin().await?;
+        let mut changed = 0;
+        for checkout in checkouts {
+            changed += upsert(&mut tx, checkout).await?;
+        }
+        tx.commit().await?;
+        Ok(changed)
+    }
+
+    /// How many checkouts are known, and how many of them are pending.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn count_checkouts(&self) -> Result<(u64, u64)> {
+        let row = sqlx::query("SELECT COUNT(*) AS total, COUNT(CASE WHEN status = 'pending' THEN 1 END) AS pending FROM checkouts")
+            .fetch_one(&self.read)
+            .await?;
+        Ok((count(row.try_get("total")?), count(row.try_get("pending")?)))
+    }
+
+    /// When the oldest pending checkout was made, Unix seconds.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn oldest_pending_at(&self) -> Result<Option<i64>> {
+        let query = "SELECT MIN(created_at) FROM checkouts WHERE status = 'pending'";
+        Ok(sqlx::query_scalar(query).fetch_one(&self.read).await?)
+    }
+
+    /// What pending checkouts ask to be paid in, where they say so.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn pending_targets(&self) -> Result<Vec<PendingTarget>> {
+        let rows = sqlx::query(
+            "SELECT DISTINCT mint, recipient FROM checkouts \
+             WHERE status = 'pending' AND mint IS NOT NULL AND recipient IS NOT NULL ORDER BY mint, recipient LIMIT $1",
+        )
+        .bind(Self::TARGETS_MAX)
+        .fetch_all(&self.read)
+        .await?;
+        rows.iter()
+            .map(|row| Ok(PendingTarget { mint: row::parse(row, "mint")?, recipient: row::parse(row, "recipient")? }))
+            .collect()
+    }
+}
+
+/// A status never goes back from confirmed to pending: a lagging answer must not undo what is known.
+async fn upsert(tx: &mut Tx, checkout: &Checkout) -> Result<u64> {
+    let (status, signature) = match checkout.status {
+        CheckoutStatus::Pending => ("pending", None),
+        CheckoutStatus::Confirmed(signature) => ("confirmed", signature),
+    };
+    let done = sqlx::query(
+        "INSERT INTO checkouts (memo, folded, amount, mint, recipient, status, signature, created_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) \
+         ON CONFLICT (memo) DO UPDATE SET status = excluded.status, \
+           signature = COALESCE(excluded.signature, checkouts.signature), \
+           amount = excluded.amount, mint = excluded.mint, recipient = excluded.recipient \
+         WHERE (checkouts.status = 'pending' OR excluded.status = 'confirmed') \
+           AND (checkouts.status <> excluded.status \
+             OR (excluded.signature IS NOT NULL AND checkouts.signature IS NULL) \
+             OR COALESCE(checkouts.amount, '') <> COALESCE(excluded.amount, '') \
+             OR COALESCE(checkouts.mint, '') <> COALESCE(excluded.mint, '') \
+             OR COALESCE(checkouts.recipient, '') <> COALESCE(excluded.recipient, ''))",
+    )
+    .bind(checkout.memo.as_str())
+    .bind(checkout.memo.folded())
+    .bind(checkout.amount.map(|amount| amount.to_string()))
+    .bind(checkout.mint.map(|mint| mint.to_string()))
+    .bind(checkout.recipient.map(|wallet| wallet.to_string()))
+    .bind(status)
+    .bind(signature.map(|signature| signature.to_string()))
+    .bind(checkout.created_at)
+    .execute(&mut **tx)
+    .await?;
+    Ok(done.rows_affected())
+}
+
+/// The checkouts a memo names: the exact one, or else all that differ from it only in the case of hexadecimal digits.
+pub(super) async fn named_by(tx: &mut Tx, memo: &Memo) -> Result<Vec<Checkout>> {
+    let rows = sqlx::query("SELECT * FROM checkouts WHERE folded = $1 LIMIT 8").bind(memo.folded()).fetch_all(&mut **tx).await?;
+    let mut found = rows.iter().map(row::checkout).collect::<Result<Vec<_>>>()?;
+    if let Some(exact) = found.iter().position(|checkout| checkout.memo == *memo) {
+        found = vec![found.swap_remove(exact)];
+    }
+    Ok(found)
+}
+
+fn count(value: i64) -> u64 {
+    u64::try_from(value).unwrap_or(0)
+}

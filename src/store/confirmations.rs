@@ -1,0 +1,265 @@
+//! The outbox: confirmations that are queued, acknowledged, parked or cancelled, and every attempt at them.
+
+use super::record::PaymentId;
+use super::{Result, Store, Tx, row};
+use crate::domain::{Claim, Commitment, Held, Matched, Memo, Signature, Timestamp, Verdict};
+use sqlx::Row;
+use std::time::Duration;
+
+/// A confirmation whose time has come, leased to the caller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Due {
+    /// The outbox row.
+    pub id: i64,
+    /// The checkout's id.
+    pub memo: Memo,
+    /// The transaction that pays for it.
+    pub signature: Signature,
+    /// How many attempts were made before.
+    pub attempts: u32,
+    /// When it was queued.
+    pub queued_at: Timestamp,
+    /// When the API first said no, if it did.
+    pub rejected_since: Option<Timestamp>,
+}
+
+/// One call to the merchant, for the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    /// When it began.
+    pub at: Timestamp,
+    /// HTTP status, if there was an answer.
+    pub status: Option<u16>,
+    /// How long it took.
+    pub took: Duration,
+    /// What came of it, in a few words.
+    pub reason: String,
+}
+
+/// What becomes of a confirmation after an attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// The merchant has it.
+    Acknowledged,
+    /// Try again then.
+    Retry {
+        /// When.
+        due_at: Timestamp,
+        /// When the API first said no, if it did.
+        rejected_since: Option<Timestamp>,
+    },
+    /// A person must look.
+    Parked,
+    /// The merchant credited the checkout by another transaction: this payment is one too many.
+    PaidByOther,
+}
+
+/// How full the outbox is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ConfirmationCounts {
+    /// Waiting to be sent, or to be finalized.
+    pub queued: u64,
+    /// Given up: a person must look.
+    pub parked: u64,
+    /// When the oldest queued one was queued.
+    pub oldest_queued_at: Option<Timestamp>,
+}
+
+impl Store {
+    /// Takes confirmations whose time has come, oldest first, and leases them: nobody else is given them until `lease`
+    /// has passed, and after a crash they come back by themselves.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn claim_due(&self, now: Timestamp, lease: Duration, limit: usize) -> Result<Vec<Due>> {
+        let rows = sqlx::query(
+            "UPDATE confirmations SET due_at = $2 WHERE id IN \
+             (SELECT id FROM confirmations WHERE state = 'queued' AND due_at <= $1 ORDER BY due_at, id LIMIT $3) \
+             RETURNING id, memo, signature, attempts, queued_at, rejected_since",
+        )
+        .bind(now.0)
+        .bind(now.plus(lease).0)
+        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+        .fetch_all(&self.write)
+        .await?;
+        rows.iter()
+            .map(|r| {
+                Ok(Due {
+                    id: r.try_get("id")?,
+                    memo: row::memo(r, "memo")?,
+                    signature: row::parse(r, "signature")?,
+                    attempts: u32::try_from(r.try_get::<i64, _>("attempts")?).unwrap_or(u32::MAX),
+                    queued_at: Timestamp(r.try_get("queued_at")?),
+                    rejected_since: r.try_get::<Option<i64>, _>("rejected_since")?.map(Timestamp),
+                })
+            })
+            .collect()
+    }
+
+    /// When the next confirmation is due, if one is queued and does not wait for `finalized`.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn next_due_at(&self) -> Result<Option<Timestamp>> {
+        let at: Option<i64> = sqlx::query_scalar("SELECT MIN(due_at) FROM confirmations WHERE state = 'queued'")
+            .fetch_one(&self.read)
+            .await?;
+        Ok(at.map(Timestamp))
+    }
+
+    /// How full the outbox is.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn count_confirmations(&self) -> Result<ConfirmationCounts> {
+        let r = sqlx::query(
+            "SELECT COUNT(CASE WHEN state = 'queued' THEN 1 END) AS queued, \
+             COUNT(CASE WHEN state = 'parked' THEN 1 END) AS parked, \
+             MIN(CASE WHEN state = 'queued' THEN queued_at END) AS oldest \
+             FROM confirmations WHERE state IN ('queued', 'parked')",
+        )
+        .fetch_one(&self.read)
+        .await?;
+        let count = |value: i64| u64::try_from(value).unwrap_or(0);
+        Ok(ConfirmationCounts {
+            queued: count(r.try_get("queued")?),
+            parked: count(r.try_get("parked")?),
+            oldest_queued_at: r.try_get::<Option<i64>, _>("oldest")?.map(Timestamp),
+        })
+    }
+
+    /// Logs an attempt and what becomes of the confirmation. One that was closed meanwhile stays closed.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn attempted(&self, id: i64, attempt: &Attempt, next: &Next) -> Result<()> {
+        let mut tx = self.begin().await?;
+        sqlx::query("INSERT INTO attempts (confirmation_id, at, status, took_ms, reason) VALUES ($1, $2, $3, $4, $5)")
+            .bind(id)
+            .bind(attempt.at.0)
+            .bind(attempt.status)
+            .bind(i64::try_from(attempt.took.as_millis()).unwrap_or(i64::MAX))
+            .bind(&attempt.reason)
+            .execute(&mut *tx)
+            .await?;
+        let closed_at = attempt.at.plus(attempt.took);
+        match next {
+            Next::Retry { due_at, rejected_since } => {
+                sqlx::query(
+                    "UPDATE confirmations SET due_at = $2, rejected_since = $3, attempts = attempts + 1, note = $4 \
+                     WHERE id = $1 AND state = 'queued'",
+                )
+                .bind(id)
+                .bind(due_at.0)
+                .bind(rejected_since.map(|at| at.0))
+                .bind(&attempt.reason)
+                .execute(&mut *tx)
+                .await?;
+            }
+            Next::Acknowledged => close(&mut tx, id, "acknowledged", &attempt.reason, closed_at).await?,
+            Next::Parked => close(&mut tx, id, "parked", &attempt.reason, closed_at).await?,
+            Next::PaidByOther => {
+                close(&mut tx, id, "cancelled", &attempt.reason, closed_at).await?;
+                sqlx::query(
+                    "UPDATE payments SET verdict = 'held', reason = $2, note = $3, checkout = NULL \
+                     WHERE id = (SELECT payment_id FROM confirmations WHERE id = $1)",
+                )
+                .bind(id)
+                .bind(Held::AlreadyPaid.as_str())
+                .bind(&attempt.reason)
+                .execute(&mut *tx)
+                .await?;
+            }
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+}
+
+async fn close(tx: &mut Tx, id: i64, state: &str, note: &str, now: Timestamp) -> Result<()> {
+    sqlx::query(
+        "UPDATE confirmations SET state = $2, note = $3, closed_at = $4, due_at = NULL, attempts = attempts + 1 \
+         WHERE id = $1 AND state = 'queued'",
+    )
+    .bind(id)
+    .bind(state)
+    .bind(note)
+    .bind(now.0)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Queues what a verdict asks for. A payment the merchant knows already is closed at once: it still holds its checkout.
+pub(super) async fn queue(
+    tx: &mut Tx,
+    payment: PaymentId,
+    signature: Signature,
+    verdict: &Verdict,
+    reached: Commitment,
+    now: Timestamp,
+) -> Result<()> {
+    let (memo, state, due_at) = match verdict {
+        Verdict::Held(_) => return Ok(()),
+        Verdict::Matched(Matched::Settled { memo }) => (memo, "acknowledged", None),
+        Verdict::Matched(Matched::Confirm { memo, wait_for, .. }) => {
+            (memo, "queued", (reached >= *wait_for).then_some(now.0))
+        }
+    };
+    sqlx::query(
+        "INSERT INTO confirmations (payment_id, memo, signature, state, due_at, queued_at, closed_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, CASE WHEN $4 = 'queued' THEN NULL ELSE $6 END)",
+    )
+    .bind(payment)
+    .bind(memo.as_str())
+    .bind(signature.to_string())
+    .bind(state)
+    .bind(due_at)
+    .bind(now.0)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Makes due what waited for a payment to be finalized.
+pub(super) async fn release(tx: &mut Tx, payment: PaymentId, now: Timestamp) -> Result<()> {
+    sqlx::query("UPDATE confirmations SET due_at = $2 WHERE payment_id = $1 AND state = 'queued' AND due_at IS NULL")
+        .bind(payment)
+        .bind(now.0)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+/// Whether a payment other than this one holds the checkout.
+pub(super) async fn claim(tx: &mut Tx, memo: &Memo, payment: Option<PaymentId>) -> Result<Claim> {
+    let taken: Option<i64> =
+        sqlx::query_scalar("SELECT payment_id FROM confirmations WHERE memo = $1 AND state <> 'cancelled' AND payment_id <> $2")
+            .bind(memo.as_str())
+            .bind(payment.unwrap_or(-1))
+            .fetch_optional(&mut **tx)
+            .await?;
+    Ok(if taken.is_some() { Claim::Taken } else { Claim::Free })
+}
+
+/// Whether the merchant may know of this payment: an attempt was logged, or one may be under way.
+pub(super) async fn was_attempted(tx: &mut Tx, payment: PaymentId) -> Result<bool> {
+    let live: Option<i64> = sqlx::query_scalar(
+        "SELECT id FROM confirmations WHERE payment_id = $1 AND state <> 'cancelled' \
+         AND NOT (state = 'queued' AND attempts = 0 AND (due_at IS NULL OR due_at <= queued_at))",
+    )
+    .bind(payment)
+    .fetch_optional(&mut **tx)
+    .await?;
+    Ok(live.is_some())
+}
+
+/// Takes back a payment's confirmation; only for one that was never sent.
+pub(super) async fn cancel(tx: &mut Tx, payment: PaymentId, now: Timestamp) -> Result<()> {
+    sqlx::query("UPDATE confirmations SET state = 'cancelled', closed_at = $2, due_at = NULL WHERE payment_id = $1 AND state = 'queued'")
+        .bind(payment)
+        .bind(now.0)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,98 @@
+//! What survives a crash: SQLite, and the only SQL of the daemon.
+//!
+//! Reads go through a small pool, writes through one connection: every write is one `BEGIN IMMEDIATE`
+//! transaction, so a second process on the same file waits instead of failing. WAL with
+//! `synchronous=NORMAL` is enough, because the chain is the record: what a power cut takes is swept again.
+
+mod checkouts;
+mod confirmations;
+mod cursors;
+mod payments;
+mod quarantine;
+mod record;
+mod row;
+
+pub use checkouts::PendingTarget;
+pub use confirmations::{Attempt, ConfirmationCounts, Due, Next};
+pub use cursors::Cursor;
+pub use payments::{PaymentSummary, Tally, Unsettled};
+pub use quarantine::Quarantined;
+pub use record::{Ingested, Reading, Recorded};
+
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use std::{str::FromStr, time::Duration};
+
+/// Why the store did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The database refused or could not be reached.
+    #[error("database")]
+    Sql(#[from] sqlx::Error),
+    /// The file's tables could not be brought to this version.
+    #[error("database migration")]
+    Migrate(#[from] sqlx::migrate::MigrateError),
+    /// A row holds what this program never writes.
+    #[error("database row: {column} holds something unreadable")]
+    Corrupt {
+        /// Which column.
+        column: &'static str,
+    },
+}
+
+/// Result of a store call.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// A transaction under way.
+type Tx = sqlx::Transaction<'static, sqlx::Sqlite>;
+
+/// The database. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Store {
+    write: SqlitePool,
+    read: SqlitePool,
+}
+
+impl Store {
+    /// How long a write waits for another process to finish its own.
+    const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+    const READERS: u32 = 2;
+
+    /// Opens the database, creates it if it is missing, and brings its tables to this version.
+    ///
+    /// `url` is `sqlite:PATH`.
+    ///
+    /// # Errors
+    /// When the file cannot be opened, created or migrated.
+    pub async fn open(url: &str) -> Result<Self> {
+        let options = SqliteConnectOptions::from_str(url)?
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Normal)
+            .busy_timeout(Self::BUSY_TIMEOUT)
+            .foreign_keys(true);
+        let write = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
+        sqlx::migrate!("src/store/migrations").run(&write).await?;
+        let read = SqlitePoolOptions::new().max_connections(Self::READERS).connect_with(options.read_only(true)).await?;
+        Ok(Self { write, read })
+    }
+
+    /// Closes all connections, after the writes under way.
+    pub async fn close(&self) {
+        self.read.close().await;
+        self.write.close().await;
+    }
+
+    /// Whether the database can be written to.
+    ///
+    /// # Errors
+    /// When it cannot.
+    pub async fn probe(&self) -> Result<()> {
+        let tx = self.begin().await?;
+        tx.rollback().await?;
+        Ok(())
+    }
+
+    async fn begin(&self) -> Result<Tx> {
+        Ok(self.write.begin_with("BEGIN IMMEDIATE").await?)
+    }
+}

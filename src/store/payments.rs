@@ -1,0 +1,356 @@
+//! Recorded credits with their verdicts.
+
+use super::record::PaymentId;
+use super::{Ingested, Result, Store, Tx, confirmations, row};
+use crate::domain::{BaseUnits, Commitment, Credit, Held, Matched, Memo, Signature, Slot, Timestamp, TokenAccount, Verdict};
+use sqlx::{Row, sqlite::SqliteRow};
+
+/// What is known of a payment that is seen again.
+pub(super) struct Known {
+    pub(super) id: PaymentId,
+    pub(super) received: Option<BaseUnits>,
+    pub(super) was_dropped: bool,
+}
+
+/// A payment as judging needs it.
+pub(super) struct Judgeable {
+    pub(super) signature: Signature,
+    pub(super) credit: Credit,
+    pub(super) memos: Vec<Memo>,
+    pub(super) reached: Commitment,
+}
+
+/// A payment that has reached confirmed and not yet finalized.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unsettled {
+    /// The transaction.
+    pub signature: Signature,
+    /// The slot it was seen in.
+    pub slot: Slot,
+    /// When it was recorded.
+    pub recorded_at: Timestamp,
+}
+
+/// How many payments have one verdict.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Tally {
+    /// `matched`, or the reason it is held.
+    pub verdict: String,
+    /// How many.
+    pub payments: u64,
+}
+
+/// One payment in a line, for reports.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct PaymentSummary {
+    /// The transaction.
+    pub signature: String,
+    /// Where it arrived.
+    pub token_account: String,
+    /// Base units, unless unreadable.
+    pub received: Option<String>,
+    /// `matched`, or the reason it is held.
+    pub verdict: String,
+    /// The checkout it pays for.
+    pub checkout: Option<String>,
+    /// State of its confirmation, if there is one.
+    pub confirmation: Option<String>,
+    /// `confirmed`, `finalized` or `dropped`.
+    pub chain_state: String,
+}
+
+impl Store {
+    /// How many payments there are of each verdict.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn tally(&self) -> Result<Vec<Tally>> {
+        let rows = sqlx::query(
+            "SELECT COALESCE(reason, verdict) AS word, COUNT(*) AS payments FROM payments GROUP BY 1 ORDER BY 1",
+        )
+        .fetch_all(&self.read)
+        .await?;
+        rows.iter()
+            .map(|r| Ok(Tally { verdict: r.try_get("word")?, payments: u64::try_from(r.try_get::<i64, _>("payments")?).unwrap_or(0) }))
+            .collect()
+    }
+
+    /// The newest payments, newest first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn payments(&self, limit: u32) -> Result<Vec<PaymentSummary>> {
+        let rows = sqlx::query(
+            "SELECT p.signature, p.token_account, p.received, COALESCE(p.reason, p.verdict) AS word, p.checkout, \
+             p.chain_state, c.state FROM payments p \
+             LEFT JOIN confirmations c ON c.payment_id = p.id AND c.state <> 'cancelled' ORDER BY p.id DESC LIMIT $1",
+        )
+        .bind(limit)
+        .fetch_all(&self.read)
+        .await?;
+        rows.iter()
+            .map(|r| {
+                Ok(PaymentSummary {
+                    signature: r.try_get("signature")?,
+                    token_account: r.try_get("token_account")?,
+                    received: r.try_get("received")?,
+                    verdict: r.try_get("word")?,
+                    checkout: r.try_get("checkout")?,
+                    confirmation: r.try_get("state")?,
+                    chain_state: r.try_get("chain_state")?,
+                })
+            })
+            .collect()
+    }
+
+    /// Payments at `confirmed`, oldest slot first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn unsettled(&self, limit: u32) -> Result<Vec<Unsettled>> {
+        let rows = sqlx::query(
+            "SELECT signature, slot, MIN(recorded_at) AS recorded_at FROM payments WHERE chain_state = 'confirmed' \
+             GROUP BY signature, slot ORDER BY slot LIMIT $1",
+        )
+        .bind(limit)
+        .fetch_all(&self.read)
+        .await?;
+        rows.iter()
+            .map(|r| {
+                Ok(Unsettled {
+                    signature: row::parse(r, "signature")?,
+                    slot: row::slot(r)?,
+                    recorded_at: Timestamp(r.try_get("recorded_at")?),
+                })
+            })
+            .collect()
+    }
+
+    /// Notes that payments can no longer be undone; what waited for that becomes due.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn finalize(&self, signatures: &[(Signature, Slot)], now: Timestamp) -> Result<()> {
+        let mut tx = self.begin().await?;
+        for (signature, slot) in signatures {
+            finalize(&mut tx, *signature, *slot, now).await?;
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Notes that the fork a payment was on died. A confirmation that was never sent is cancelled;
+    /// returns `true` if one was sent, so that the merchant may have credited money that is not there.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn drop_payment(&self, signature: Signature, now: Timestamp) -> Result<bool> {
+        let mut tx = self.begin().await?;
+        let ids: Vec<PaymentId> =
+            sqlx::query_scalar("UPDATE payments SET chain_state = 'dropped' WHERE signature = $1 AND chain_state = 'confirmed' RETURNING id")
+                .bind(signature.to_string())
+                .fetch_all(&mut *tx)
+                .await?;
+        let mut was_sent = false;
+        for id in ids {
+            if confirmations::was_attempted(&mut tx, id).await? {
+                was_sent = true;
+            } else {
+                confirmations::cancel(&mut tx, id, now).await?;
+            }
+        }
+        tx.commit().await?;
+        Ok(was_sent)
+    }
+}
+
+pub(super) async fn find(tx: &mut Tx, signature: Signature, token_account: TokenAccount) -> Result<Option<Known>> {
+    let found = sqlx::query("SELECT id, received, chain_state FROM payments WHERE signature = $1 AND token_account = $2")
+        .bind(signature.to_string())
+        .bind(token_account.to_string())
+        .fetch_optional(&mut **tx)
+        .await?;
+    found
+        .map(|r| {
+            Ok(Known {
+                id: r.try_get("id")?,
+                received: row::parse_opt(&r, "received")?,
+                was_dropped: r.try_get::<&str, _>("chain_state")? == "dropped",
+            })
+        })
+        .transpose()
+}
+
+pub(super) async fn insert(
+    tx: &mut Tx,
+    ingested: &Ingested,
+    credit: &Credit,
+    memos: &[Memo],
+    verdict: &Verdict,
+    now: Timestamp,
+) -> Result<PaymentId> {
+    let words = Words::of(verdict);
+    let id = sqlx::query_scalar(
+        "INSERT INTO payments (signature, token_account, slot, block_time, wallet, mint, received, payer, memos, \
+         verdict, reason, note, checkout, chain_state, recorded_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) RETURNING id",
+    )
+    .bind(ingested.signature.to_string())
+    .bind(credit.token_account.to_string())
+    .bind(row::slot_column(ingested.slot))
+    .bind(ingested.block_time)
+    .bind(credit.wallet.to_string())
+    .bind(credit.mint.to_string())
+    .bind(credit.received.to_string())
+    .bind(credit.payer.map(|payer| payer.to_string()))
+    .bind(row::memos_column(memos))
+    .bind(words.verdict)
+    .bind(words.reason)
+    .bind(words.note)
+    .bind(words.checkout)
+    .bind(ingested.reached.as_str())
+    .bind(now.0)
+    .fetch_one(&mut **tx)
+    .await?;
+    for memo in memos {
+        sqlx::query("INSERT INTO payment_memos (payment_id, folded) VALUES ($1, $2) ON CONFLICT DO NOTHING")
+            .bind(id)
+            .bind(memo.folded())
+            .execute(&mut **tx)
+            .await?;
+    }
+    Ok(id)
+}
+
+/// Returns whether the row is new.
+pub(super) async fn insert_unreadable(
+    tx: &mut Tx,
+    ingested: &Ingested,
+    token_account: TokenAccount,
+    why: &str,
+    now: Timestamp,
+) -> Result<bool> {
+    let done = sqlx::query(
+        "INSERT INTO payments (signature, token_account, slot, block_time, memos, verdict, reason, note, chain_state, recorded_at) \
+         VALUES ($1, $2, $3, $4, '[]', 'held', $5, $6, $7, $8) ON CONFLICT (signature, token_account) DO NOTHING",
+    )
+    .bind(ingested.signature.to_string())
+    .bind(token_account.to_string())
+    .bind(row::slot_column(ingested.slot))
+    .bind(ingested.block_time)
+    .bind(Held::Unreadable.as_str())
+    .bind(why)
+    .bind(ingested.reached.as_str())
+    .bind(now.0)
+    .execute(&mut **tx)
+    .await?;
+    Ok(done.rows_affected() > 0)
+}
+
+pub(super) async fn set_verdict(tx: &mut Tx, id: PaymentId, verdict: &Verdict) -> Result<()> {
+    let words = Words::of(verdict);
+    sqlx::query("UPDATE payments SET verdict = $2, reason = $3, note = $4, checkout = $5 WHERE id = $1")
+        .bind(id)
+        .bind(words.verdict)
+        .bind(words.reason)
+        .bind(words.note)
+        .bind(words.checkout)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+pub(super) async fn set_credit(tx: &mut Tx, id: PaymentId, credit: &Credit) -> Result<()> {
+    sqlx::query("UPDATE payments SET received = $2, payer = $3 WHERE id = $1")
+        .bind(id)
+        .bind(credit.received.to_string())
+        .bind(credit.payer.map(|payer| payer.to_string()))
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+/// Takes over slot and chain state of a payment that was seen again; a dropped one is alive again.
+pub(super) async fn seen_again(tx: &mut Tx, known: &Known, ingested: &Ingested, now: Timestamp) -> Result<()> {
+    sqlx::query("UPDATE payments SET slot = $2, block_time = $3, chain_state = 'confirmed' WHERE id = $1 AND chain_state <> 'finalized'")
+        .bind(known.id)
+        .bind(row::slot_column(ingested.slot))
+        .bind(ingested.block_time)
+        .execute(&mut **tx)
+        .await?;
+    if ingested.reached == Commitment::Finalized {
+        finalize(tx, ingested.signature, ingested.slot, now).await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn finalize(tx: &mut Tx, signature: Signature, slot: Slot, now: Timestamp) -> Result<()> {
+    let ids: Vec<PaymentId> = sqlx::query_scalar(
+        "UPDATE payments SET chain_state = 'finalized', slot = $2 WHERE signature = $1 AND chain_state <> 'finalized' RETURNING id",
+    )
+    .bind(signature.to_string())
+    .bind(row::slot_column(slot))
+    .fetch_all(&mut **tx)
+    .await?;
+    for id in ids {
+        confirmations::release(tx, id, now).await?;
+    }
+    Ok(())
+}
+
+/// Payments held for an unknown memo that some checkout now has.
+pub(super) async fn no_longer_unknown(tx: &mut Tx) -> Result<Vec<(PaymentId, Judgeable)>> {
+    let rows = sqlx::query(
+        "SELECT DISTINCT p.* FROM payments p JOIN payment_memos m ON m.payment_id = p.id \
+         JOIN checkouts c ON c.folded = m.folded WHERE p.verdict = 'held' AND p.reason = $1 ORDER BY p.slot, p.id",
+    )
+    .bind(Held::UnknownMemo.as_str())
+    .fetch_all(&mut **tx)
+    .await?;
+    rows.iter().map(judgeable).collect()
+}
+
+fn judgeable(r: &SqliteRow) -> Result<(PaymentId, Judgeable)> {
+    let credit = Credit {
+        token_account: row::parse(r, "token_account")?,
+        wallet: row::parse(r, "wallet")?,
+        mint: row::parse(r, "mint")?,
+        received: row::parse(r, "received")?,
+        payer: row::parse_opt(r, "payer")?,
+    };
+    let finalized = r.try_get::<&str, _>("chain_state")? == Commitment::Finalized.as_str();
+    Ok((
+        r.try_get("id")?,
+        Judgeable {
+            signature: row::parse(r, "signature")?,
+            credit,
+            memos: row::memos(r)?,
+            reached: if finalized { Commitment::Finalized } else { Commitment::Confirmed },
+        },
+    ))
+}
+
+/// A verdict as columns.
+struct Words<'a> {
+    verdict: &'static str,
+    reason: Option<&'static str>,
+    note: Option<&'static str>,
+    checkout: Option<&'a str>,
+}
+
+impl<'a> Words<'a> {
+    fn of(verdict: &'a Verdict) -> Self {
+        match verdict {
+            Verdict::Held(held) => Self { verdict: "held", reason: Some(held.as_str()), note: None, checkout: None },
+            Verdict::Matched(Matched::Confirm { memo, note, .. }) => {
+                Self { verdict: "matched", reason: None, note: *note, checkout: Some(memo.as_str()) }
+            }
+            Verdict::Matched(Matched::Settled { memo }) => Self {
+                verdict: "matched",
+                reason: None,
+                note: Some("the API had it confirmed already"),
+                checkout: Some(memo.as_str()),
+            },
+        }
+    }
+}

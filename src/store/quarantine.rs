@@ -1,0 +1,85 @@
+//! Transactions that could not be read: tried again with growing pauses, for as long as it takes.
+
+use super::{Ingested, Result, Store, Tx, row};
+use crate::domain::{Held, Signature, Slot, Timestamp, TokenAccount};
+use std::time::Duration;
+
+/// A transaction that is due to be tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quarantined {
+    /// The transaction.
+    pub signature: Signature,
+    /// The watched token account whose history it is in.
+    pub token_account: TokenAccount,
+    /// The slot it landed in.
+    pub slot: Slot,
+}
+
+/// Pauses between tries; the last repeats.
+const PAUSES: [Duration; 5] = [
+    Duration::from_secs(10),
+    Duration::from_secs(60),
+    Duration::from_secs(5 * 60),
+    Duration::from_secs(30 * 60),
+    Duration::from_secs(3600),
+];
+
+impl Store {
+    /// Quarantined transactions whose time has come, oldest first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn quarantined(&self, now: Timestamp, limit: u32) -> Result<Vec<Quarantined>> {
+        let rows = sqlx::query("SELECT signature, token_account, slot FROM quarantine WHERE retry_at <= $1 ORDER BY retry_at LIMIT $2")
+            .bind(now.0)
+            .bind(limit)
+            .fetch_all(&self.read)
+            .await?;
+        rows.iter()
+            .map(|r| {
+                Ok(Quarantined {
+                    signature: row::parse(r, "signature")?,
+                    token_account: row::parse(r, "token_account")?,
+                    slot: row::slot(r)?,
+                })
+            })
+            .collect()
+    }
+}
+
+/// Puts a transaction into quarantine, or sets the time of its next try.
+pub(super) async fn put(tx: &mut Tx, ingested: &Ingested, token_account: TokenAccount, now: Timestamp) -> Result<()> {
+    let (signature, token_account) = (ingested.signature.to_string(), token_account.to_string());
+    let retries: Option<i64> = sqlx::query_scalar("SELECT retries FROM quarantine WHERE signature = $1 AND token_account = $2")
+        .bind(&signature)
+        .bind(&token_account)
+        .fetch_optional(&mut **tx)
+        .await?;
+    let retries = retries.map_or(0, |retries| retries.saturating_add(1));
+    let pause = usize::try_from(retries).ok().and_then(|tries| PAUSES.get(tries)).unwrap_or(&PAUSES[PAUSES.len() - 1]);
+    sqlx::query(
+        "INSERT INTO quarantine (signature, token_account, slot, retries, retry_at) VALUES ($1, $2, $3, $4, $5) \
+         ON CONFLICT (signature, token_account) DO UPDATE SET retries = excluded.retries, retry_at = excluded.retry_at",
+    )
+    .bind(signature)
+    .bind(token_account)
+    .bind(row::slot_column(ingested.slot))
+    .bind(retries)
+    .bind(now.plus(*pause).0)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
+/// Ends the quarantine of a transaction that was read: its real payments take the place of the unreadable ones.
+pub(super) async fn release(tx: &mut Tx, signature: Signature) -> Result<()> {
+    let done = sqlx::query("DELETE FROM quarantine WHERE signature = $1").bind(signature.to_string()).execute(&mut **tx).await?;
+    if done.rows_affected() > 0 {
+        sqlx::query("DELETE FROM payments WHERE signature = $1 AND verdict = 'held' AND reason = $2")
+            .bind(signature.to_string())
+            .bind(Held::Unreadable.as_str())
+            .execute(&mut **tx)
+            .await?;
+    }
+    Ok(())
+}
