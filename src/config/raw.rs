@@ -1,0 +1,168 @@
+//! The configuration as written: every key with its default.
+
+use anyhow::Context;
+use serde::{Deserialize, Deserializer};
+use std::{collections::BTreeMap, path::Path};
+
+macro_rules! section {
+    ($(#[$doc:meta])* $name:ident { $($key:ident: $type:ty = $default:expr,)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Deserialize)]
+        #[serde(default, deny_unknown_fields)]
+        pub struct $name { $(pub(super) $key: $type,)* }
+
+        impl Default for $name {
+            fn default() -> Self {
+                Self { $($key: $default,)* }
+            }
+        }
+    };
+}
+
+section! {
+    /// A whole configuration, not checked yet.
+    Raw {
+        merchant: Merchant = Merchant::default(),
+        solana: Solana = Solana::default(),
+        watch: Watch = Watch::default(),
+        policy: Policy = Policy::default(),
+        store: Store = Store::default(),
+        ops: Ops = Ops::default(),
+        log: Log = Log::default(),
+    }
+}
+section! {
+    /// `[merchant]`
+    Merchant {
+        base_url: String = String::new(),
+        api_key: String = String::new(),
+        api_key_file: String = String::new(),
+        auth_header: String = "Authorization".into(),
+        auth_scheme: String = "Bearer".into(),
+        poll_every: String = "15s".into(),
+        request_timeout: String = "10s".into(),
+        max_in_flight: usize = 8,
+        give_up_after: String = "72h".into(),
+    }
+}
+section! {
+    /// `[solana]`
+    Solana {
+        rpc_urls: Vec<String> = Vec::new(),
+        ws_urls: Vec<String> = Vec::new(),
+        confirm_at: String = "confirmed".into(),
+        sweep_every: String = "15s".into(),
+        request_timeout: String = "10s".into(),
+        max_rps: u32 = 40,
+        max_in_flight: usize = 16,
+    }
+}
+section! {
+    /// `[watch]`
+    Watch {
+        look_back: String = "24h".into(),
+        tokens: Vec<Token> = Vec::new(),
+    }
+}
+section! {
+    /// `[policy]`
+    Policy {
+        amount: String = "exact".into(),
+        unknown_memo: String = "hold".into(),
+        finalized_above: BTreeMap<String, String> = BTreeMap::new(),
+    }
+}
+section! {
+    /// `[store]`
+    Store {
+        url: String = "sqlite:paywatch.db".into(),
+    }
+}
+section! {
+    /// `[ops]`
+    Ops {
+        listen: String = "127.0.0.1:9464".into(),
+        token_file: String = String::new(),
+    }
+}
+section! {
+    /// `[log]`
+    Log {
+        format: String = "text".into(),
+        level: String = "info".into(),
+    }
+}
+
+/// An entry of `watch.tokens`: a table, or `SYMBOL:MINT:RECIPIENT[:DECIMALS]` in the environment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Token {
+    pub(super) symbol: String,
+    pub(super) mint: String,
+    pub(super) recipient: String,
+    pub(super) decimals: Option<u8>,
+}
+
+impl<'de> Deserialize<'de> for Token {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Table {
+            symbol: String,
+            mint: String,
+            recipient: String,
+            decimals: Option<u8>,
+        }
+        #[derive(Deserialize)]
+        #[serde(untagged, expecting = "expected { symbol, mint, recipient, decimals } or SYMBOL:MINT:RECIPIENT[:DECIMALS]")]
+        enum Form {
+            Table(Table),
+            Text(String),
+        }
+        let parts: Vec<String> = match Form::deserialize(deserializer)? {
+            Form::Table(Table { symbol, mint, recipient, decimals }) => {
+                return Ok(Self { symbol, mint, recipient, decimals });
+            }
+            Form::Text(text) => text.split(':').map(|part| part.trim().to_owned()).collect(),
+        };
+        let (symbol, mint, recipient, decimals) = match parts.as_slice() {
+            [symbol, mint, recipient] => (symbol, mint, recipient, None),
+            [symbol, mint, recipient, decimals] => {
+                let places = decimals.parse().map_err(|_| serde::de::Error::custom("decimals of a token are a small number"))?;
+                (symbol, mint, recipient, Some(places))
+            }
+            _ => return Err(serde::de::Error::custom("a token is SYMBOL:MINT:RECIPIENT[:DECIMALS]")),
+        };
+        Ok(Self { symbol: symbol.clone(), mint: mint.clone(), recipient: recipient.clone(), decimals })
+    }
+}
+
+/// Prefix of every environment variable that is read.
+const PREFIX: &str = "PAYWATCH__";
+/// Keys whose value is a list, comma-separated in the environment.
+const LISTS: [&str; 3] = ["solana.rpc_urls", "solana.ws_urls", "watch.tokens"];
+
+impl Raw {
+    /// Reads a file, if there is one, and then the environment over it.
+    pub(super) fn load(file: Option<&Path>, environment: impl IntoIterator<Item = (String, String)>) -> anyhow::Result<Self> {
+        let mut builder = ::config::Config::builder();
+        if let Some(file) = file {
+            let text = std::fs::read_to_string(file).with_context(|| format!("read the configuration file {}", file.display()))?;
+            builder = builder.add_source(::config::File::from_str(&text, ::config::FileFormat::Toml));
+        }
+        // Values stay text until the key's type is known: a key of digits must not become a number on its way.
+        for (name, value) in environment {
+            let Some(path) = name.strip_prefix(PREFIX) else { continue };
+            let key = path.to_ascii_lowercase().replace("__", ".");
+            builder = if LISTS.contains(&key.as_str()) {
+                let items: Vec<_> = value.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect();
+                builder.set_override(&key, items)
+            } else {
+                builder.set_override(&key, value)
+            }
+            .with_context(|| format!("environment variable {name}"))?;
+        }
+        let place = file.map_or_else(|| "the environment".to_owned(), |file| format!("{} and the environment", file.display()));
+        let loaded = builder.build().with_context(|| format!("read the configuration from {place}"))?;
+        loaded.try_deserialize().with_context(|| format!("read the configuration from {place}"))
+    }
+}
