@@ -5,7 +5,7 @@
 
 mod raw;
 
-use crate::domain::{AmountRule, BaseUnits, Commitment, Decimals, Mint, UnknownMemo, Wallet};
+use crate::domain::{AmountRule, Commitment, Decimals, Mint, UnknownMemo, Wallet};
 use crate::merchant::{Auth, Secret};
 use crate::solana::Limits;
 use std::{fmt, net::SocketAddr, path::Path, time::Duration};
@@ -271,8 +271,9 @@ impl Check {
         let unknown_memo = self.some("policy.unknown_memo", &raw.unknown_memo, "\"hold\" or \"confirm\"", unknown_memo);
         let mut limits = Vec::new();
         for (symbol, limit) in &raw.finalized_above {
-            let number = Decimals::new(19).and_then(|places| BaseUnits::parse_human(&format!("0.{}", limit.replace('.', "")), places).ok());
-            let plain = number.is_some() && limit.matches('.').count() <= 1;
+            let plain = limit.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
+                && limit.bytes().any(|byte| byte.is_ascii_digit())
+                && limit.matches('.').count() <= 1;
             self.some("policy.finalized_above", limit, "decimal text in human units, like \"1000\" or \"0.5\"", plain.then_some(()))?;
             limits.push((symbol.to_ascii_uppercase(), limit.clone()));
         }

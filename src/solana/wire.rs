@@ -23,7 +23,7 @@ pub struct SignatureEntry {
     pub block_time: Option<i64>,
     /// Whether it failed.
     pub outcome: Outcome,
-    /// How sure the node is of it.
+    /// How sure the node is of it; `None` below `confirmed` or where it does not say.
     pub commitment: Option<Commitment>,
 }
 
@@ -123,10 +123,9 @@ pub(super) fn signatures(page: Value) -> Option<Vec<SignatureEntry>> {
                 block_time: entry.block_time,
                 outcome: outcome(&entry.err),
                 commitment: match entry.confirmation_status.as_deref() {
-                    // A status the node no longer keeps is that of an old transaction.
-                    None | Some("finalized") => Some(Commitment::Finalized),
+                    Some("finalized") => Some(Commitment::Finalized),
                     Some("confirmed") => Some(Commitment::Confirmed),
-                    Some(_) => None,
+                    _ => None,
                 },
             })
         })

@@ -2,7 +2,6 @@
 
 use super::{Result, Store, Tx, row};
 use crate::domain::{Checkout, CheckoutStatus, Memo, Mint, Wallet};
-use sqlx::Row;
 
 /// A token and wallet that some pending checkout asks to be paid in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -39,7 +38,7 @@ impl Store {
         let row = sqlx::query("SELECT COUNT(*) AS total, COUNT(CASE WHEN status = 'pending' THEN 1 END) AS pending FROM checkouts")
             .fetch_one(&self.read)
             .await?;
-        Ok((count(row.try_get("total")?), count(row.try_get("pending")?)))
+        Ok((row::count(&row, "total")?, row::count(&row, "pending")?))
     }
 
     /// When the oldest pending checkout was made, Unix seconds.
@@ -109,8 +108,4 @@ pub(super) async fn named_by(tx: &mut Tx, memo: &Memo) -> Result<Vec<Checkout>> 
         found = vec![found.swap_remove(exact)];
     }
     Ok(found)
-}
-
-fn count(value: i64) -> u64 {
-    u64::try_from(value).unwrap_or(0)
 }

@@ -120,10 +120,9 @@ impl Store {
         )
         .fetch_one(&self.read)
         .await?;
-        let count = |value: i64| u64::try_from(value).unwrap_or(0);
         Ok(ConfirmationCounts {
-            queued: count(r.try_get("queued")?),
-            parked: count(r.try_get("parked")?),
+            queued: row::count(&r, "queued")?,
+            parked: row::count(&r, "parked")?,
             oldest_queued_at: r.try_get::<Option<i64>, _>("oldest")?.map(Timestamp),
         })
     }

@@ -76,6 +76,15 @@ impl Store {
         Ok(Self { write, read })
     }
 
+    /// Copies the database into a new file, to try things out on.
+    ///
+    /// # Errors
+    /// When the file exists or cannot be written.
+    pub async fn copy_to(&self, path: &std::path::Path) -> Result<()> {
+        sqlx::query("VACUUM INTO $1").bind(path.to_string_lossy()).execute(&self.write).await?;
+        Ok(())
+    }
+
     /// Closes all connections, after the writes under way.
     pub async fn close(&self) {
         self.read.close().await;

@@ -4,6 +4,7 @@ use super::record::PaymentId;
 use super::{Ingested, Result, Store, Tx, confirmations, row};
 use crate::domain::{BaseUnits, Commitment, Credit, Held, Matched, Memo, Signature, Slot, Timestamp, TokenAccount, Verdict};
 use sqlx::{Row, sqlite::SqliteRow};
+use std::ops::RangeInclusive;
 
 /// What is known of a payment that is seen again.
 pub(super) struct Known {
@@ -60,18 +61,21 @@ pub struct PaymentSummary {
 }
 
 impl Store {
-    /// How many payments there are of each verdict.
+    /// How many payments of these slots there are of each verdict.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn tally(&self) -> Result<Vec<Tally>> {
+    pub async fn tally(&self, slots: RangeInclusive<Slot>) -> Result<Vec<Tally>> {
         let rows = sqlx::query(
-            "SELECT COALESCE(reason, verdict) AS word, COUNT(*) AS payments FROM payments GROUP BY 1 ORDER BY 1",
+            "SELECT COALESCE(reason, verdict) AS word, COUNT(*) AS payments FROM payments \
+             WHERE slot BETWEEN $1 AND $2 GROUP BY 1 ORDER BY 1",
         )
+        .bind(row::slot_column(*slots.start()))
+        .bind(row::slot_column(*slots.end()))
         .fetch_all(&self.read)
         .await?;
         rows.iter()
-            .map(|r| Ok(Tally { verdict: r.try_get("word")?, payments: u64::try_from(r.try_get::<i64, _>("payments")?).unwrap_or(0) }))
+            .map(|r| Ok(Tally { verdict: r.try_get("word")?, payments: row::count(r, "payments")? }))
             .collect()
     }
 
@@ -103,16 +107,20 @@ impl Store {
             .collect()
     }
 
-    /// Payments at `confirmed`, oldest slot first.
+    /// Payments at `confirmed` that someone waits for to be finalized, or that were recorded before `recorded_before` and
+    /// should long be; oldest slot first.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn unsettled(&self, limit: u32) -> Result<Vec<Unsettled>> {
+    pub async fn unsettled(&self, recorded_before: Timestamp, limit: usize) -> Result<Vec<Unsettled>> {
         let rows = sqlx::query(
-            "SELECT signature, slot, MIN(recorded_at) AS recorded_at FROM payments WHERE chain_state = 'confirmed' \
-             GROUP BY signature, slot ORDER BY slot LIMIT $1",
+            "SELECT p.signature, MIN(p.slot) AS slot, MIN(p.recorded_at) AS recorded_at FROM payments p \
+             LEFT JOIN confirmations c ON c.payment_id = p.id AND c.state = 'queued' AND c.due_at IS NULL \
+             WHERE p.chain_state = 'confirmed' AND (p.recorded_at < $1 OR c.id IS NOT NULL) \
+             GROUP BY p.signature ORDER BY 2 LIMIT $2",
         )
-        .bind(limit)
+        .bind(recorded_before.0)
+        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
         .fetch_all(&self.read)
         .await?;
         rows.iter()
@@ -192,8 +200,8 @@ pub(super) async fn insert(
     let words = Words::of(verdict);
     let id = sqlx::query_scalar(
         "INSERT INTO payments (signature, token_account, slot, block_time, wallet, mint, received, payer, memos, \
-         verdict, reason, note, checkout, chain_state, recorded_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) RETURNING id",
+         verdict, reason, note, checkout, chain_state, seen_at, recorded_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) RETURNING id",
     )
     .bind(ingested.signature.to_string())
     .bind(credit.token_account.to_string())
@@ -209,6 +217,7 @@ pub(super) async fn insert(
     .bind(words.note)
     .bind(words.checkout)
     .bind(ingested.reached.as_str())
+    .bind(ingested.seen_at.0)
     .bind(now.0)
     .fetch_one(&mut **tx)
     .await?;
@@ -231,8 +240,8 @@ pub(super) async fn insert_unreadable(
     now: Timestamp,
 ) -> Result<bool> {
     let done = sqlx::query(
-        "INSERT INTO payments (signature, token_account, slot, block_time, memos, verdict, reason, note, chain_state, recorded_at) \
-         VALUES ($1, $2, $3, $4, '[]', 'held', $5, $6, $7, $8) ON CONFLICT (signature, token_account) DO NOTHING",
+        "INSERT INTO payments (signature, token_account, slot, block_time, memos, verdict, reason, note, chain_state, seen_at, recorded_at) \
+         VALUES ($1, $2, $3, $4, '[]', 'held', $5, $6, $7, $8, $9) ON CONFLICT (signature, token_account) DO NOTHING",
     )
     .bind(ingested.signature.to_string())
     .bind(token_account.to_string())
@@ -241,6 +250,7 @@ pub(super) async fn insert_unreadable(
     .bind(Held::Unreadable.as_str())
     .bind(why)
     .bind(ingested.reached.as_str())
+    .bind(ingested.seen_at.0)
     .bind(now.0)
     .execute(&mut **tx)
     .await?;

@@ -19,6 +19,8 @@ pub struct Ingested {
     pub reached: Commitment,
     /// The watched token accounts it names.
     pub mentions: Vec<TokenAccount>,
+    /// When its signature came to us.
+    pub seen_at: Timestamp,
     /// What came out of it.
     pub reading: Reading,
 }

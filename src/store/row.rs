@@ -25,6 +25,11 @@ pub(super) fn slot(row: &SqliteRow) -> Result<Slot> {
     u64::try_from(row.try_get::<i64, _>("slot")?).map_err(|_| Error::Corrupt { column: "slot" })
 }
 
+/// An unsigned count.
+pub(super) fn count(row: &SqliteRow, column: &'static str) -> Result<u64> {
+    u64::try_from(row.try_get::<i64, _>(column)?).map_err(|_| Error::Corrupt { column })
+}
+
 /// Slots are far below 2^63; one that is not is stored as the largest.
 pub(super) fn slot_column(slot: Slot) -> i64 {
     i64::try_from(slot).unwrap_or(i64::MAX)

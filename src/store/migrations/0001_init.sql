@@ -56,6 +56,7 @@ CREATE TABLE payments (
     note          TEXT,
     checkout      TEXT,            -- memo of the checkout it pays for
     chain_state   TEXT NOT NULL CHECK (chain_state IN ('confirmed', 'finalized', 'dropped')),
+    seen_at       INTEGER NOT NULL, -- when its signature first came to us
     recorded_at   INTEGER NOT NULL,
     UNIQUE (signature, token_account)
 );

@@ -1,0 +1,227 @@
+//! The sweep with an end: history once, between two bounds, then confirmations until none is due.
+
+use super::sweep::{Floor, Mode, list};
+use super::{Checkouts, Confirm, ConfirmOutcome, Pipeline, Sweep, Swept, Watch};
+use crate::clock;
+use crate::domain::{Commitment, Held, Signature, Slot, Watched};
+use crate::solana::{Fetched, SignatureEntry};
+use crate::store::{ConfirmationCounts, Next, Tally};
+use anyhow::{Context, bail};
+use std::{str::FromStr, sync::Arc, time::Duration};
+
+/// How long a backfill waits for confirmations that must be sent again before it leaves them to the next run.
+const LINGER: Duration = Duration::from_secs(30);
+
+/// An end of the range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bound {
+    /// So long ago.
+    Ago(Duration),
+    /// At this time, Unix seconds.
+    Time(i64),
+    /// In this slot.
+    Slot(Slot),
+    /// Where this transaction landed.
+    Signature(Signature),
+}
+
+impl FromStr for Bound {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Ok(slot) = text.parse() {
+            return Ok(Self::Slot(slot));
+        }
+        if let Ok(ago) = humantime::parse_duration(text) {
+            return Ok(Self::Ago(ago));
+        }
+        if let Ok(at) = humantime::parse_rfc3339_weak(text) {
+            let since = at.duration_since(std::time::UNIX_EPOCH).map_err(|_| "a time before 1970".to_owned())?;
+            return Ok(Self::Time(i64::try_from(since.as_secs()).unwrap_or(i64::MAX)));
+        }
+        text.parse().map(Self::Signature).map_err(|_| {
+            "expected a duration (24h), a time (2026-11-22T08:00:00Z), a slot (331122334) or a transaction signature".to_owned()
+        })
+    }
+}
+
+/// Tells a person how far it is. Calls come from one task.
+pub trait Progress: Send + Sync {
+    /// So many more signatures were listed.
+    fn listed(&self, signatures: usize);
+    /// So many more were recorded.
+    fn recorded(&self, signatures: usize);
+}
+
+/// What a backfill did.
+#[derive(Clone, Debug, Default, serde::Serialize)]
+pub struct Report {
+    /// Signatures in range.
+    pub listed: usize,
+    /// Transactions fetched.
+    pub fetched: usize,
+    /// Payments recorded for the first time.
+    pub new_payments: usize,
+    /// All payments in range, by verdict.
+    pub verdicts: Vec<Tally>,
+    /// Confirmations acknowledged by this run.
+    pub acknowledged: usize,
+    /// Confirmations still queued, of this range or not.
+    pub queued: u64,
+    /// Confirmations given up, of this range or not.
+    pub parked: u64,
+}
+
+impl Report {
+    /// Whether a person must look.
+    #[must_use]
+    pub fn needs_a_person(&self) -> bool {
+        let held = |tally: &Tally| Held::ALL.iter().any(|reason| reason.as_str() == tally.verdict);
+        self.parked > 0 || self.verdicts.iter().any(held)
+    }
+}
+
+/// A bounded sweep.
+pub struct Backfill {
+    pipeline: Arc<Pipeline>,
+    /// Where the range begins; `None` = at the cursor, like the daemon's own sweep, which then moves it.
+    pub since: Option<Bound>,
+    /// Where it ends; `None` = now.
+    pub until: Option<Bound>,
+}
+
+impl Backfill {
+    /// A backfill of everything the daemon would sweep.
+    #[must_use]
+    pub fn new(pipeline: Arc<Pipeline>) -> Self {
+        Self { pipeline, since: None, until: None }
+    }
+
+    /// Reads the checkouts and what to watch, sweeps, and meanwhile confirms; ends when nothing is due.
+    ///
+    /// # Errors
+    /// When API, node or database fails. What was recorded until then stays; the next run goes on from there.
+    pub async fn run(&self, progress: &dyn Progress) -> anyhow::Result<Report> {
+        self.prepare().await?;
+        let (finished, mut swept) = (tokio::sync::Notify::new(), None);
+        let sweeping = async {
+            swept = Some(self.sweep(progress).await);
+            finished.notify_one();
+        };
+        let ((), confirmed) = tokio::join!(sweeping, self.confirm_until(&finished));
+        let mut report = self.report(swept.context("sweep did not end")??).await?;
+        report.acknowledged = confirmed?;
+        Ok(report)
+    }
+
+    /// The same without any confirmation.
+    ///
+    /// # Errors
+    /// As [`Self::run`].
+    pub async fn dry_run(&self, progress: &dyn Progress) -> anyhow::Result<Report> {
+        self.prepare().await?;
+        let swept = self.sweep(progress).await?;
+        self.report(swept).await
+    }
+
+    async fn prepare(&self) -> anyhow::Result<()> {
+        Checkouts::new(self.pipeline.clone()).step().await.context("read the checkouts")?;
+        Watch::new(self.pipeline.clone()).step().await.context("learn what to watch")?;
+        if self.pipeline.watching().accounts.is_empty() {
+            bail!("there is nothing to watch: the payments API lists no enabled token, or none is on this network");
+        }
+        Ok(())
+    }
+
+    async fn sweep(&self, progress: &dyn Progress) -> anyhow::Result<Swept> {
+        let sweep = Sweep::new(self.pipeline.clone());
+        let (since, until) = (self.resolve(self.since).await?, self.resolve(self.until).await?);
+        let mut total = Swept::default();
+        for watched in self.pipeline.watching().accounts.iter() {
+            let swept = self.sweep_one(&sweep, watched, since, until, progress).await;
+            total.add(swept.with_context(|| format!("sweep {} of {}", watched.token_account, watched.symbol))?);
+        }
+        Ok(total)
+    }
+
+    async fn sweep_one(
+        &self,
+        sweep: &Sweep,
+        watched: &Watched,
+        since: Option<Floor>,
+        until: Option<Floor>,
+        progress: &dyn Progress,
+    ) -> anyhow::Result<Swept> {
+        if since.is_none() && until.is_none() {
+            let swept = sweep.resume(watched).await?;
+            progress.listed(swept.listed);
+            progress.recorded(swept.listed);
+            return Ok(swept);
+        }
+        let look_back = clock::now().minus(self.pipeline.config.watch.look_back).unix_seconds();
+        let since = since.unwrap_or(Floor::Time(look_back));
+        let listed = |signatures| progress.listed(signatures);
+        let mut entries = list(&self.pipeline.rpc, watched.token_account, None, since, &listed).await.context("list history")?;
+        let in_range = |entry: &SignatureEntry| match until {
+            None => true,
+            Some(Floor::Slot(slot)) => entry.slot <= slot,
+            Some(Floor::Time(at)) => entry.block_time.is_none_or(|time| time <= at),
+        };
+        entries.retain(in_range);
+        sweep.ingest_all(watched.token_account, entries, Mode::Bounded, &|signatures| progress.recorded(signatures)).await
+    }
+
+    async fn resolve(&self, bound: Option<Bound>) -> anyhow::Result<Option<Floor>> {
+        Ok(match bound {
+            None => None,
+            Some(Bound::Ago(ago)) => Some(Floor::Time(clock::now().minus(ago).unix_seconds())),
+            Some(Bound::Time(at)) => Some(Floor::Time(at)),
+            Some(Bound::Slot(slot)) => Some(Floor::Slot(slot)),
+            Some(Bound::Signature(signature)) => {
+                match self.pipeline.rpc.transaction(signature, Commitment::Confirmed).await.context("look up a bound")? {
+                    Fetched::Transaction(transaction) => Some(Floor::Slot(transaction.slot)),
+                    Fetched::NotYet | Fetched::Unreadable(_) => bail!("the node does not know the transaction {signature}; give a slot or a time instead"),
+                }
+            }
+        })
+    }
+
+    /// Confirms while the sweep goes on, and after it until nothing is due within [`LINGER`].
+    async fn confirm_until(&self, finished: &tokio::sync::Notify) -> anyhow::Result<usize> {
+        let mut confirm = Confirm::new(self.pipeline.clone());
+        let (mut acknowledged, mut last_call) = (0, None);
+        let ended = finished.notified();
+        tokio::pin!(ended);
+        loop {
+            if let Some(last_call) = last_call
+                && !confirm.is_busy()
+            {
+                let next = self.pipeline.store.next_due_at().await.context("read the outbox")?;
+                if next.is_none_or(|at| at > last_call) {
+                    return Ok(acknowledged);
+                }
+            }
+            tokio::select! {
+                outcome = confirm.step() => {
+                    acknowledged += usize::from(outcome? == ConfirmOutcome::Attempted(Next::Acknowledged));
+                }
+                () = &mut ended, if last_call.is_none() => last_call = Some(clock::now().plus(LINGER)),
+            }
+        }
+    }
+
+    async fn report(&self, swept: Swept) -> anyhow::Result<Report> {
+        let store = &self.pipeline.store;
+        let (oldest, newest) = swept.slots.unwrap_or((1, 0));
+        let ConfirmationCounts { queued, parked, .. } = store.count_confirmations().await.context("count confirmations")?;
+        Ok(Report {
+            listed: swept.listed,
+            fetched: swept.fetched,
+            new_payments: swept.payments,
+            verdicts: store.tally(oldest..=newest).await.context("count payments")?,
+            acknowledged: 0,
+            queued,
+            parked,
+        })
+    }
+}

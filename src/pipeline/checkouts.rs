@@ -1,0 +1,141 @@
+//! Keeps the known checkouts up to date from `GET /history`, and judges held payments again when new ones arrive.
+
+use super::Pipeline;
+use crate::clock;
+use crate::domain::{Checkout, Memo, Timestamp};
+use crate::merchant::{self, HistoryPage};
+use anyhow::Context;
+use std::{
+    collections::HashSet,
+    hash::{BuildHasher, RandomState},
+    sync::Arc,
+    time::Duration,
+};
+
+/// Entries asked for in one page; a server that caps it is noticed by the page it sends.
+const PAGE: usize = 100;
+/// Entries that pages overlap by: sessions made or removed meanwhile shift the others.
+const OVERLAP: usize = 5;
+/// Most pages of one reading.
+const PAGES_MAX: usize = 100_000;
+/// How often everything is read, not only both ends: an old entry may have changed.
+const FULL_EVERY: Duration = Duration::from_secs(600);
+
+/// Reads checkouts.
+pub struct Checkouts {
+    pipeline: Arc<Pipeline>,
+    /// When everything was last read, and how many entries there were.
+    full: Option<(Timestamp, usize)>,
+}
+
+/// What one reading of pages brought.
+struct Reading {
+    entries: usize,
+    changed: u64,
+}
+
+/// Where a reading may stop before the end.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stop {
+    AtTheEnd,
+    WhenNothingChanged,
+}
+
+impl Checkouts {
+    /// Reads into the pipeline's store.
+    #[must_use]
+    pub fn new(pipeline: Arc<Pipeline>) -> Self {
+        Self { pipeline, full: None }
+    }
+
+    /// Reads what is new, and judges again the payments that waited for it. Returns how many checkouts are new or changed.
+    ///
+    /// Every now and then reads everything; otherwise both ends of the list, since its order is not published.
+    ///
+    /// # Errors
+    /// When the API does not answer or the database fails.
+    pub async fn step(&mut self) -> anyhow::Result<u64> {
+        let now = clock::now();
+        let result = self.read(now).await;
+        if let Err(error) = &result {
+            self.pipeline.note_key(error.downcast_ref::<merchant::Error>().is_some_and(|e| matches!(e, merchant::Error::KeyRefused(_))));
+        }
+        let changed = result?;
+        self.pipeline.note_key(false);
+        self.pipeline.status.polled(now);
+        let watching = self.pipeline.watching();
+        let recorded = self.pipeline.store.rejudge(&watching.policy, clock::now()).await.context("judge held payments again")?;
+        self.pipeline.announce(&recorded, &watching);
+        Ok(changed)
+    }
+
+    async fn read(&mut self, now: Timestamp) -> anyhow::Result<u64> {
+        match self.full {
+            Some((at, total)) if now.since(at) < FULL_EVERY => {
+                let head = self.pipeline.read_pages(0, Stop::WhenNothingChanged).await?;
+                let tail = self.pipeline.read_pages(total.saturating_sub(OVERLAP), Stop::AtTheEnd).await?;
+                self.full = Some((at, total.max(total.saturating_sub(OVERLAP) + tail.entries)));
+                Ok(head.changed + tail.changed)
+            }
+            _ => {
+                let all = self.pipeline.read_pages(0, Stop::AtTheEnd).await?;
+                self.full = Some((now, all.entries));
+                Ok(all.changed)
+            }
+        }
+    }
+}
+
+impl Pipeline {
+    /// Reads pages from an offset until one is empty or brings nothing that was not in the ones before.
+    async fn read_pages(&self, from: usize, stop: Stop) -> anyhow::Result<Reading> {
+        let hasher = RandomState::new();
+        let mut seen = HashSet::new();
+        let mut reading = Reading { entries: 0, changed: 0 };
+        let mut offset = from;
+        for _ in 0..PAGES_MAX {
+            let HistoryPage { checkouts, entries } = self.merchant.history(PAGE, offset).await.map_err(anyhow::Error::new)?;
+            let new: Vec<Checkout> =
+                checkouts.into_iter().filter(|checkout| seen.insert(hasher.hash_one(&checkout.memo))).collect();
+            let all_readable = entries > 0 && new.is_empty();
+            if entries == 0 || all_readable {
+                break;
+            }
+            let changed = self.store.upsert_checkouts(&new).await.context("record checkouts")?;
+            reading.changed += changed;
+            reading.entries = (offset + entries).saturating_sub(from);
+            if changed == 0 && stop == Stop::WhenNothingChanged {
+                break;
+            }
+            offset += entries.saturating_sub(OVERLAP).max(1);
+        }
+        Ok(reading)
+    }
+
+    /// Looks one checkout up in the API's history, because the API said no to its confirmation.
+    pub(super) async fn look_up(&self, memo: &Memo) -> Result<Option<Checkout>, merchant::Error> {
+        let mut offset = 0;
+        for _ in 0..PAGES_MAX {
+            let page = self.merchant.history(PAGE, offset).await?;
+            if page.entries == 0 {
+                break;
+            }
+            offset += page.entries.saturating_sub(OVERLAP).max(1);
+            if let Some(found) = page.checkouts.into_iter().find(|checkout| checkout.memo == *memo) {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Notes whether the API takes the key, and says so once when that changes.
+    pub(super) fn note_key(&self, refused: bool) {
+        if self.status.key_refused(refused) {
+            if refused {
+                tracing::error!("the payments API refuses the key: confirmations wait until it is taken again (merchant.api_key)");
+            } else {
+                tracing::info!("the payments API takes the key again");
+            }
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! Step 6: due confirmations are sent to the merchant, and each answer decides what becomes of them.
+
+use super::{Pipeline, next_attempt};
+use crate::clock;
+use crate::domain::{Checkout, CheckoutStatus, Signature, Timestamp};
+use crate::merchant::Answer;
+use crate::store::{Attempt, Due, Next};
+use anyhow::Context;
+use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use std::{sync::Arc, time::Duration};
+
+/// How long an API that says no is given to catch up with the chain before a person must look.
+const REJECTION_PATIENCE: Duration = Duration::from_secs(600);
+/// How long confirmations wait after the key was refused.
+const KEY_PAUSE: Duration = Duration::from_secs(60);
+/// Added to the request's deadline before a leased confirmation may be sent by somebody else.
+const LEASE_MARGIN: Duration = Duration::from_secs(5);
+/// Longest sleep without a look at the outbox: another process may have filled it.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// What one step did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ConfirmOutcome {
+    /// An attempt was made, and this became of it.
+    Attempted(Next),
+    /// Nothing is due.
+    Idle,
+}
+
+struct Done {
+    due: Due,
+    attempt: Attempt,
+    next: Next,
+    answer: Answer,
+}
+
+/// Sends confirmations, several at once.
+pub struct Confirm {
+    pipeline: Arc<Pipeline>,
+    under_way: FuturesUnordered<BoxFuture<'static, Done>>,
+    /// After the key was refused: nothing is sent before then, and then one at a time.
+    refused_until: Option<Timestamp>,
+}
+
+impl Confirm {
+    /// Sends what the pipeline queued.
+    #[must_use]
+    pub fn new(pipeline: Arc<Pipeline>) -> Self {
+        Self { pipeline, under_way: FuturesUnordered::new(), refused_until: None }
+    }
+
+    /// Takes what is due, as far as hands are free, and finishes one attempt or waits for something to do.
+    ///
+    /// # Errors
+    /// When the database fails. An attempt whose outcome could not be recorded is made again, with the same pair.
+    pub async fn step(&mut self) -> anyhow::Result<ConfirmOutcome> {
+        self.take_due().await?;
+        let pipeline = self.pipeline.clone();
+        let wait = self.idle_time().await?;
+        tokio::select! {
+            Some(done) = self.under_way.next() => self.finish(done).await.map(ConfirmOutcome::Attempted),
+            () = pipeline.bells.confirm.notified() => Ok(ConfirmOutcome::Idle),
+            () = tokio::time::sleep(wait) => Ok(ConfirmOutcome::Idle),
+        }
+    }
+
+    /// Finishes the attempts under way without beginning new ones.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn drain(&mut self) -> anyhow::Result<()> {
+        while let Some(done) = self.under_way.next().await {
+            self.finish(done).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether attempts are under way.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        !self.under_way.is_empty()
+    }
+
+    async fn take_due(&mut self) -> anyhow::Result<()> {
+        let now = clock::now();
+        let settings = &self.pipeline.config.merchant.settings;
+        let hands = match self.refused_until {
+            Some(until) if until > now => 0,
+            Some(_) => 1,
+            None => settings.max_in_flight,
+        };
+        let free = hands.saturating_sub(self.under_way.len());
+        if free == 0 {
+            return Ok(());
+        }
+        // A rejection is looked up in the history: that takes a second deadline or more.
+        let lease = settings.request_timeout.saturating_mul(3) + LEASE_MARGIN;
+        for due in self.pipeline.store.claim_due(now, lease, free).await.context("take due confirmations")? {
+            let pipeline = self.pipeline.clone();
+            self.under_way.push(async move { pipeline.attempt(due).await }.boxed());
+        }
+        Ok(())
+    }
+
+    async fn idle_time(&self) -> anyhow::Result<Duration> {
+        let full = self.under_way.len() >= self.pipeline.config.merchant.settings.max_in_flight;
+        if full || self.refused_until.is_some() {
+            return Ok(LOOK_EVERY);
+        }
+        let next = self.pipeline.store.next_due_at().await.context("read the outbox")?;
+        Ok(next.map_or(LOOK_EVERY, |at| at.since(clock::now()).clamp(Duration::from_millis(1), LOOK_EVERY)))
+    }
+
+    async fn finish(&mut self, done: Done) -> anyhow::Result<Next> {
+        let Done { due, attempt, next, answer } = done;
+        self.refused_until = (answer == Answer::KeyRefused).then(|| clock::now().plus(KEY_PAUSE));
+        self.pipeline.note_key(answer == Answer::KeyRefused);
+        self.pipeline.store.attempted(due.id, &attempt, &next).await.context("record an attempt")?;
+        let (signature, memo, reason) = (due.signature, &due.memo, &attempt.reason);
+        let word = match &next {
+            Next::Acknowledged => {
+                let took = clock::now().since(due.queued_at);
+                metrics::histogram!("paywatch_queued_to_acknowledged_seconds").record(took.as_secs_f64());
+                tracing::info!(%signature, %memo, reason, ?took, "payment confirmed");
+                "acknowledged"
+            }
+            Next::Retry { due_at, .. } => {
+                let again_in = due_at.since(clock::now());
+                tracing::warn!(%signature, %memo, reason, ?again_in, "confirmation not taken; will be sent again");
+                "retry"
+            }
+            Next::Parked => {
+                tracing::error!(%signature, %memo, reason, "confirmation given up: a person must look");
+                "parked"
+            }
+            Next::PaidByOther => {
+                tracing::warn!(%signature, %memo, reason, "checkout was confirmed by another transaction: this payment is held");
+                "paid_by_other"
+            }
+        };
+        metrics::counter!("paywatch_attempts_total", "outcome" => word).increment(1);
+        Ok(next)
+    }
+}
+
+impl Pipeline {
+    /// One call to the merchant, and what it means.
+    async fn attempt(&self, due: Due) -> Done {
+        let (at, began) = (clock::now(), tokio::time::Instant::now());
+        let result = self.merchant.confirm(&due.memo, due.signature).await;
+        let attempt = |reason: String| Attempt { at, status: result.status, took: began.elapsed(), reason };
+        let (next, reason) = match result.answer {
+            Answer::Accepted => (Next::Acknowledged, result.reason.clone()),
+            Answer::KeyRefused => {
+                let due_at = clock::now().plus(KEY_PAUSE);
+                (Next::Retry { due_at, rejected_since: due.rejected_since }, result.reason.clone())
+            }
+            Answer::Later(retry_after) => (self.later(&due, retry_after, due.rejected_since), result.reason.clone()),
+            Answer::Rejected => match self.look_up(&due.memo).await {
+                Ok(checkout) => self.after_rejection(&due, checkout.as_ref(), &result.reason),
+                Err(error) => (self.later(&due, None, due.rejected_since), format!("{}; the history could not be read: {error}", result.reason)),
+            },
+        };
+        Done { attempt: attempt(reason), answer: result.answer, next, due }
+    }
+
+    fn later(&self, due: &Due, retry_after: Option<Duration>, rejected_since: Option<Timestamp>) -> Next {
+        let now = clock::now();
+        if now.since(due.queued_at) > self.config.merchant.give_up_after {
+            return Next::Parked;
+        }
+        let due_at = next_attempt(due.attempts.saturating_add(1), retry_after, now, rand::random());
+        Next::Retry { due_at, rejected_since }
+    }
+
+    /// The API said no. Its history says why: the checkout is confirmed already, or the API lags behind the chain.
+    fn after_rejection(&self, due: &Due, checkout: Option<&Checkout>, reason: &str) -> (Next, String) {
+        let now = clock::now();
+        match confirmed_by(checkout, due.signature) {
+            ConfirmedBy::This => (Next::Acknowledged, "the history shows it confirmed by this transaction".into()),
+            ConfirmedBy::Untold => (Next::Acknowledged, "the history shows it confirmed and does not say by which transaction".into()),
+            ConfirmedBy::Other(other) => (Next::PaidByOther, format!("the history shows it confirmed by {other}")),
+            ConfirmedBy::Nobody => {
+                let since = due.rejected_since.unwrap_or(now);
+                if now.since(since) > REJECTION_PATIENCE {
+                    (Next::Parked, format!("{reason}, and the history still shows it pending"))
+                } else {
+                    (self.later(due, None, Some(since)), format!("{reason}, and the history shows it pending"))
+                }
+            }
+        }
+    }
+}
+
+enum ConfirmedBy {
+    This,
+    Untold,
+    Other(Signature),
+    Nobody,
+}
+
+fn confirmed_by(checkout: Option<&Checkout>, signature: Signature) -> ConfirmedBy {
+    match checkout.map(|checkout| checkout.status) {
+        Some(CheckoutStatus::Confirmed(Some(by))) if by == signature => ConfirmedBy::This,
+        Some(CheckoutStatus::Confirmed(Some(by))) => ConfirmedBy::Other(by),
+        Some(CheckoutStatus::Confirmed(None)) => ConfirmedBy::Untold,
+        Some(CheckoutStatus::Pending) | None => ConfirmedBy::Nobody,
+    }
+}

@@ -1,0 +1,203 @@
+//! Step 1a: hints from the WebSocket are ingested at once. Losing one costs latency, never money.
+
+use super::Pipeline;
+use super::ingest::{HINT_PAUSES, Task};
+use crate::clock;
+use crate::domain::{Commitment, Signature, TokenAccount};
+use crate::solana::{Event, listen_once};
+use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use std::{
+    collections::{HashSet, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::sync::mpsc;
+use url::Url;
+
+/// Somebody said that a transaction may concern us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hint {
+    /// The transaction.
+    pub signature: Signature,
+    /// Which subscription brought it.
+    pub token_account: TokenAccount,
+}
+
+/// Hints that wait while all hands are full; more are dropped and left to the sweep.
+const QUEUE: usize = 4096;
+/// Hints in work at once. Most of their time is waiting for a node that lags behind its own notification.
+const UNDER_WAY_MAX: usize = 256;
+/// Signatures remembered so that a notification repeated, or heard on two sockets, is one hint.
+const RECENT: usize = 8192;
+/// Longest silence on a socket, and longest wait while opening it.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Pauses between connections, the last repeats; stretched by up to half at random.
+const RECONNECT_PAUSES: [Duration; 6] = [
+    Duration::from_millis(100),
+    Duration::from_millis(500),
+    Duration::from_secs(1),
+    Duration::from_secs(3),
+    Duration::from_secs(10),
+    Duration::from_secs(20),
+];
+
+/// The queue between listeners and [`Follow`].
+#[must_use]
+pub fn hints() -> (mpsc::Sender<Hint>, mpsc::Receiver<Hint>) {
+    mpsc::channel(QUEUE)
+}
+
+impl Pipeline {
+    /// Listens on one endpoint for ever: connect, subscribe to all that is watched, sweep; when the connection fails or what
+    /// is watched changes, begin again.
+    pub async fn listen(&self, url: &Url, hints: &mpsc::Sender<Hint>) {
+        let endpoint = crate::solana::endpoint_label(url);
+        let mut changes = self.watching_changes();
+        let mut failures = 0_usize;
+        loop {
+            let accounts: Vec<_> = changes.borrow_and_update().accounts.iter().map(|watched| watched.token_account).collect();
+            if accounts.is_empty() {
+                if changes.changed().await.is_err() {
+                    return;
+                }
+                continue;
+            }
+            let mut subscribed = false;
+            let ended = {
+                let connection = listen_once(url, &accounts, PATIENCE, |event| {
+                    if event == Event::Subscribed {
+                        subscribed = true;
+                        self.status.socket_opened();
+                    }
+                    self.on_event(event, hints);
+                });
+                tokio::select! {
+                    Err(ended) = connection => Some(ended),
+                    _ = changes.changed() => None,
+                }
+            };
+            if subscribed {
+                self.status.socket_closed();
+                failures = 0;
+            }
+            let Some(ended) = ended else { continue };
+            let pause = RECONNECT_PAUSES.get(failures).unwrap_or(&RECONNECT_PAUSES[RECONNECT_PAUSES.len() - 1]);
+            let pause = pause.mul_f64(rand::random_range(1.0..1.5));
+            failures += 1;
+            metrics::counter!("paywatch_reconnects_total").increment(1);
+            tracing::warn!(endpoint, reason = %ended, ?pause, "WebSocket lost; sweeps go on, connecting again");
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    fn on_event(&self, event: Event, hints: &mpsc::Sender<Hint>) {
+        match event {
+            Event::Slot(slot) => self.status.saw_slot(slot, clock::now()),
+            // Whatever came while nobody listened.
+            Event::Subscribed => self.bells.sweep.notify_one(),
+            Event::Hint { signature, token_account } => {
+                if hints.try_send(Hint { signature, token_account }).is_err() {
+                    metrics::counter!("paywatch_hints_dropped_total").increment(1);
+                    self.bells.sweep.notify_one();
+                }
+            }
+        }
+    }
+}
+
+/// What one step of [`Follow`] did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FollowOutcome {
+    /// A new hint is in work.
+    Started(Signature),
+    /// The hint was known already.
+    Folded,
+    /// A hint was ingested; so many payments are new.
+    Ingested(Signature, usize),
+    /// It is left to the sweep.
+    LeftToSweep(Signature),
+    /// All listeners are gone and all work is done.
+    Ended,
+}
+
+/// Ingests hints, many at once.
+pub struct Follow {
+    pipeline: Arc<Pipeline>,
+    hints: mpsc::Receiver<Hint>,
+    recent: Recent,
+    under_way: FuturesUnordered<BoxFuture<'static, (Signature, anyhow::Result<Option<usize>>)>>,
+}
+
+impl Follow {
+    /// Ingests what comes through `hints`.
+    #[must_use]
+    pub fn new(pipeline: Arc<Pipeline>, hints: mpsc::Receiver<Hint>) -> Self {
+        Self { pipeline, hints, recent: Recent::default(), under_way: FuturesUnordered::new() }
+    }
+
+    /// Takes one hint, or finishes one.
+    pub async fn step(&mut self) -> FollowOutcome {
+        tokio::select! {
+            Some((signature, result)) = self.under_way.next() => self.finished(signature, result),
+            hint = self.hints.recv(), if self.under_way.len() < UNDER_WAY_MAX => match hint {
+                Some(hint) => self.take(hint),
+                None => FollowOutcome::Ended,
+            },
+        }
+    }
+
+    fn take(&mut self, hint: Hint) -> FollowOutcome {
+        metrics::counter!("paywatch_hints_total").increment(1);
+        if !self.recent.insert(hint.signature) {
+            return FollowOutcome::Folded;
+        }
+        let (pipeline, seen_at) = (self.pipeline.clone(), clock::now());
+        let work = async move {
+            let task =
+                Task { signature: hint.signature, token_account: hint.token_account, at: Commitment::Confirmed, seen_at };
+            let Some(ingested) = pipeline.look_at(task, &HINT_PAUSES).await? else { return Ok(None) };
+            let recorded = pipeline.record(&[ingested], None).await?;
+            Ok(Some(recorded.len()))
+        };
+        self.under_way.push(work.map(move |result| (hint.signature, result)).boxed());
+        FollowOutcome::Started(hint.signature)
+    }
+
+    fn finished(&mut self, signature: Signature, result: anyhow::Result<Option<usize>>) -> FollowOutcome {
+        match result {
+            Ok(Some(payments)) => return FollowOutcome::Ingested(signature, payments),
+            Ok(None) => tracing::debug!(%signature, "hint came to nothing so far; the sweep will see"),
+            Err(error) => tracing::warn!(%signature, error = format!("{error:#}"), "hint not ingested; left to the sweep"),
+        }
+        self.recent.forget(signature);
+        self.pipeline.bells.sweep.notify_one();
+        FollowOutcome::LeftToSweep(signature)
+    }
+}
+
+/// The last signatures, oldest forgotten first.
+#[derive(Default)]
+struct Recent {
+    set: HashSet<Signature>,
+    order: VecDeque<Signature>,
+}
+
+impl Recent {
+    /// Returns whether it was new.
+    fn insert(&mut self, signature: Signature) -> bool {
+        if !self.set.insert(signature) {
+            return false;
+        }
+        self.order.push_back(signature);
+        if self.order.len() > RECENT
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.set.remove(&oldest);
+        }
+        true
+    }
+
+    fn forget(&mut self, signature: Signature) {
+        self.set.remove(&signature);
+    }
+}

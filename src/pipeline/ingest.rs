@@ -1,0 +1,153 @@
+//! Steps 2 to 5: signature → transaction → credits and memos → verdict → recorded.
+
+use super::{Pipeline, Watching};
+use crate::clock;
+use crate::domain::{Commitment, Held, Matched, Outcome, Signature, Slot, Timestamp, TokenAccount, Transaction, Verdict, decode};
+use crate::solana::Fetched;
+use crate::store::{Cursor, Ingested, Reading, Recorded};
+use anyhow::Context;
+use std::time::Duration;
+
+/// A signature to look at.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Task {
+    pub(super) signature: Signature,
+    /// The watched account whose history or subscription brought it.
+    pub(super) token_account: TokenAccount,
+    /// What the chain must have reached before the transaction is read.
+    pub(super) at: Commitment,
+    pub(super) seen_at: Timestamp,
+}
+
+/// Pauses after a null answer to a hint: the notification may run ahead of the node by a second or more.
+pub(super) const HINT_PAUSES: [Duration; 9] = millis([15, 30, 60, 120, 250, 500, 1000, 2000, 4000]);
+/// Pauses after a null answer for a signature that the node itself has listed.
+pub(super) const LISTED_PAUSES: [Duration; 5] = millis([100, 300, 1000, 2000, 4000]);
+
+const fn millis<const N: usize>(values: [u64; N]) -> [Duration; N] {
+    let mut pauses = [Duration::ZERO; N];
+    let mut index = 0;
+    while index < N {
+        pauses[index] = Duration::from_millis(values[index]);
+        index += 1;
+    }
+    pauses
+}
+
+impl Pipeline {
+    /// Fetches and reads one transaction; `None` if the node still answers null after all pauses.
+    pub(super) async fn look_at(&self, task: Task, pauses: &[Duration]) -> anyhow::Result<Option<Ingested>> {
+        let mut pauses = pauses.iter();
+        loop {
+            match self.rpc.transaction(task.signature, task.at).await.context("fetch a transaction")? {
+                Fetched::Transaction(transaction) => return Ok(Some(read(&transaction, task, &self.watching()))),
+                Fetched::Unreadable(why) => return Ok(Some(unreadable(task, 0, why))),
+                Fetched::NotYet => {}
+            }
+            let Some(pause) = pauses.next() else { return Ok(None) };
+            tokio::time::sleep(*pause).await;
+        }
+    }
+
+    /// Records transactions and, in a sweep, the cursor that covers them; then wakes and tells whom it concerns.
+    pub(super) async fn record(&self, batch: &[Ingested], cursor: Option<&Cursor>) -> anyhow::Result<Vec<Recorded>> {
+        let watching = self.watching();
+        let recorded = self.store.record(batch, cursor, &watching.policy, clock::now()).await;
+        self.status.store_failed(recorded.is_err());
+        let recorded = recorded.context("record payments")?;
+        self.announce(&recorded, &watching);
+        Ok(recorded)
+    }
+
+    /// Tries quarantined transactions again whose time has come. Returns how many could be read.
+    ///
+    /// # Errors
+    /// When the node or the database fails.
+    pub async fn retry_quarantined(&self) -> anyhow::Result<usize> {
+        const AT_ONCE: u32 = 64;
+        let now = clock::now();
+        let mut read = 0;
+        for one in self.store.quarantined(now, AT_ONCE).await.context("read the quarantine")? {
+            let task = Task { signature: one.signature, token_account: one.token_account, at: Commitment::Confirmed, seen_at: now };
+            let ingested = self.look_at(task, &[]).await?.unwrap_or_else(|| not_given(task, one.slot));
+            read += usize::from(!matches!(ingested.reading, Reading::Unreadable(_)));
+            self.record(&[ingested], None).await?;
+        }
+        Ok(read)
+    }
+
+    /// Logs and counts payments that are new or judged anew, and rings the bells they call for.
+    pub(super) fn announce(&self, recorded: &[Recorded], watching: &Watching) {
+        for one in recorded {
+            let memo = one.memos.first().map(ToString::to_string).unwrap_or_default();
+            let amount = one.credit.as_ref().map(|credit| watching.human(credit)).unwrap_or_default();
+            let payer = one.credit.as_ref().and_then(|credit| credit.payer).map(|payer| payer.to_string());
+            let payer = payer.unwrap_or_default();
+            let signature = one.signature;
+            let word = match &one.verdict {
+                Verdict::Matched(Matched::Confirm { .. }) => {
+                    self.bells.confirm.notify_one();
+                    tracing::info!(%signature, memo, amount, payer, "payment matched");
+                    "matched"
+                }
+                Verdict::Matched(Matched::Settled { .. }) => {
+                    tracing::info!(%signature, memo, amount, payer, "payment matched; the API had it confirmed already");
+                    "matched"
+                }
+                Verdict::Held(Held::Unreadable) => {
+                    tracing::error!(%signature, "transaction cannot be read: quarantined, will be tried again");
+                    Held::Unreadable.as_str()
+                }
+                Verdict::Held(reason) => {
+                    if *reason == Held::UnknownMemo {
+                        self.bells.checkouts.notify_one();
+                    }
+                    tracing::info!(%signature, memo, amount, payer, %reason, "payment held");
+                    reason.as_str()
+                }
+            };
+            metrics::counter!("paywatch_payments_total", "verdict" => word).increment(1);
+        }
+    }
+}
+
+/// What a fetched transaction means for what is watched now.
+fn read(transaction: &Transaction, task: Task, watching: &Watching) -> Ingested {
+    let mut mentions = watching.accounts.among(&transaction.keys);
+    if !mentions.contains(&task.token_account) {
+        mentions.push(task.token_account);
+    }
+    let reading = match transaction.outcome {
+        Outcome::Failed => Reading::Failed,
+        Outcome::Succeeded => match decode(transaction, &watching.accounts) {
+            Ok(decoded) => Reading::Decoded(decoded),
+            Err(why) => Reading::Unreadable(why.to_string()),
+        },
+    };
+    Ingested {
+        signature: transaction.signature,
+        slot: transaction.slot,
+        block_time: transaction.block_time,
+        reached: task.at,
+        mentions,
+        seen_at: task.seen_at,
+        reading,
+    }
+}
+
+fn unreadable(task: Task, slot: Slot, why: String) -> Ingested {
+    Ingested {
+        signature: task.signature,
+        slot,
+        block_time: None,
+        reached: task.at,
+        mentions: vec![task.token_account],
+        seen_at: task.seen_at,
+        reading: Reading::Unreadable(why),
+    }
+}
+
+/// A transaction that the node lists and does not give: quarantined, so that it stalls nothing and is not forgotten.
+pub(super) fn not_given(task: Task, slot: Slot) -> Ingested {
+    unreadable(task, slot, "the node lists it and answers null when asked for it".into())
+}

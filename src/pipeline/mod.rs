@@ -1,0 +1,89 @@
+//! The road of a payment, one file a step:
+//! `follow` and `sweep` bring signatures, `ingest` turns them into recorded payments, `confirm` tells the merchant,
+//! `settle` waits for the chain. `checkouts` and `watch` keep what they need to know up to date.
+//!
+//! Each loop is `loop { step().await }`; a step may be repeated and may be cut off at any line.
+
+mod backfill;
+mod checkouts;
+mod confirm;
+mod follow;
+mod ingest;
+mod schedule;
+mod settle;
+mod status;
+mod sweep;
+mod watch;
+
+pub use backfill::{Backfill, Bound, Progress, Report};
+pub use checkouts::Checkouts;
+pub use confirm::{Confirm, ConfirmOutcome};
+pub use follow::{Follow, FollowOutcome, Hint, hints};
+pub use schedule::next_attempt;
+pub use settle::{Settle, SettleOutcome};
+pub use status::Status;
+pub use sweep::{Floor, Sweep, Swept};
+pub use watch::{Watch, Watching};
+
+use crate::{config::Config, merchant::Merchant, solana::Rpc, store::Store};
+use anyhow::Context;
+use std::sync::Arc;
+use tokio::sync::{Notify, watch as channel};
+
+/// What all steps share.
+pub struct Pipeline {
+    /// What was configured.
+    pub config: Config,
+    /// The Solana nodes.
+    pub rpc: Rpc,
+    /// The payments API.
+    pub merchant: Merchant,
+    /// The database.
+    pub store: Store,
+    /// How things stand.
+    pub status: Status,
+    /// What wakes the loops.
+    pub bells: Bells,
+    watching: channel::Sender<Arc<Watching>>,
+}
+
+/// What wakes a loop before its time. Ringing twice is ringing once.
+#[derive(Debug, Default)]
+pub struct Bells {
+    /// Something may have been missed.
+    pub sweep: Notify,
+    /// A confirmation was queued.
+    pub confirm: Notify,
+    /// A payment's memo is unknown: there may be new checkouts.
+    pub checkouts: Notify,
+}
+
+impl Pipeline {
+    /// Builds the adapters over an opened store. Opens no connection.
+    ///
+    /// # Errors
+    /// When an HTTP client cannot be built.
+    pub fn new(config: Config, store: Store) -> anyhow::Result<Arc<Self>> {
+        Ok(Arc::new(Self {
+            rpc: Rpc::new(&config.solana.rpc_urls, config.solana.limits).context("build the RPC client")?,
+            merchant: Merchant::new(&config.merchant.settings).context("build the payments API client")?,
+            store,
+            status: Status::default(),
+            bells: Bells::default(),
+            watching: channel::Sender::new(Arc::new(Watching::none(&config))),
+            config,
+        }))
+    }
+
+    /// What is watched now.
+    #[must_use]
+    pub fn watching(&self) -> Arc<Watching> {
+        self.watching.borrow().clone()
+    }
+
+    /// Tells when what is watched changes.
+    #[must_use]
+    pub fn watching_changes(&self) -> channel::Receiver<Arc<Watching>> {
+        self.watching.subscribe()
+    }
+}

@@ -1,0 +1,133 @@
+//! How things stand: written by the steps, read by those who report it.
+
+use crate::domain::{Slot, Timestamp};
+use std::{
+    sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering},
+    time::Duration,
+};
+
+/// A snapshot in memory; nothing here survives a restart, and nothing here decides about money.
+#[derive(Debug, Default)]
+pub struct Status {
+    slot: AtomicU64,
+    slot_at: AtomicI64,
+    swept_at: AtomicI64,
+    polled_at: AtomicI64,
+    open_sockets: AtomicUsize,
+    key_refused: AtomicBool,
+    store_failed: AtomicBool,
+}
+
+/// Why the daemon is not ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unready {
+    /// Neither the WebSocket nor the sweep brings news.
+    ChainSilent,
+    /// The API does not take the key.
+    KeyRefused,
+    /// The database fails.
+    StoreFailed,
+}
+
+impl Unready {
+    /// For people.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ChainSilent => "no slot seen for 30 s and no sweep has succeeded in three intervals",
+            Self::KeyRefused => "the payments API refuses the key",
+            Self::StoreFailed => "the database fails",
+        }
+    }
+}
+
+impl Status {
+    const SLOT_PATIENCE: Duration = Duration::from_secs(30);
+    const SWEEPS_MISSED_MAX: u32 = 3;
+
+    pub(super) fn saw_slot(&self, slot: Slot, now: Timestamp) {
+        self.slot.fetch_max(slot, Ordering::Relaxed);
+        self.slot_at.store(now.0, Ordering::Relaxed);
+        metrics::gauge!("paywatch_slot").set(lossy(self.slot.load(Ordering::Relaxed)));
+    }
+
+    pub(super) fn swept(&self, now: Timestamp) {
+        self.swept_at.store(now.0, Ordering::Relaxed);
+        metrics::gauge!("paywatch_last_sweep_timestamp_seconds").set(lossy(now.unix_seconds().unsigned_abs()));
+    }
+
+    pub(super) fn polled(&self, now: Timestamp) {
+        self.polled_at.store(now.0, Ordering::Relaxed);
+        metrics::gauge!("paywatch_last_poll_timestamp_seconds").set(lossy(now.unix_seconds().unsigned_abs()));
+    }
+
+    pub(super) fn socket_opened(&self) {
+        let open = self.open_sockets.fetch_add(1, Ordering::Relaxed) + 1;
+        metrics::gauge!("paywatch_open_sockets").set(lossy(open as u64));
+    }
+
+    pub(super) fn socket_closed(&self) {
+        let open = self.open_sockets.fetch_sub(1, Ordering::Relaxed) - 1;
+        metrics::gauge!("paywatch_open_sockets").set(lossy(open as u64));
+    }
+
+    /// Returns whether this is news.
+    pub(super) fn key_refused(&self, refused: bool) -> bool {
+        metrics::gauge!("paywatch_key_refused").set(if refused { 1.0 } else { 0.0 });
+        self.key_refused.swap(refused, Ordering::Relaxed) != refused
+    }
+
+    /// Notes whether the database works.
+    pub fn store_failed(&self, failed: bool) {
+        self.store_failed.store(failed, Ordering::Relaxed);
+    }
+
+    /// Whether the checkouts were read at least once since the start.
+    #[must_use]
+    pub fn has_polled(&self) -> bool {
+        self.polled_at.load(Ordering::Relaxed) > 0
+    }
+
+    /// Why not ready, if so.
+    #[must_use]
+    pub fn unready(&self, sweep_every: Duration, now: Timestamp) -> Option<Unready> {
+        let since = |at: &AtomicI64| now.since(Timestamp(at.load(Ordering::Relaxed)));
+        let silent = since(&self.slot_at) > Self::SLOT_PATIENCE
+            && since(&self.swept_at) > sweep_every.saturating_mul(Self::SWEEPS_MISSED_MAX);
+        if self.store_failed.load(Ordering::Relaxed) {
+            Some(Unready::StoreFailed)
+        } else if self.key_refused.load(Ordering::Relaxed) {
+            Some(Unready::KeyRefused)
+        } else {
+            silent.then_some(Unready::ChainSilent)
+        }
+    }
+}
+
+/// Prometheus gauges are floats; nothing of this is money.
+#[expect(clippy::cast_precision_loss, reason = "a gauge for people")]
+fn lossy(value: u64) -> f64 {
+    value as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn either_slots_or_sweeps_keep_it_ready() {
+        let (status, every) = (Status::default(), Duration::from_secs(15));
+        let at = |seconds: u64| Timestamp(0).plus(Duration::from_secs(1_000_000 + seconds));
+        assert_eq!(status.unready(every, at(0)), Some(Unready::ChainSilent));
+        status.swept(at(0));
+        assert_eq!(status.unready(every, at(45)), None);
+        assert_eq!(status.unready(every, at(46)), Some(Unready::ChainSilent));
+        status.saw_slot(7, at(40));
+        assert_eq!(status.unready(every, at(70)), None);
+        assert_eq!(status.unready(every, at(71)), Some(Unready::ChainSilent));
+        status.key_refused(true);
+        assert_eq!(status.unready(every, at(50)), Some(Unready::KeyRefused));
+        status.store_failed(true);
+        assert_eq!(status.unready(every, at(50)), Some(Unready::StoreFailed));
+    }
+}

@@ -1,0 +1,363 @@
+//! Step 1b: history, read back to where all is recorded, then walked forwards.
+//!
+//! The only code that moves a cursor: over finalized, contiguous, fully recorded history, never past a gap, never on an
+//! error. What is only confirmed yet is ingested too, so that payments are found without any WebSocket; the cursor does
+//! not cover it, and the next sweep meets it again.
+
+use super::Pipeline;
+use super::ingest::{LISTED_PAUSES, Task, not_given};
+use crate::clock;
+use crate::domain::{Commitment, Outcome, Signature, Slot, Timestamp, TokenAccount, Watched};
+use crate::solana::{Rpc, SignatureEntry};
+use crate::store::{Cursor, Ingested, Reading};
+use anyhow::{Context, bail};
+use futures_util::{StreamExt, stream};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::sync::mpsc;
+
+/// Where reading backwards stops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Floor {
+    /// Below this slot.
+    Slot(Slot),
+    /// Before this time, Unix seconds. A block without a time is read.
+    Time(i64),
+}
+
+impl Floor {
+    fn is_below(self, entry: &SignatureEntry) -> bool {
+        match self {
+            Self::Slot(slot) => entry.slot < slot,
+            Self::Time(at) => entry.block_time.is_some_and(|time| time < at),
+        }
+    }
+}
+
+/// What a sweep of one token account did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Signatures its history had in range.
+    pub listed: usize,
+    /// Transactions that had to be fetched.
+    pub fetched: usize,
+    /// Payments that are new.
+    pub payments: usize,
+    /// Oldest and newest slot in range.
+    pub slots: Option<(Slot, Slot)>,
+}
+
+/// Whether a sweep moves the cursor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// The range begins at the cursor: what is recorded, the cursor covers.
+    Resume,
+    /// Any range: the cursor stays.
+    Bounded,
+}
+
+/// Sweeps all watched token accounts.
+pub struct Sweep {
+    pipeline: Arc<Pipeline>,
+}
+
+/// Most pages of one listing: ten million signatures. More is not history, it is a node that repeats itself.
+const PAGES_MAX: usize = 10_000;
+/// Transactions recorded in one SQL transaction.
+const BATCH: usize = 256;
+/// Signatures asked about in one query.
+const KNOWN_AT_ONCE: usize = 500;
+/// Anchors younger than this are not relied on: a signature older than them may still be revealed by another node.
+const OVERLAP: Duration = Duration::from_secs(60);
+
+impl Sweep {
+    /// Sweeps what the pipeline watches.
+    #[must_use]
+    pub fn new(pipeline: Arc<Pipeline>) -> Self {
+        Self { pipeline }
+    }
+
+    /// Sweeps every watched token account once, from its cursor to now. One that fails does not keep the others from it.
+    ///
+    /// # Errors
+    /// The first failure, after all were tried.
+    pub async fn step(&mut self) -> anyhow::Result<Swept> {
+        let watching = self.pipeline.watching();
+        if watching.accounts.is_empty() {
+            bail!("nothing is watched yet");
+        }
+        let (mut total, mut failure) = (Swept::default(), None);
+        for watched in watching.accounts.iter() {
+            match self.resume(watched).await {
+                Ok(swept) => total.add(swept),
+                Err(error) => {
+                    let context = format!("sweep {} of {}", watched.token_account, watched.symbol);
+                    failure.get_or_insert(error.context(context));
+                }
+            }
+        }
+        match failure {
+            Some(error) => Err(error),
+            None => {
+                self.pipeline.status.swept(clock::now());
+                Ok(total)
+            }
+        }
+    }
+
+    /// Sweeps one token account from its cursor; without one, from as far back as a pending checkout or `look_back` reaches.
+    ///
+    /// # Errors
+    /// When the node or the database fails; what was recorded until then stays, and the cursor covers no more than that.
+    pub async fn resume(&self, watched: &Watched) -> anyhow::Result<Swept> {
+        let (pipeline, now) = (&self.pipeline, clock::now());
+        let account = watched.token_account;
+        let cursors = pipeline.store.cursors(account).await.context("read cursors")?;
+        let entries = if let Some(oldest) = cursors.last() {
+            let old_enough = |cursor: &&Cursor| now.since(cursor.at) >= OVERLAP;
+            let anchors = cursors.iter().filter(old_enough);
+            self.list_from_anchors(account, anchors, oldest.slot, &|_| {}).await?
+        } else {
+            if !pipeline.status.has_polled() {
+                bail!("how far back to look is not known before the checkouts were read once");
+            }
+            let since = pipeline.store.watched_since(account, now).await.context("read since when it is watched")?;
+            let look_back = since.minus(pipeline.config.watch.look_back).unix_seconds();
+            let oldest_pending = pipeline.store.oldest_pending_at().await.context("read the oldest checkout")?;
+            let floor = Floor::Time(oldest_pending.map_or(look_back, |at| at.min(look_back)));
+            list(&pipeline.rpc, account, None, floor, &|_| {}).await.context("list history")?
+        };
+        self.ingest_all(account, entries, Mode::Resume, &|_| {}).await
+    }
+
+    /// Lists what is newer than the first of the anchors that the node knows; if it knows none, all down to a slot.
+    async fn list_from_anchors<'a>(
+        &self,
+        account: TokenAccount,
+        anchors: impl Iterator<Item = &'a Cursor>,
+        floor: Slot,
+        progress: &(dyn Fn(usize) + Sync),
+    ) -> anyhow::Result<Vec<SignatureEntry>> {
+        for anchor in anchors {
+            match list(&self.pipeline.rpc, account, Some(anchor.signature), Floor::Slot(anchor.slot), progress).await {
+                Err(error) if error.is_unknown_anchor() => {
+                    tracing::warn!(%account, slot = anchor.slot, %error, "node does not know this anchor; falling back to an older one");
+                }
+                listed => return listed.context("list history"),
+            }
+        }
+        list(&self.pipeline.rpc, account, None, Floor::Slot(floor), progress).await.context("list history")
+    }
+
+    /// Walks entries forwards, oldest first: fetches what is not recorded, many at once, and records in order.
+    pub(super) async fn ingest_all(
+        &self,
+        account: TokenAccount,
+        mut entries: Vec<SignatureEntry>,
+        mode: Mode,
+        progress: &(dyn Fn(usize) + Sync),
+    ) -> anyhow::Result<Swept> {
+        self.fill_in_commitments(&mut entries).await?;
+        let known = self.known(account, &entries).await?;
+        let mut swept = Swept { listed: entries.len(), ..Swept::default() };
+        swept.slots = entries.first().zip(entries.last()).map(|(oldest, newest)| (oldest.slot, newest.slot));
+        let finalized = entries.iter().take_while(|entry| entry.commitment == Some(Commitment::Finalized)).count();
+        let (settled, open) = entries.split_at(finalized);
+        let (sender, receiver) = mpsc::channel(BATCH);
+        let (sent, recorded) = tokio::join!(
+            self.fetch_in_order(account, settled, &known, sender),
+            self.record_in_order(account, receiver, mode, progress),
+        );
+        // The recorder's failure is the cause of the sender's.
+        let (payments, fetched) = (recorded?, sent?);
+        swept.payments += payments;
+        swept.fetched += fetched;
+        let (fetched, payments) = self.ingest_open(account, open, &known).await?;
+        progress(open.len());
+        swept.fetched += fetched;
+        swept.payments += payments;
+        Ok(swept)
+    }
+
+    /// A node that does not say how sure it is of an entry is asked for its finalized slot.
+    async fn fill_in_commitments(&self, entries: &mut [SignatureEntry]) -> anyhow::Result<()> {
+        if entries.iter().all(|entry| entry.commitment.is_some()) {
+            return Ok(());
+        }
+        let finalized = self.pipeline.rpc.slot(Commitment::Finalized).await.context("ask for the finalized slot")?;
+        for entry in entries.iter_mut().filter(|entry| entry.commitment.is_none() && entry.slot <= finalized) {
+            entry.commitment = Some(Commitment::Finalized);
+        }
+        Ok(())
+    }
+
+    /// The slots in which entries were recorded before.
+    async fn known(&self, account: TokenAccount, entries: &[SignatureEntry]) -> anyhow::Result<HashMap<Signature, Slot>> {
+        let mut known = HashMap::new();
+        for chunk in entries.chunks(KNOWN_AT_ONCE) {
+            let signatures: Vec<_> = chunk.iter().map(|entry| entry.signature).collect();
+            known.extend(self.pipeline.store.known(account, &signatures).await.context("look up recorded signatures")?);
+        }
+        Ok(known)
+    }
+
+    async fn fetch_in_order(
+        &self,
+        account: TokenAccount,
+        entries: &[SignatureEntry],
+        known: &HashMap<Signature, Slot>,
+        sender: mpsc::Sender<(Ingested, bool)>,
+    ) -> anyhow::Result<usize> {
+        let seen_at = clock::now();
+        let at_once = self.pipeline.config.solana.limits.max_in_flight;
+        let mut looked_at = stream::iter(entries)
+            .map(|entry| self.look_at_entry(account, entry, known, seen_at))
+            .buffered(at_once);
+        let mut fetched = 0;
+        while let Some(result) = looked_at.next().await {
+            let (ingested, was_fetched) = result?;
+            fetched += usize::from(was_fetched);
+            if sender.send((ingested, was_fetched)).await.is_err() {
+                bail!("recording stopped");
+            }
+        }
+        Ok(fetched)
+    }
+
+    async fn look_at_entry(
+        &self,
+        account: TokenAccount,
+        entry: &SignatureEntry,
+        known: &HashMap<Signature, Slot>,
+        seen_at: Timestamp,
+    ) -> anyhow::Result<(Ingested, bool)> {
+        let task = Task { signature: entry.signature, token_account: account, at: Commitment::Finalized, seen_at };
+        // A signature recorded in another slot was on a fork: what it gave may differ.
+        let reading = if entry.outcome == Outcome::Failed {
+            Some(Reading::Failed)
+        } else {
+            (known.get(&entry.signature) == Some(&entry.slot)).then_some(Reading::Known)
+        };
+        if let Some(reading) = reading {
+            let ingested = Ingested {
+                signature: entry.signature,
+                slot: entry.slot,
+                block_time: entry.block_time,
+                reached: Commitment::Finalized,
+                mentions: Vec::new(),
+                seen_at,
+                reading,
+            };
+            return Ok((ingested, false));
+        }
+        let ingested = self.pipeline.look_at(task, &LISTED_PAUSES).await?;
+        Ok((ingested.unwrap_or_else(|| not_given(task, entry.slot)), true))
+    }
+
+    /// Records in batches that end where a slot ends: the order within a slot is not to be relied on.
+    async fn record_in_order(
+        &self,
+        account: TokenAccount,
+        mut receiver: mpsc::Receiver<(Ingested, bool)>,
+        mode: Mode,
+        progress: &(dyn Fn(usize) + Sync),
+    ) -> anyhow::Result<usize> {
+        let (mut batch, mut payments): (Vec<Ingested>, usize) = (Vec::new(), 0);
+        loop {
+            let next = receiver.recv().await;
+            let ends_slot = match (&next, batch.last()) {
+                (Some((next, _)), Some(last)) => next.slot != last.slot,
+                _ => true,
+            };
+            let full = batch.len() >= BATCH && ends_slot;
+            if (full || next.is_none())
+                && let Some(last) = batch.last()
+            {
+                let cursor =
+                    Cursor { token_account: account, slot: last.slot, signature: last.signature, at: clock::now() };
+                let cursor = (mode == Mode::Resume).then_some(&cursor);
+                payments += self.pipeline.record(&batch, cursor).await?.len();
+                progress(batch.len());
+                batch.clear();
+            }
+            match next {
+                Some((ingested, _)) => batch.push(ingested),
+                None => return Ok(payments),
+            }
+        }
+    }
+
+    /// Ingests what is confirmed and not finalized yet. What the node does not give now, the next sweep meets again.
+    async fn ingest_open(
+        &self,
+        account: TokenAccount,
+        entries: &[SignatureEntry],
+        known: &HashMap<Signature, Slot>,
+    ) -> anyhow::Result<(usize, usize)> {
+        let seen_at = clock::now();
+        let wanted = entries.iter().filter(|entry| {
+            entry.outcome == Outcome::Succeeded
+                && entry.commitment == Some(Commitment::Confirmed)
+                && known.get(&entry.signature) != Some(&entry.slot)
+        });
+        let tasks = wanted
+            .map(|entry| Task { signature: entry.signature, token_account: account, at: Commitment::Confirmed, seen_at });
+        let mut looked_at = stream::iter(tasks.collect::<Vec<_>>())
+            .map(|task| self.pipeline.look_at(task, &[]))
+            .buffered(self.pipeline.config.solana.limits.max_in_flight);
+        let (mut fetched, mut payments) = (0, 0);
+        while let Some(result) = looked_at.next().await {
+            fetched += 1;
+            if let Some(ingested) = result? {
+                payments += self.pipeline.record(&[ingested], None).await?.len();
+            }
+        }
+        Ok((fetched, payments))
+    }
+}
+
+impl Swept {
+    /// Adds up two sweeps.
+    pub fn add(&mut self, other: Self) {
+        self.listed += other.listed;
+        self.fetched += other.fetched;
+        self.payments += other.payments;
+        self.slots = match (self.slots, other.slots) {
+            (Some((a, b)), Some((c, d))) => Some((a.min(c), b.max(d))),
+            (a, b) => a.or(b),
+        };
+    }
+}
+
+/// Lists a token account's history down to a floor, page by page until an empty one; returns it oldest first.
+pub(super) async fn list(
+    rpc: &Rpc,
+    account: TokenAccount,
+    until: Option<Signature>,
+    floor: Floor,
+    progress: &(dyn Fn(usize) + Sync),
+) -> Result<Vec<SignatureEntry>, crate::solana::Error> {
+    let mut entries: Vec<SignatureEntry> = Vec::new();
+    let mut seen = HashSet::new();
+    let mut before = None;
+    for _ in 0..PAGES_MAX {
+        let page = rpc.signatures(account, before, until).await?;
+        let Some(last) = page.last() else { break };
+        before = Some(last.signature);
+        let at_floor = floor.is_below(last);
+        let new: Vec<_> = page.iter().filter(|entry| !floor.is_below(entry) && seen.insert(entry.signature)).copied().collect();
+        let nothing_new = new.is_empty();
+        progress(new.len());
+        entries.extend(new);
+        if at_floor || nothing_new {
+            break;
+        }
+    }
+    // Stable: entries of one slot stay in the node's order. A page that is out of order does no harm.
+    entries.reverse();
+    entries.sort_by_key(|entry| entry.slot);
+    Ok(entries)
+}

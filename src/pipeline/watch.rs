@@ -1,0 +1,133 @@
+//! Keeps what is watched up to date: the API's token list, the tokens pending checkouts name, and the accounts on chain.
+
+use super::Pipeline;
+use crate::clock;
+use crate::config::Config;
+use crate::domain::{BaseUnits, Credit, Policy, WatchList, Watched};
+use crate::merchant::SupportedToken;
+use crate::solana::{Target, Unwatchable, watched_accounts};
+use anyhow::Context;
+use std::{collections::{BTreeMap, BTreeSet}, sync::Arc};
+
+/// What is watched, and the rules for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Watching {
+    /// The token accounts.
+    pub accounts: WatchList,
+    /// The operator's rules, with limits in base units of the watched mints.
+    pub policy: Policy,
+}
+
+impl Watching {
+    /// Nothing yet.
+    pub(super) fn none(config: &Config) -> Self {
+        Self::new(config, WatchList::default())
+    }
+
+    fn new(config: &Config, accounts: WatchList) -> Self {
+        let mut limits = BTreeMap::new();
+        for watched in accounts.iter() {
+            let of_symbol = |(symbol, _): &&(String, String)| *symbol == watched.symbol.to_ascii_uppercase();
+            if let Some((_, human)) = config.policy.finalized_above.iter().find(of_symbol) {
+                // A limit finer than the mint, or larger than any amount, is no reason to be careless: wait always.
+                let limit = BaseUnits::parse_human(human, watched.decimals).unwrap_or(BaseUnits(0));
+                limits.insert(watched.mint, limit);
+            }
+        }
+        let policy = Policy {
+            amount: config.policy.amount,
+            unknown_memo: config.policy.unknown_memo,
+            confirm_at: config.solana.confirm_at,
+            finalized_above: limits,
+        };
+        Self { accounts, policy }
+    }
+
+    /// A credit for people, `19 USDC`.
+    #[must_use]
+    pub fn human(&self, credit: &Credit) -> String {
+        match self.accounts.get(&credit.token_account) {
+            Some(watched) => format!("{} {}", credit.received.human(watched.decimals), watched.symbol),
+            None => format!("{} base units", credit.received),
+        }
+    }
+}
+
+/// Refreshes what is watched.
+pub struct Watch {
+    pipeline: Arc<Pipeline>,
+}
+
+impl Watch {
+    /// Refreshes for this pipeline.
+    #[must_use]
+    pub fn new(pipeline: Arc<Pipeline>) -> Self {
+        Self { pipeline }
+    }
+
+    /// Asks API and chain what to watch. Returns whether it changed.
+    ///
+    /// An account that can no longer be looked up stays watched; a target whose mint is not there is left out, loudly.
+    ///
+    /// # Errors
+    /// When API, node or database fails; then everything stays as it is.
+    pub async fn step(&mut self) -> anyhow::Result<bool> {
+        let pipeline = &self.pipeline;
+        let mut accounts: Vec<Watched> = Vec::new();
+        for target in self.targets().await? {
+            match watched_accounts(&pipeline.rpc, &target).await {
+                Ok(found) => accounts.extend(found),
+                Err(error @ Unwatchable::NoSuchMint(_)) => {
+                    tracing::error!(symbol = target.symbol, %error, "token is not watched");
+                }
+                Err(Unwatchable::Node(error)) => {
+                    return Err(error).with_context(|| format!("look up the token accounts of {}", target.symbol));
+                }
+            }
+        }
+        let now = clock::now();
+        for watched in &accounts {
+            pipeline.store.watched_since(watched.token_account, now).await.context("remember a token account")?;
+        }
+        let watching = Arc::new(Watching::new(&pipeline.config, accounts.into_iter().collect()));
+        let changed = pipeline.watching.send_if_modified(|current| {
+            let changed = **current != *watching;
+            *current = watching.clone();
+            changed
+        });
+        if changed {
+            for watched in watching.accounts.iter() {
+                tracing::info!(symbol = watched.symbol, token_account = %watched.token_account, wallet = %watched.wallet, "watching");
+            }
+            metrics::gauge!("paywatch_token_accounts").set(f64::from(u32::try_from(watching.accounts.len()).unwrap_or(u32::MAX)));
+        }
+        Ok(changed)
+    }
+
+    /// What is to be paid in and to whom: the configured tokens; else the enabled ones of the API, and whatever a pending
+    /// checkout still names.
+    async fn targets(&self) -> anyhow::Result<Vec<Target>> {
+        let configured = &self.pipeline.config.watch.tokens;
+        if !configured.is_empty() {
+            let target = |token: &crate::config::Token| Target {
+                mint: token.mint,
+                wallet: token.recipient,
+                symbol: token.symbol.clone(),
+            };
+            return Ok(configured.iter().map(target).collect());
+        }
+        let listed = self.pipeline.merchant.supported_tokens().await.context("ask the payments API for its tokens")?;
+        let symbol_of = |mint| listed.iter().find(|token: &&SupportedToken| token.mint == mint).map(|token| token.symbol.clone());
+        let mut pairs: BTreeSet<_> =
+            listed.iter().filter(|token| token.enabled).map(|token| (token.mint, token.recipient)).collect();
+        let pending = self.pipeline.store.pending_targets().await.context("read the tokens of pending checkouts")?;
+        pairs.extend(pending.iter().map(|target| (target.mint, target.recipient)));
+        // A disabled token whose pending checkouts do not name a wallet is still paid to the one the API lists.
+        let still_named = |token: &&SupportedToken| !token.enabled && pending.iter().any(|target| target.mint == token.mint);
+        pairs.extend(listed.iter().filter(still_named).map(|token| (token.mint, token.recipient)));
+        Ok(pairs
+            .into_iter()
+            .map(|(mint, wallet)| Target { mint, wallet, symbol: symbol_of(mint).unwrap_or_else(|| mint.to_string()) })
+            .collect())
+    }
+}
