@@ -11,7 +11,7 @@ use crate::solana::Limits;
 use std::{fmt, net::SocketAddr, path::Path, time::Duration};
 use url::Url;
 
-pub use raw::Raw;
+use raw::Raw;
 
 /// Everything that can be set, valid.
 #[derive(Clone, Debug)]
@@ -145,16 +145,12 @@ impl Config {
     /// # Errors
     /// When the file cannot be read, a key is unknown, or a value is not allowed; says which, what was found and what is allowed.
     pub fn load(file: Option<&Path>, environment: impl IntoIterator<Item = (String, String)>) -> anyhow::Result<Self> {
-        Ok(Self::try_from(Raw::load(file, environment)?)?)
+        Ok(Self::check(&Raw::load(file, environment)?)?)
     }
-}
 
-impl TryFrom<Raw> for Config {
-    type Error = Faults;
-
-    fn try_from(raw: Raw) -> Result<Self, Faults> {
+    fn check(raw: &Raw) -> Result<Self, Faults> {
         let mut check = Check(Vec::new());
-        let config = check.config(&raw);
+        let config = check.config(raw);
         match config {
             Some(config) if check.0.is_empty() => Ok(config),
             _ => Err(Faults(check.0)),

@@ -1,8 +1,33 @@
-//! wip
+//! paywatch watches Solana for stablecoin payments and confirms them to a payments API, so that nobody ever pastes a
+//! transaction hash: no payment is lost, none is confirmed twice, none is confirmed that does not deserve it.
+//!
+//! Modules in reading order, from the rules outwards:
+//!
+//! | module | what it is | what it never does |
+//! |---|---|---|
+//! | [`domain`] | the rules: decode a transaction, judge a credit | any I/O, clock, randomness, logging |
+//! | [`solana`] | the node: RPC, WebSocket, its JSON | decide about money |
+//! | [`merchant`] | the payments API and its JSON | read error bodies for meaning |
+//! | [`store`] | SQLite: what survives a crash | hold a lock across the network |
+//! | [`pipeline`] | the road of a payment, one file a step | spawn tasks |
+//! | [`supervisor`] | runs the steps as loops, drains them | know what a step does |
+//! | [`ops`] | health and metrics over HTTP | write |
+//! | [`sandbox`] | a payments API to develop against | use our decoder |
+//! | [`cli`], [`config`], [`telemetry`], [`systemd`] | how it is started, set up, heard | |
+//!
+//! Arrows of use: `main → cli → pipeline → {solana, merchant, store} → domain`. Adapters never use each other, and nobody
+//! below the pipeline sees [`config`]. `tests/it/tidy.rs` holds these lines.
+
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod domain;
 pub mod merchant;
+pub mod ops;
 pub mod pipeline;
+pub mod sandbox;
 pub mod solana;
 pub mod store;
+pub mod supervisor;
+pub mod systemd;
+pub mod telemetry;

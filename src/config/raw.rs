@@ -9,7 +9,7 @@ macro_rules! section {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Deserialize)]
         #[serde(default, deny_unknown_fields)]
-        pub struct $name { $(pub(super) $key: $type,)* }
+        pub(super) struct $name { $(pub(super) $key: $type,)* }
 
         impl Default for $name {
             fn default() -> Self {
@@ -95,7 +95,7 @@ section! {
 
 /// An entry of `watch.tokens`: a table, or `SYMBOL:MINT:RECIPIENT[:DECIMALS]` in the environment.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Token {
+pub(super) struct Token {
     pub(super) symbol: String,
     pub(super) mint: String,
     pub(super) recipient: String,

@@ -7,7 +7,14 @@ use crate::domain::{Commitment, Held, Signature, Slot, Watched};
 use crate::solana::{Fetched, SignatureEntry};
 use crate::store::{ConfirmationCounts, Next, Tally};
 use anyhow::{Context, bail};
-use std::{str::FromStr, sync::Arc, time::Duration};
+use std::{
+    str::FromStr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 /// How long a backfill waits for confirmations that must be sent again before it leaves them to the next run.
 const LINGER: Duration = Duration::from_secs(30);
@@ -103,10 +110,11 @@ impl Backfill {
     /// When API, node or database fails. What was recorded until then stays; the next run goes on from there.
     pub async fn run(&self, progress: &dyn Progress) -> anyhow::Result<Report> {
         self.prepare().await?;
-        let (finished, mut swept) = (tokio::sync::Notify::new(), None);
+        let (finished, mut swept) = (AtomicBool::new(false), None);
         let sweeping = async {
             swept = Some(self.sweep(progress).await);
-            finished.notify_one();
+            finished.store(true, Ordering::Release);
+            self.pipeline.bells.confirm.notify_one();
         };
         let ((), confirmed) = tokio::join!(sweeping, self.confirm_until(&finished));
         let mut report = self.report(swept.context("sweep did not end")??).await?;
@@ -187,25 +195,19 @@ impl Backfill {
     }
 
     /// Confirms while the sweep goes on, and after it until nothing is due within [`LINGER`].
-    async fn confirm_until(&self, finished: &tokio::sync::Notify) -> anyhow::Result<usize> {
+    async fn confirm_until(&self, finished: &AtomicBool) -> anyhow::Result<usize> {
         let mut confirm = Confirm::new(self.pipeline.clone());
         let (mut acknowledged, mut last_call) = (0, None);
-        let ended = finished.notified();
-        tokio::pin!(ended);
         loop {
-            if let Some(last_call) = last_call
-                && !confirm.is_busy()
-            {
-                let next = self.pipeline.store.next_due_at().await.context("read the outbox")?;
-                if next.is_none_or(|at| at > last_call) {
-                    return Ok(acknowledged);
-                }
+            let outcome = confirm.step().await?;
+            acknowledged += usize::from(outcome == ConfirmOutcome::Attempted(Next::Acknowledged));
+            if !finished.load(Ordering::Acquire) || confirm.is_busy() {
+                continue;
             }
-            tokio::select! {
-                outcome = confirm.step() => {
-                    acknowledged += usize::from(outcome? == ConfirmOutcome::Attempted(Next::Acknowledged));
-                }
-                () = &mut ended, if last_call.is_none() => last_call = Some(clock::now().plus(LINGER)),
+            let last_call = *last_call.get_or_insert_with(|| clock::now().plus(LINGER));
+            let next = self.pipeline.store.next_due_at().await.context("read the outbox")?;
+            if next.is_none_or(|at| at > last_call) {
+                return Ok(acknowledged);
             }
         }
     }

@@ -102,7 +102,7 @@ impl Confirm {
         Ok(())
     }
 
-    async fn idle_time(&self) -> anyhow::Result<Duration> {
+    async fn idle_time(&mut self) -> anyhow::Result<Duration> {
         let full = self.under_way.len() >= self.pipeline.config.merchant.settings.max_in_flight;
         if full || self.refused_until.is_some() {
             return Ok(LOOK_EVERY);

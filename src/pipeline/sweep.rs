@@ -11,7 +11,7 @@ use crate::domain::{Commitment, Outcome, Signature, Slot, Timestamp, TokenAccoun
 use crate::solana::{Rpc, SignatureEntry};
 use crate::store::{Cursor, Ingested, Reading};
 use anyhow::{Context, bail};
-use futures_util::{StreamExt, stream};
+use futures_util::{StreamExt, stream::FuturesOrdered};
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
@@ -117,8 +117,8 @@ impl Sweep {
         let account = watched.token_account;
         let cursors = pipeline.store.cursors(account).await.context("read cursors")?;
         let entries = if let Some(oldest) = cursors.last() {
-            let old_enough = |cursor: &&Cursor| now.since(cursor.at) >= OVERLAP;
-            let anchors = cursors.iter().filter(old_enough);
+            let old_enough = cursors.partition_point(|cursor| now.since(cursor.at) < OVERLAP);
+            let anchors = cursors.get(old_enough..).unwrap_or_default();
             self.list_from_anchors(account, anchors, oldest.slot, &|_| {}).await?
         } else {
             if !pipeline.status.has_polled() {
@@ -134,10 +134,10 @@ impl Sweep {
     }
 
     /// Lists what is newer than the first of the anchors that the node knows; if it knows none, all down to a slot.
-    async fn list_from_anchors<'a>(
+    async fn list_from_anchors(
         &self,
         account: TokenAccount,
-        anchors: impl Iterator<Item = &'a Cursor>,
+        anchors: &[Cursor],
         floor: Slot,
         progress: &(dyn Fn(usize) + Sync),
     ) -> anyhow::Result<Vec<SignatureEntry>> {
@@ -209,29 +209,31 @@ impl Sweep {
         account: TokenAccount,
         entries: &[SignatureEntry],
         known: &HashMap<Signature, Slot>,
-        sender: mpsc::Sender<(Ingested, bool)>,
+        sender: mpsc::Sender<Ingested>,
     ) -> anyhow::Result<usize> {
         let seen_at = clock::now();
         let at_once = self.pipeline.config.solana.limits.max_in_flight;
-        let mut looked_at = stream::iter(entries)
-            .map(|entry| self.look_at_entry(account, entry, known, seen_at))
-            .buffered(at_once);
-        let mut fetched = 0;
-        while let Some(result) = looked_at.next().await {
+        let (mut rest, mut under_way, mut fetched) = (entries.iter(), FuturesOrdered::new(), 0);
+        loop {
+            while under_way.len() < at_once
+                && let Some(entry) = rest.next()
+            {
+                under_way.push_back(self.look_at_entry(account, *entry, known.get(&entry.signature).copied(), seen_at));
+            }
+            let Some(result) = under_way.next().await else { return Ok(fetched) };
             let (ingested, was_fetched) = result?;
             fetched += usize::from(was_fetched);
-            if sender.send((ingested, was_fetched)).await.is_err() {
+            if sender.send(ingested).await.is_err() {
                 bail!("recording stopped");
             }
         }
-        Ok(fetched)
     }
 
     async fn look_at_entry(
         &self,
         account: TokenAccount,
-        entry: &SignatureEntry,
-        known: &HashMap<Signature, Slot>,
+        entry: SignatureEntry,
+        recorded_in: Option<Slot>,
         seen_at: Timestamp,
     ) -> anyhow::Result<(Ingested, bool)> {
         let task = Task { signature: entry.signature, token_account: account, at: Commitment::Finalized, seen_at };
@@ -239,7 +241,7 @@ impl Sweep {
         let reading = if entry.outcome == Outcome::Failed {
             Some(Reading::Failed)
         } else {
-            (known.get(&entry.signature) == Some(&entry.slot)).then_some(Reading::Known)
+            (recorded_in == Some(entry.slot)).then_some(Reading::Known)
         };
         if let Some(reading) = reading {
             let ingested = Ingested {
@@ -261,7 +263,7 @@ impl Sweep {
     async fn record_in_order(
         &self,
         account: TokenAccount,
-        mut receiver: mpsc::Receiver<(Ingested, bool)>,
+        mut receiver: mpsc::Receiver<Ingested>,
         mode: Mode,
         progress: &(dyn Fn(usize) + Sync),
     ) -> anyhow::Result<usize> {
@@ -269,7 +271,7 @@ impl Sweep {
         loop {
             let next = receiver.recv().await;
             let ends_slot = match (&next, batch.last()) {
-                (Some((next, _)), Some(last)) => next.slot != last.slot,
+                (Some(next), Some(last)) => next.slot != last.slot,
                 _ => true,
             };
             let full = batch.len() >= BATCH && ends_slot;
@@ -284,7 +286,7 @@ impl Sweep {
                 batch.clear();
             }
             match next {
-                Some((ingested, _)) => batch.push(ingested),
+                Some(ingested) => batch.push(ingested),
                 None => return Ok(payments),
             }
         }
@@ -298,24 +300,25 @@ impl Sweep {
         known: &HashMap<Signature, Slot>,
     ) -> anyhow::Result<(usize, usize)> {
         let seen_at = clock::now();
-        let wanted = entries.iter().filter(|entry| {
-            entry.outcome == Outcome::Succeeded
-                && entry.commitment == Some(Commitment::Confirmed)
-                && known.get(&entry.signature) != Some(&entry.slot)
-        });
-        let tasks = wanted
-            .map(|entry| Task { signature: entry.signature, token_account: account, at: Commitment::Confirmed, seen_at });
-        let mut looked_at = stream::iter(tasks.collect::<Vec<_>>())
-            .map(|task| self.pipeline.look_at(task, &[]))
-            .buffered(self.pipeline.config.solana.limits.max_in_flight);
+        let at_once = self.pipeline.config.solana.limits.max_in_flight;
+        let (mut rest, mut under_way) = (entries.iter(), FuturesOrdered::new());
         let (mut fetched, mut payments) = (0, 0);
-        while let Some(result) = looked_at.next().await {
+        loop {
+            while under_way.len() < at_once
+                && let Some(entry) = rest.next()
+            {
+                let confirmed = entry.outcome == Outcome::Succeeded && entry.commitment == Some(Commitment::Confirmed);
+                if confirmed && known.get(&entry.signature) != Some(&entry.slot) {
+                    let task = Task { signature: entry.signature, token_account: account, at: Commitment::Confirmed, seen_at };
+                    under_way.push_back(self.pipeline.look_at(task, &[]));
+                }
+            }
+            let Some(result) = under_way.next().await else { return Ok((fetched, payments)) };
             fetched += 1;
             if let Some(ingested) = result? {
                 payments += self.pipeline.record(&[ingested], None).await?.len();
             }
         }
-        Ok((fetched, payments))
     }
 }
 

@@ -1,1 +1,250 @@
+//! A Solana network to test against: an embedded one, or any whose addresses stand in `PAYWATCH_TEST_RPC` and
+//! `PAYWATCH_TEST_WS` and whose faucet gives (a stock test validator, say).
+//!
+//! Knows nothing of paywatch: it makes wallets and mints, and sends what wallets send.
 
+mod payment;
+
+pub use payment::{Payment, associated, memo, transfer, transfer_checked};
+pub use solana_sdk::{
+    instruction::{AccountMeta, Instruction},
+    pubkey::Pubkey,
+    signature::{Keypair, Signature, Signer},
+};
+
+use anyhow::{Context, bail};
+use solana_client::nonblocking::rpc_client::RpcClient;
+use solana_commitment_config::CommitmentConfig;
+use solana_sdk::program_pack::Pack;
+use solana_transaction::{Transaction, versioned::VersionedTransaction};
+use std::time::Duration;
+use surfpool_sdk::{BlockProductionMode, Surfnet};
+
+/// Lamports a wallet begins with.
+const ALLOWANCE: u64 = 2_000_000_000;
+/// How long anything may take to be confirmed.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A running network.
+pub struct Localnet {
+    /// HTTP endpoint.
+    pub rpc_url: String,
+    /// WebSocket endpoint.
+    pub ws_url: String,
+    client: RpcClient,
+    /// The embedded network lives as long as this.
+    _embedded: Option<Surfnet>,
+}
+
+/// A mint whose authority we hold.
+pub struct TestMint {
+    /// Its address.
+    pub address: Pubkey,
+    /// Classic or Token-2022.
+    pub token_program: Pubkey,
+    /// Its decimal places.
+    pub decimals: u8,
+    authority: Keypair,
+}
+
+impl TestMint {
+    /// A mint of the classic program that somebody else made: good for paying, not for funding.
+    #[must_use]
+    pub fn existing(address: Pubkey, decimals: u8) -> Self {
+        Self { address, token_program: spl_token::id(), decimals, authority: Keypair::new() }
+    }
+}
+
+impl Localnet {
+    /// The network named by the environment, or an embedded one with this slot time.
+    ///
+    /// # Errors
+    /// When the network does not start, or only one of the two variables is set.
+    pub async fn start(slot_time_ms: u64) -> anyhow::Result<Self> {
+        match (std::env::var("PAYWATCH_TEST_RPC"), std::env::var("PAYWATCH_TEST_WS")) {
+            (Ok(rpc_url), Ok(ws_url)) => Ok(Self::over(rpc_url, ws_url, None)),
+            (Err(_), Err(_)) => {
+                let surfnet = Surfnet::builder()
+                    .block_production_mode(BlockProductionMode::Clock)
+                    .slot_time_ms(slot_time_ms)
+                    .start()
+                    .await
+                    .context("start the embedded network")?;
+                Ok(Self::over(surfnet.rpc_url().to_owned(), surfnet.ws_url().to_owned(), Some(surfnet)))
+            }
+            _ => bail!("set both PAYWATCH_TEST_RPC and PAYWATCH_TEST_WS, or neither"),
+        }
+    }
+
+    /// A network that runs already, to send transactions to.
+    #[must_use]
+    pub fn at(rpc_url: &str) -> Self {
+        Self::over(rpc_url.to_owned(), String::new(), None)
+    }
+
+    fn over(rpc_url: String, ws_url: String, embedded: Option<Surfnet>) -> Self {
+        let client = RpcClient::new_with_commitment(rpc_url.clone(), CommitmentConfig::confirmed());
+        Self { rpc_url, ws_url, client, _embedded: embedded }
+    }
+
+    /// A plain client of the network.
+    #[must_use]
+    pub fn client(&self) -> &RpcClient {
+        &self.client
+    }
+
+    /// A new wallet with some SOL.
+    ///
+    /// # Errors
+    /// When the faucet does not give.
+    pub async fn wallet(&self) -> anyhow::Result<Keypair> {
+        let wallet = Keypair::new();
+        let signature = self.client.request_airdrop(&wallet.pubkey(), ALLOWANCE).await.context("ask the faucet")?;
+        self.wait_for(signature).await?;
+        Ok(wallet)
+    }
+
+    /// A new mint of the classic program with 6 decimals.
+    ///
+    /// # Errors
+    /// When the network does not take it.
+    pub async fn mint(&self) -> anyhow::Result<TestMint> {
+        self.mint_of(spl_token::id()).await
+    }
+
+    /// A new mint of one of the two token programs, with 6 decimals and no extension.
+    ///
+    /// # Errors
+    /// When the network does not take it.
+    pub async fn mint_of(&self, token_program: Pubkey) -> anyhow::Result<TestMint> {
+        const DECIMALS: u8 = 6;
+        let (authority, mint) = (self.wallet().await?, Keypair::new());
+        let size = spl_token::state::Mint::LEN;
+        let rent = self.client.get_minimum_balance_for_rent_exemption(size).await?;
+        let create = solana_system_interface::instruction::create_account(
+            &authority.pubkey(),
+            &mint.pubkey(),
+            rent,
+            size as u64,
+            &token_program,
+        );
+        let initialize = spl_token_2022_interface::instruction::initialize_mint2(
+            &token_program,
+            &mint.pubkey(),
+            &authority.pubkey(),
+            None,
+            DECIMALS,
+        )?;
+        self.send(&authority, &[&mint], &[create, initialize]).await.context("create a mint")?;
+        Ok(TestMint { address: mint.pubkey(), token_program, decimals: DECIMALS, authority })
+    }
+
+    /// Gives a wallet tokens, in its associated token account.
+    ///
+    /// # Errors
+    /// When the network does not take it.
+    pub async fn fund(&self, wallet: &Pubkey, mint: &TestMint, amount: u64) -> anyhow::Result<()> {
+        let account = associated(wallet, mint);
+        let give = spl_token_2022_interface::instruction::mint_to(
+            &mint.token_program,
+            &mint.address,
+            &account,
+            &mint.authority.pubkey(),
+            &[],
+            amount,
+        )?;
+        let create = payment::create_associated(&mint.authority.pubkey(), wallet, mint);
+        self.send(&mint.authority, &[], &[create, give]).await.context("fund a wallet")?;
+        Ok(())
+    }
+
+    /// Gives tokens straight from the mint, with a memo: what a bridge does.
+    ///
+    /// # Errors
+    /// When the network does not take it.
+    pub async fn mint_into(&self, account: &Pubkey, mint: &TestMint, amount: u64, text: &str) -> anyhow::Result<Signature> {
+        let give = spl_token_2022_interface::instruction::mint_to(
+            &mint.token_program,
+            &mint.address,
+            account,
+            &mint.authority.pubkey(),
+            &[],
+            amount,
+        )?;
+        self.send(&mint.authority, &[], &[memo(text), give]).await
+    }
+
+    /// Makes a payment and waits until it is confirmed.
+    ///
+    /// # Errors
+    /// When the network does not take it.
+    pub async fn pay(&self, payment: &Payment<'_>) -> anyhow::Result<Signature> {
+        self.send(payment.from, &[], &payment.instructions()?).await
+    }
+
+    /// Signs, sends, and waits until confirmed.
+    ///
+    /// # Errors
+    /// When the network refuses the transaction or it fails.
+    pub async fn send(&self, payer: &Keypair, others: &[&Keypair], instructions: &[Instruction]) -> anyhow::Result<Signature> {
+        let signature = self.submit(payer, others, instructions).await?;
+        self.wait_for(signature).await?;
+        Ok(signature)
+    }
+
+    /// Signs and sends; does not wait. Two equal calls in one block are one transaction.
+    ///
+    /// # Errors
+    /// When the network refuses the transaction.
+    pub async fn submit(&self, payer: &Keypair, others: &[&Keypair], instructions: &[Instruction]) -> anyhow::Result<Signature> {
+        let blockhash = self.client.get_latest_blockhash().await.context("ask for a blockhash")?;
+        let mut signers = vec![payer];
+        signers.extend(others);
+        let transaction = Transaction::new_signed_with_payer(instructions, Some(&payer.pubkey()), &signers, blockhash);
+        self.client.send_transaction(&transaction).await.context("send a transaction")
+    }
+
+    /// Sends a transaction of any version without checking it first, so that it may fail on chain; waits for it to land.
+    ///
+    /// # Errors
+    /// When the network refuses it outright.
+    pub async fn land(&self, transaction: &VersionedTransaction) -> anyhow::Result<Signature> {
+        let config = solana_client::rpc_config::RpcSendTransactionConfig { skip_preflight: true, ..Default::default() };
+        let signature = self.client.send_transaction_with_config(transaction, config).await.context("send a transaction")?;
+        let landed = async {
+            loop {
+                let statuses = self.client.get_signature_statuses(&[signature]).await;
+                if statuses.is_ok_and(|statuses| statuses.value.first().is_some_and(Option::is_some)) {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, landed).await.context("the transaction did not land in time")?;
+        Ok(signature)
+    }
+
+    /// Waits until a transaction is confirmed.
+    ///
+    /// # Errors
+    /// When it failed, or did not land in time.
+    pub async fn wait_for(&self, signature: Signature) -> anyhow::Result<()> {
+        let confirmed = async {
+            loop {
+                let statuses = self.client.get_signature_statuses(&[signature]).await;
+                if let Ok(statuses) = statuses
+                    && let Some(Some(status)) = statuses.value.first()
+                {
+                    if let Some(error) = &status.err {
+                        bail!("{signature} failed: {error:?}");
+                    }
+                    if status.satisfies_commitment(CommitmentConfig::confirmed()) {
+                        return Ok(());
+                    }
+                }
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, confirmed).await.context("the transaction was not confirmed in time")?
+    }
+}

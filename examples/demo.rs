@@ -1,0 +1,235 @@
+//! The whole story on an embedded local network: two checkouts, two payments, nobody pastes a hash.
+//!
+//! `make demo` runs it; `make demo KEEP=1` leaves everything running and says what to try.
+
+use anyhow::{Context, bail};
+use localnet::{Keypair, Localnet, Payment, Signer, TestMint};
+use paywatch::{clock, config::Config, sandbox, supervisor};
+use serde_json::Value;
+use std::{
+    io::Write,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+use tokio::{net::TcpListener, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+
+/// As on mainnet, about.
+const SLOT_TIME_MS: u64 = 300;
+const PATIENCE: Duration = Duration::from_secs(60);
+const OPS: &str = "127.0.0.1:9464";
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    match std::env::args().nth(1).as_deref() {
+        None => demo(std::env::var_os("KEEP").is_some()).await,
+        Some("pay") => pay(std::env::args().skip(2).collect()).await,
+        Some(other) => bail!("unknown argument {other}; there is only `pay`"),
+    }
+}
+
+/// What the demo set up.
+struct Stage {
+    network: Localnet,
+    tokens: Vec<(&'static str, TestMint)>,
+    buyer: Keypair,
+    api: String,
+    folder: PathBuf,
+}
+
+async fn demo(keep: bool) -> anyhow::Result<()> {
+    let began = Instant::now();
+    say(began, "starting an embedded Solana network, two stand-in tokens and a buyer's wallet");
+    let (stage, mut tasks) = set_up().await?;
+    say(began, &format!("network at {}, payments API at {}", stage.network.rpc_url, stage.api));
+    say(began, "paywatch is watching");
+    let http = reqwest::Client::new();
+    for (symbol, mint) in &stage.tokens {
+        story(&stage, &http, began, symbol, mint).await?;
+    }
+    let history: Vec<Value> = http.get(format!("{}/history", stage.api)).send().await?.json().await?;
+    let confirmed = history.iter().filter(|session| session["status"] == 1).count();
+    if history.len() != 2 || confirmed != 2 {
+        bail!("the history shows {confirmed} of {} checkouts confirmed, not 2 of 2", history.len());
+    }
+    say(began, "the API's history shows both as confirmed; nobody pasted a hash");
+    if keep {
+        say_what_to_try(&stage);
+        tokio::signal::ctrl_c().await?;
+    }
+    tasks.abort_all();
+    Ok(())
+}
+
+async fn set_up() -> anyhow::Result<(Stage, JoinSet<()>)> {
+    let network = Localnet::start(SLOT_TIME_MS).await?;
+    let (merchant, buyer) = (Keypair::new(), network.wallet().await?);
+    let mut tokens = Vec::new();
+    for symbol in ["USDC", "USDT"] {
+        let mint = network.mint().await?;
+        network.fund(&buyer.pubkey(), &mint, 1_000_000_000).await?;
+        tokens.push((symbol, mint));
+    }
+    let folder = PathBuf::from("tmp/demo");
+    if folder.exists() {
+        std::fs::remove_dir_all(&folder).context("remove what the last demo left")?;
+    }
+    std::fs::create_dir_all(&folder).context("make a folder for the demo")?;
+    std::fs::write(folder.join("buyer.json"), format!("{:?}", buyer.to_bytes())).context("write the buyer's key")?;
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let api = format!("http://{}/api/v1/payments", listener.local_addr()?);
+    let settings = sandbox_settings(&folder, &network, &merchant, &tokens)?;
+    let config = paywatch_config(&folder, &network, &api)?;
+    let mut tasks = JoinSet::new();
+    let shutdown = CancellationToken::new();
+    let (api_shutdown, watcher_shutdown) = (shutdown.clone(), shutdown);
+    tasks.spawn(async move { complain(sandbox::serve(settings, listener, api_shutdown).await) });
+    tasks.spawn(async move { complain(supervisor::run(config, watcher_shutdown).await) });
+    let stage = Stage { network, tokens, buyer, api, folder };
+    wait_until("paywatch is ready", async || {
+        reqwest::get(format!("http://{OPS}/readyz")).await.is_ok_and(|answer| answer.status().is_success())
+    })
+    .await?;
+    Ok((stage, tasks))
+}
+
+fn complain(result: anyhow::Result<()>) {
+    if let Err(error) = result {
+        eprintln!("{error:#}");
+    }
+}
+
+fn sandbox_settings(
+    folder: &Path,
+    network: &Localnet,
+    merchant: &Keypair,
+    tokens: &[(&str, TestMint)],
+) -> anyhow::Result<sandbox::Settings> {
+    let mut text = format!(
+        "rpc_url = \"{}\"\ndatabase = \"sqlite:{}\"\n[[plans]]\nid = 11\nname = \"Starter\"\ncredits = 1900\nprice = \"19\"\n",
+        network.rpc_url,
+        folder.join("sandbox.db").display(),
+    );
+    for (symbol, mint) in tokens {
+        text += &format!(
+            "[[tokens]]\nsymbol = \"{symbol}\"\nmint = \"{}\"\nrecipient = \"{}\"\ndecimals = {}\n",
+            mint.address,
+            merchant.pubkey(),
+            mint.decimals,
+        );
+    }
+    let file = folder.join("sandbox.toml");
+    std::fs::write(&file, text).context("write the sandbox's configuration")?;
+    sandbox::Settings::load(&file)
+}
+
+fn paywatch_config(folder: &Path, network: &Localnet, api: &str) -> anyhow::Result<Config> {
+    let text = format!(
+        "[merchant]\nbase_url = \"{api}\"\n\n[solana]\nrpc_urls = [\"{}\"]\nws_urls = [\"{}\"]\nmax_rps = 0\n\n\
+         [store]\nurl = \"sqlite:{}\"\n\n[ops]\nlisten = \"{OPS}\"\n",
+        network.rpc_url,
+        network.ws_url,
+        folder.join("paywatch.db").display(),
+    );
+    let file = folder.join("paywatch.toml");
+    std::fs::write(&file, text).context("write paywatch's configuration")?;
+    Config::load(Some(&file), [])
+}
+
+/// One checkout from its beginning to its credits.
+async fn story(stage: &Stage, http: &reqwest::Client, began: Instant, symbol: &str, mint: &TestMint) -> anyhow::Result<()> {
+    let query = [("organization_id", "239"), ("credit_plan_id", "11"), ("quantity", "1"), ("token", &mint.address.to_string())];
+    let request = http.post(format!("{}/crypto/checkout", stage.api)).query(&query);
+    let checkout: Value = request.send().await?.error_for_status()?.json().await?;
+    let (memo, amount) = (checkout["memo"].as_str().unwrap_or_default(), checkout["amount"].as_u64().unwrap_or_default());
+    say(began, &format!("{symbol}: checkout {memo}, {amount} base units due"));
+    let recipient = checkout["recipient"].as_str().unwrap_or_default().parse()?;
+    let paid_at = clock::now();
+    let signature = stage.network.pay(&Payment::new(&stage.buyer, recipient, mint, amount, memo)).await?;
+    let landed_at = clock::now();
+    let session = session(stage, http, memo).await?;
+    let store = sqlx::SqlitePool::connect(&format!("sqlite:{}", stage.folder.join("paywatch.db").display())).await?;
+    let (seen_at, judged_at, acknowledged_at): (i64, i64, i64) = sqlx::query_as(
+        "SELECT p.seen_at, p.recorded_at, c.closed_at FROM payments p JOIN confirmations c ON c.payment_id = p.id WHERE p.signature = $1",
+    )
+    .bind(signature.to_string())
+    .fetch_one(&store)
+    .await
+    .context("read paywatch's own times")?;
+    println!("          {symbol}: transaction {signature}");
+    let credited_at = session["confirmed_at"].as_i64().unwrap_or_default();
+    for (word, at) in [
+        ("paid (sent by the wallet)", paid_at.0),
+        ("seen by paywatch", seen_at),
+        ("judged and recorded", judged_at),
+        ("credited by the API", credited_at),
+        ("confirmed (API's answer recorded)", acknowledged_at),
+        ("landed, as polled by the wallet", landed_at.0),
+    ] {
+        println!("            {:>6} ms  {word}", at - paid_at.0);
+    }
+    Ok(())
+}
+
+/// Waits until the API shows a session as confirmed.
+async fn session(stage: &Stage, http: &reqwest::Client, memo: &str) -> anyhow::Result<Value> {
+    let deadline = Instant::now() + PATIENCE;
+    while Instant::now() < deadline {
+        let history: Vec<Value> = http.get(format!("{}/history", stage.api)).send().await?.json().await?;
+        if let Some(session) = history.into_iter().find(|session| session["memo"] == memo && session["status"] == 1) {
+            // The API credits before paywatch has recorded its answer.
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            return Ok(session);
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    bail!("checkout {memo} was not confirmed within {PATIENCE:?}")
+}
+
+async fn wait_until(what: &str, mut condition: impl AsyncFnMut() -> bool) -> anyhow::Result<()> {
+    let deadline = Instant::now() + PATIENCE;
+    while Instant::now() < deadline {
+        if condition().await {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    bail!("{what}: not within {PATIENCE:?}")
+}
+
+fn say(began: Instant, what: &str) {
+    println!("{:>7.1} s {what}", began.elapsed().as_secs_f32());
+    // Only a pipe nobody reads can fail here.
+    let _closed = std::io::stdout().flush();
+}
+
+fn say_what_to_try(stage: &Stage) {
+    let (api, folder, usdc) = (&stage.api, stage.folder.display(), &stage.tokens[0].1.address);
+    let binary = "cargo run -q --";
+    println!("\nEverything keeps running until Ctrl-C. Addresses:");
+    println!("  Solana RPC {}   WebSocket {}", stage.network.rpc_url, stage.network.ws_url);
+    println!("  payments API {api}   paywatch http://{OPS}/metrics\n\nTry, in another terminal:");
+    println!("  # start a checkout");
+    println!("  curl -sX POST '{api}/crypto/checkout?organization_id=239&credit_plan_id=11&quantity=1&token={usdc}'");
+    println!("  # pay it, with the recipient, amount and memo it gave (then with a wrong amount, or without memo)");
+    println!("  cargo run -q --example demo -- pay {} {usdc} RECIPIENT AMOUNT MEMO", stage.network.rpc_url);
+    println!("  # look");
+    println!("  curl -s '{api}/history'");
+    println!("  curl -s http://{OPS}/readyz");
+    println!("  {binary} --config {folder}/paywatch.toml backfill --since 1h --dry-run");
+}
+
+/// `demo pay RPC MINT RECIPIENT AMOUNT [MEMO]`: pays from the demo's buyer.
+async fn pay(args: Vec<String>) -> anyhow::Result<()> {
+    let [rpc_url, mint, recipient, amount, rest @ ..] = args.as_slice() else {
+        bail!("usage: demo pay RPC MINT RECIPIENT AMOUNT [MEMO]");
+    };
+    let key: Vec<u8> = serde_json::from_str(&std::fs::read_to_string("tmp/demo/buyer.json").context("is the demo running?")?)?;
+    let buyer = Keypair::try_from(key.as_slice())?;
+    let network = Localnet::at(rpc_url);
+    let mint = TestMint::existing(mint.parse()?, 6);
+    let mut payment = Payment::new(&buyer, recipient.parse()?, &mint, amount.parse()?, "");
+    payment.memos_before = rest.to_vec();
+    println!("{}", network.pay(&payment).await?);
+    Ok(())
+}

@@ -1,0 +1,115 @@
+//! `paywatch backfill`: history once, then the end.
+
+use super::{Failure, NEEDS_A_PERSON, block_on};
+use crate::config::Config;
+use crate::pipeline::{Backfill, Bound, Pipeline, Progress, Report};
+use crate::store::Store;
+use crate::telemetry;
+use anyhow::Context;
+use indicatif::{ProgressBar, ProgressStyle};
+use std::{io::IsTerminal, path::Path};
+
+/// Arguments of `paywatch backfill`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Begin here: a duration (24h), a time (2026-11-22T08:00:00Z), a slot or a transaction signature.
+    /// Without --since and --until: where the last sweep ended
+    #[arg(long, value_name = "WHEN")]
+    since: Option<Bound>,
+    /// End here, included; without it: now
+    #[arg(long, value_name = "WHEN")]
+    until: Option<Bound>,
+    /// Decode and judge only: change nothing, confirm nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Print the report as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn run(config: Config, args: &Args) -> Result<u8, Failure> {
+    telemetry::init_logs(&config.log);
+    block_on(async {
+        let bar = Bar::new();
+        let report = if args.dry_run { dry_run(config, args, &bar).await } else { backfill(config, args, &bar).await };
+        bar.0.finish_and_clear();
+        let report = report?;
+        print(&report, args).context("print the report")?;
+        Ok(if report.needs_a_person() { NEEDS_A_PERSON } else { 0 })
+    })
+}
+
+async fn backfill(config: Config, args: &Args, bar: &Bar) -> anyhow::Result<Report> {
+    let store = Store::open(&config.store_url).await.with_context(|| format!("open the database {}", config.store_url))?;
+    let report = ranged(config, store.clone(), args)?.run(bar).await;
+    store.close().await;
+    report
+}
+
+/// Works on a copy of the database, so that what is known counts and nothing is changed.
+async fn dry_run(config: Config, args: &Args, bar: &Bar) -> anyhow::Result<Report> {
+    let folder = tempfile::tempdir().context("make a folder for the dry run")?;
+    let copy = folder.path().join("dry-run.db");
+    let real = config.store_url.trim_start_matches("sqlite:").trim_start_matches("//");
+    if Path::new(real.split('?').next().unwrap_or(real)).exists() {
+        let store = Store::open(&config.store_url).await.context("open the database")?;
+        store.copy_to(&copy).await.context("copy the database")?;
+        store.close().await;
+    }
+    let store = Store::open(&format!("sqlite:{}", copy.display())).await.context("open the copy of the database")?;
+    let report = ranged(config, store.clone(), args)?.dry_run(bar).await;
+    store.close().await;
+    report
+}
+
+fn ranged(config: Config, store: Store, args: &Args) -> anyhow::Result<Backfill> {
+    let mut backfill = Backfill::new(Pipeline::new(config, store)?);
+    (backfill.since, backfill.until) = (args.since, args.until);
+    Ok(backfill)
+}
+
+fn print(report: &Report, args: &Args) -> anyhow::Result<()> {
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(report)?);
+        return Ok(());
+    }
+    if args.dry_run {
+        println!("dry run: nothing was changed, nothing was confirmed");
+    }
+    println!("signatures in range   {:>8}", report.listed);
+    println!("transactions fetched  {:>8}", report.fetched);
+    println!("new payments          {:>8}", report.new_payments);
+    for tally in &report.verdicts {
+        println!("  {:<19} {:>8}", tally.verdict, tally.payments);
+    }
+    println!("confirmed now         {:>8}", report.acknowledged);
+    println!("still to confirm      {:>8}", report.queued);
+    println!("given up              {:>8}", report.parked);
+    if report.needs_a_person() {
+        println!("held or given-up payments need a person");
+    }
+    Ok(())
+}
+
+/// A bar on a terminal; nothing elsewhere.
+struct Bar(ProgressBar);
+
+impl Bar {
+    fn new() -> Self {
+        if !std::io::stderr().is_terminal() {
+            return Self(ProgressBar::hidden());
+        }
+        let style = ProgressStyle::with_template("{bar:30} {pos}/{len} signatures, {per_sec}, {eta} left");
+        Self(ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())))
+    }
+}
+
+impl Progress for Bar {
+    fn listed(&self, signatures: usize) {
+        self.0.inc_length(signatures as u64);
+    }
+
+    fn recorded(&self, signatures: usize) {
+        self.0.inc(signatures as u64);
+    }
+}

@@ -1,0 +1,117 @@
+//! The command line: one file per command. Exit codes: 0 done, 1 failed, 2 done but something needs a person,
+//! 64 usage or configuration.
+
+mod backfill;
+mod check;
+mod healthcheck;
+mod run;
+mod sandbox;
+
+use crate::config::Config;
+use clap::{Parser, Subcommand};
+use std::{path::PathBuf, process::ExitCode};
+use tokio_util::sync::CancellationToken;
+
+/// Exit code: it did not work.
+pub const FAILED: u8 = 1;
+/// Exit code: it worked, and something needs a person.
+pub const NEEDS_A_PERSON: u8 = 2;
+/// Exit code: wrong usage or configuration.
+pub const USAGE: u8 = 64;
+
+/// Watches Solana for stablecoin payments and confirms them to a payments API.
+#[derive(Debug, Parser)]
+#[command(version, about, arg_required_else_help = true, after_help = EXIT_CODES)]
+pub struct Cli {
+    /// Configuration file (TOML); the environment (`PAYWATCH__SECTION__KEY`) overrides it
+    #[arg(long, short, global = true, value_name = "FILE", env = "PAYWATCH_CONFIG")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 done but something needs a person, 64 usage or configuration.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Watch and confirm until told to stop (SIGTERM or SIGINT drain within 10 s, a second one stops at once)
+    Run,
+    /// Go through history once and confirm what it holds
+    Backfill(backfill::Args),
+    /// Check the configuration and stop
+    Check,
+    /// Ask the running daemon whether it is alive (for container health checks)
+    Healthcheck,
+    /// Serve a payments API to develop against, which verifies payments on chain
+    Sandbox,
+}
+
+/// Why a command did not end well.
+enum Failure {
+    Configuration(anyhow::Error),
+    Failed(anyhow::Error),
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl Cli {
+    /// Runs the command.
+    #[must_use]
+    pub fn run(self) -> ExitCode {
+        let result = match &self.command {
+            Command::Run => self.load().and_then(run::run),
+            Command::Backfill(args) => self.load().and_then(|config| backfill::run(config, args)),
+            Command::Check => self.load().map(|_| check::run()),
+            Command::Healthcheck => self.load().and_then(|config| healthcheck::run(&config)),
+            Command::Sandbox => sandbox::run(self.config.as_deref()),
+        };
+        let (code, error) = match result {
+            Ok(code) => return ExitCode::from(code),
+            Err(Failure::Configuration(error)) => (USAGE, error),
+            Err(Failure::Failed(error)) => (FAILED, error),
+        };
+        eprintln!("paywatch: {error:#}");
+        ExitCode::from(code)
+    }
+
+    fn load(&self) -> Result<Config, Failure> {
+        Config::load(self.config.as_deref(), std::env::vars()).map_err(Failure::Configuration)
+    }
+}
+
+/// Runs a command's work to its end, on all cores.
+fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::Failed(anyhow::Error::new(error).context("start the runtime")))?;
+    let result = runtime.block_on(work);
+    runtime.shutdown_background();
+    result
+}
+
+/// Cancelled by the first SIGTERM or SIGINT; the second ends the process at once.
+fn shutdown_on_signals() -> anyhow::Result<CancellationToken> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let token = CancellationToken::new();
+    let cancelled = token.clone();
+    crate::supervisor::spawn_detached(async move {
+        let mut next = async || {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        };
+        next().await;
+        cancelled.cancel();
+        next().await;
+        eprintln!("paywatch: second signal, stopping at once");
+        std::process::exit(i32::from(FAILED));
+    });
+    Ok(token)
+}

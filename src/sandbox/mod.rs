@@ -1,0 +1,39 @@
+//! A payments API to develop against: the six endpoints of the real one, with a ledger of its own and its own eyes on
+//! the chain.
+//!
+//! It verifies a payment through the node's `jsonParsed` view and its token balances, never through our decoder, so that
+//! watcher and sandbox check each other. For laptops and tests; it keeps no secrets and takes no real money.
+
+mod card;
+mod chain;
+mod ledger;
+mod routes;
+mod settings;
+
+pub use settings::{Plan, Settings, Token};
+
+use anyhow::Context;
+use ledger::Ledger;
+use std::{sync::Arc, time::Duration};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+/// What the handlers share.
+struct Sandbox {
+    settings: Settings,
+    ledger: Ledger,
+    chain: chain::Chain,
+}
+
+/// Serves the sandbox on a bound listener until `shutdown`.
+///
+/// # Errors
+/// When its database cannot be opened or the server fails.
+pub async fn serve(settings: Settings, listener: TcpListener, shutdown: CancellationToken) -> anyhow::Result<()> {
+    /// Deadline of one question to the node.
+    const NODE_TIMEOUT: Duration = Duration::from_secs(10);
+    let ledger = Ledger::open(&settings.database).await.context("open the sandbox's database")?;
+    let chain = chain::Chain::new(&settings.rpc_url, NODE_TIMEOUT).context("build the sandbox's node client")?;
+    let router = routes::router(Arc::new(Sandbox { settings, ledger, chain }));
+    axum::serve(listener, router).with_graceful_shutdown(shutdown.cancelled_owned()).await.context("serve the sandbox")
+}

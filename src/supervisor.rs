@@ -1,0 +1,226 @@
+//! Runs the loops of the daemon until it is told to stop, and is the only place that spawns tasks.
+//!
+//! A step that fails is logged and tried again after a pause; a loop that panics or ends by itself ends the daemon,
+//! because a daemon with a loop missing looks alive and is not.
+
+use crate::config::Config;
+use crate::pipeline::{Checkouts, Confirm, Follow, FollowOutcome, Pipeline, Settle, Sweep, Watch, hints};
+use crate::store::Store;
+use crate::{ops, systemd, telemetry};
+use anyhow::{Context, anyhow};
+use std::{future::Future, sync::Arc, time::Duration};
+use tokio::{net::TcpListener, task::JoinSet, time::sleep};
+use tokio_util::sync::CancellationToken;
+
+/// How long the attempts under way may take to finish once the daemon is told to stop.
+const GRACE: Duration = Duration::from_secs(9);
+/// Pause after a failed step.
+const FAILED_PAUSE: Duration = Duration::from_secs(1);
+/// Shortest time between two polls that unknown memos ask for.
+const POLL_SPACING: Duration = Duration::from_secs(1);
+/// How often the chain is asked about payments that wait to be finalized.
+const SETTLE_EVERY: Duration = Duration::from_secs(2);
+/// How often quarantined transactions are looked through.
+const QUARANTINE_EVERY: Duration = Duration::from_secs(5);
+/// What is watched is refreshed once in so many sweep intervals.
+const WATCH_EVERY_SWEEPS: u32 = 4;
+
+/// Runs the daemon until `shutdown`, then drains it.
+///
+/// # Errors
+/// When the database or the ops address cannot be opened, or a loop ends by itself.
+pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let store = Store::open(&config.store_url).await.with_context(|| format!("open the database {}", config.store_url))?;
+    let listener = match config.ops.listen {
+        Some(address) => Some(TcpListener::bind(address).await.with_context(|| format!("listen on {address} (ops.listen)"))?),
+        None => None,
+    };
+    let pipeline = Pipeline::new(config, store)?;
+    let mut tasks = Tasks { set: JoinSet::new(), shutdown: shutdown.clone() };
+    spawn_loops(&mut tasks, &pipeline);
+    if let Some(listener) = listener {
+        tracing::info!(address = %listener.local_addr().context("read the ops address")?, "ops pages at /healthz, /readyz, /metrics");
+        let router = ops::router(pipeline.clone(), telemetry::metrics().context("install the metrics recorder")?);
+        let stopped = shutdown.clone().cancelled_owned();
+        let server = axum::serve(listener, router).with_graceful_shutdown(stopped);
+        tasks.set.spawn(async move { ("ops", server.await.context("serve ops pages")) });
+    }
+    systemd::ready();
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), "watching for payments");
+    let ended = tasks.until_shutdown().await;
+    systemd::stopping();
+    tracing::info!("stopping: finishing the confirmations under way");
+    shutdown.cancel();
+    pipeline.bells.confirm.notify_one();
+    tasks.drain().await;
+    pipeline.store.close().await;
+    tracing::info!("stopped");
+    ended
+}
+
+fn spawn_loops(tasks: &mut Tasks, pipeline: &Arc<Pipeline>) {
+    let config = &pipeline.config;
+    let (sender, receiver) = hints();
+    for url in config.solana.ws_urls.clone() {
+        let (listening, sender) = (pipeline.clone(), sender.clone());
+        tasks.spawn("listen", async move { listening.listen(&url, &sender).await });
+    }
+    // `sender` itself lives as long as the loop: without any WebSocket nothing is followed, and nothing has ended.
+    let mut follow = Follow::new(pipeline.clone(), receiver);
+    tasks.spawn("follow", async move {
+        let _open = sender;
+        while follow.step().await != FollowOutcome::Ended {}
+    });
+    tasks.spawn("watch", watch(pipeline.clone()));
+    tasks.spawn("checkouts", checkouts(pipeline.clone()));
+    tasks.spawn("sweep", sweep(pipeline.clone()));
+    tasks.spawn("settle", settle(pipeline.clone()));
+    tasks.spawn("quarantine", quarantine(pipeline.clone()));
+    let (confirming, stop) = (pipeline.clone(), tasks.shutdown.clone());
+    tasks.set.spawn(async move {
+        confirm(confirming, stop).await;
+        ("confirm", Ok(()))
+    });
+    if let Some(every) = systemd::alive_every() {
+        tasks.spawn("watchdog", async move {
+            loop {
+                systemd::alive();
+                sleep(every).await;
+            }
+        });
+    }
+}
+
+async fn watch(pipeline: Arc<Pipeline>) {
+    let mut watch = Watch::new(pipeline.clone());
+    let every = pipeline.config.solana.sweep_every.saturating_mul(WATCH_EVERY_SWEEPS);
+    loop {
+        let pause = match watch.step().await {
+            Ok(changed) => {
+                if changed {
+                    pipeline.bells.sweep.notify_one();
+                }
+                every
+            }
+            Err(error) => failed("watch", &error),
+        };
+        sleep(pause).await;
+    }
+}
+
+async fn checkouts(pipeline: Arc<Pipeline>) {
+    let mut checkouts = Checkouts::new(pipeline.clone());
+    loop {
+        let first = !pipeline.status.has_polled();
+        let pause = match checkouts.step().await {
+            Ok(_) => pipeline.config.merchant.poll_every,
+            Err(error) => failed("checkouts", &error),
+        };
+        if first {
+            pipeline.bells.sweep.notify_one();
+        }
+        sleep(POLL_SPACING).await;
+        let rung = pipeline.bells.checkouts.notified();
+        let _either = tokio::time::timeout(pause.saturating_sub(POLL_SPACING), rung).await;
+    }
+}
+
+async fn sweep(pipeline: Arc<Pipeline>) {
+    let mut sweep = Sweep::new(pipeline.clone());
+    loop {
+        // Until there is something to watch and the checkouts are known, there is nothing to sweep.
+        if !pipeline.watching().accounts.is_empty() && pipeline.status.has_polled() {
+            match sweep.step().await {
+                Ok(swept) => tracing::debug!(?swept, "swept"),
+                Err(error) => {
+                    sleep(failed("sweep", &error)).await;
+                }
+            }
+        }
+        let rung = pipeline.bells.sweep.notified();
+        let _either = tokio::time::timeout(pipeline.config.solana.sweep_every, rung).await;
+    }
+}
+
+async fn settle(pipeline: Arc<Pipeline>) {
+    let mut settle = Settle::new(pipeline);
+    loop {
+        sleep(SETTLE_EVERY).await;
+        if let Err(error) = settle.step().await {
+            sleep(failed("settle", &error)).await;
+        }
+    }
+}
+
+async fn quarantine(pipeline: Arc<Pipeline>) {
+    loop {
+        sleep(QUARANTINE_EVERY).await;
+        if let Err(error) = pipeline.retry_quarantined().await {
+            sleep(failed("quarantine", &error)).await;
+        }
+    }
+}
+
+/// Never cut off in the middle of a step: an attempt that was begun is finished and its outcome recorded.
+async fn confirm(pipeline: Arc<Pipeline>, stop: CancellationToken) {
+    let mut confirm = Confirm::new(pipeline);
+    while !stop.is_cancelled() {
+        if let Err(error) = confirm.step().await {
+            sleep(failed("confirm", &error)).await;
+        }
+    }
+    if let Err(error) = confirm.drain().await {
+        failed("confirm", &error);
+    }
+}
+
+/// Logs a failed step; returns how long to pause.
+fn failed(step: &'static str, error: &anyhow::Error) -> Duration {
+    metrics::counter!("paywatch_failed_steps_total", "step" => step).increment(1);
+    tracing::warn!(step, error = format!("{error:#}"), "step failed; will be tried again");
+    FAILED_PAUSE
+}
+
+struct Tasks {
+    set: JoinSet<(&'static str, anyhow::Result<()>)>,
+    shutdown: CancellationToken,
+}
+
+impl Tasks {
+    /// Runs a loop that may be cut off at any await.
+    fn spawn(&mut self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+        let stop = self.shutdown.clone();
+        self.set.spawn(async move {
+            match stop.run_until_cancelled_owned(task).await {
+                None => (name, Ok(())),
+                Some(()) => (name, Err(anyhow!("the {name} loop ended by itself"))),
+            }
+        });
+    }
+
+    /// Waits for the order to stop, or for a task that ends without it.
+    async fn until_shutdown(&mut self) -> anyhow::Result<()> {
+        tokio::select! {
+            () = self.shutdown.cancelled() => Ok(()),
+            Some(ended) = self.set.join_next() => match ended {
+                Ok((name, Ok(()))) if !self.shutdown.is_cancelled() => Err(anyhow!("the {name} task ended by itself")),
+                Ok((_, result)) => result,
+                Err(panic) => Err(anyhow!(panic).context("a task panicked")),
+            },
+        }
+    }
+
+    async fn drain(&mut self) {
+        let all = async { while self.set.join_next().await.is_some() {} };
+        if tokio::time::timeout(GRACE, all).await.is_err() {
+            tracing::warn!("some attempts did not finish in time; they will be made again, with the same pairs");
+            self.set.shutdown().await;
+        }
+    }
+}
+
+/// Runs something that lives as long as the process and that nobody waits for.
+pub(crate) fn spawn_detached(task: impl Future<Output = ()> + Send + 'static) {
+    #[expect(clippy::disallowed_methods, reason = "the only place that spawns")]
+    let _detached = tokio::spawn(task);
+}

@@ -1,0 +1,38 @@
+//! Logs and the metrics recorder: set up once, before anything else runs.
+
+use crate::config::{Log, LogFormat};
+use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
+use std::{io::IsTerminal, sync::OnceLock};
+use tracing_subscriber::{filter::Targets, layer::SubscriberExt, util::SubscriberInitExt};
+
+/// Sends log lines to standard error. A second call changes nothing.
+pub fn init_logs(log: &Log) {
+    let filter: Targets = log.level.parse().unwrap_or_else(|_| Targets::new().with_default(tracing::Level::INFO));
+    // Libraries are heard from `warn` on, unless the operator names them.
+    let quiet = ["sqlx", "hyper", "reqwest", "solana_pubsub_client", "tungstenite"];
+    let filter = quiet.iter().filter(|name| !log.level.contains(**name)).fold(filter, |filter, name| {
+        filter.with_target(*name, tracing::Level::WARN)
+    });
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let registry = tracing_subscriber::registry().with(filter);
+    // `Err` means that a subscriber is there already, in a test or a demo.
+    let _already = match log.format {
+        LogFormat::Text => registry.with(lines.with_target(false).with_ansi(std::io::stderr().is_terminal())).try_init(),
+        LogFormat::Json => registry.with(lines.json().flatten_event(true)).try_init(),
+    };
+}
+
+/// The process's metrics, for `/metrics`.
+///
+/// # Errors
+/// When another recorder is installed.
+pub fn metrics() -> Result<PrometheusHandle, BuildError> {
+    static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
+    if let Some(handle) = HANDLE.get() {
+        return Ok(handle.clone());
+    }
+    let handle = PrometheusBuilder::new()
+        .set_buckets(&[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 3600.0])?
+        .install_recorder()?;
+    Ok(HANDLE.get_or_init(|| handle).clone())
+}
