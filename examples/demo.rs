@@ -8,6 +8,7 @@ use paywatch::{clock, config::Config, sandbox, supervisor};
 use serde_json::Value;
 use std::{
     io::Write,
+    net::SocketAddr,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -17,7 +18,6 @@ use tokio_util::sync::CancellationToken;
 /// As on mainnet, about.
 const SLOT_TIME_MS: u64 = 300;
 const PATIENCE: Duration = Duration::from_secs(60);
-const OPS: &str = "127.0.0.1:9464";
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -34,6 +34,7 @@ struct Stage {
     tokens: Vec<(&'static str, TestMint)>,
     buyer: Keypair,
     api: String,
+    ops: SocketAddr,
     folder: PathBuf,
 }
 
@@ -79,15 +80,16 @@ async fn set_up() -> anyhow::Result<(Stage, JoinSet<()>)> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let api = format!("http://{}/api/v1/payments", listener.local_addr()?);
     let settings = sandbox_settings(&folder, &network, &merchant, &tokens)?;
-    let config = paywatch_config(&folder, &network, &api)?;
+    let ops = TcpListener::bind("127.0.0.1:0").await?.local_addr()?;
+    let config = paywatch_config(&folder, &network, &api, ops)?;
     let mut tasks = JoinSet::new();
     let shutdown = CancellationToken::new();
     let (api_shutdown, watcher_shutdown) = (shutdown.clone(), shutdown);
     tasks.spawn(async move { complain(sandbox::serve(settings, listener, api_shutdown).await) });
     tasks.spawn(async move { complain(supervisor::run(config, watcher_shutdown).await) });
-    let stage = Stage { network, tokens, buyer, api, folder };
+    let stage = Stage { network, tokens, buyer, api, ops, folder };
     wait_until("paywatch is ready", async || {
-        reqwest::get(format!("http://{OPS}/readyz")).await.is_ok_and(|answer| answer.status().is_success())
+        reqwest::get(format!("http://{ops}/readyz")).await.is_ok_and(|answer| answer.status().is_success())
     })
     .await?;
     Ok((stage, tasks))
@@ -123,10 +125,10 @@ fn sandbox_settings(
     sandbox::Settings::load(&file)
 }
 
-fn paywatch_config(folder: &Path, network: &Localnet, api: &str) -> anyhow::Result<Config> {
+fn paywatch_config(folder: &Path, network: &Localnet, api: &str, ops: SocketAddr) -> anyhow::Result<Config> {
     let text = format!(
         "[merchant]\nbase_url = \"{api}\"\n\n[solana]\nrpc_urls = [\"{}\"]\nws_urls = [\"{}\"]\nmax_rps = 0\n\n\
-         [store]\nurl = \"sqlite:{}\"\n\n[ops]\nlisten = \"{OPS}\"\n",
+         [store]\nurl = \"sqlite:{}\"\n\n[ops]\nlisten = \"{ops}\"\n",
         network.rpc_url,
         network.ws_url,
         folder.join("paywatch.db").display(),
@@ -158,14 +160,16 @@ async fn story(stage: &Stage, http: &reqwest::Client, began: Instant, symbol: &s
     .context("read paywatch's own times")?;
     println!("          {symbol}: transaction {signature}");
     let credited_at = session["confirmed_at"].as_i64().unwrap_or_default();
-    for (word, at) in [
+    let mut times = [
         ("paid (sent by the wallet)", paid_at.0),
+        ("landed, as polled by the wallet", landed_at.0),
         ("seen by paywatch", seen_at),
         ("judged and recorded", judged_at),
         ("credited by the API", credited_at),
         ("confirmed (API's answer recorded)", acknowledged_at),
-        ("landed, as polled by the wallet", landed_at.0),
-    ] {
+    ];
+    times.sort_by_key(|(_, at)| *at);
+    for (word, at) in times {
         println!("            {:>6} ms  {word}", at - paid_at.0);
     }
     Ok(())
@@ -204,18 +208,18 @@ fn say(began: Instant, what: &str) {
 }
 
 fn say_what_to_try(stage: &Stage) {
-    let (api, folder, usdc) = (&stage.api, stage.folder.display(), &stage.tokens[0].1.address);
+    let (api, ops, folder, usdc) = (&stage.api, stage.ops, stage.folder.display(), &stage.tokens[0].1.address);
     let binary = "cargo run -q --";
     println!("\nEverything keeps running until Ctrl-C. Addresses:");
     println!("  Solana RPC {}   WebSocket {}", stage.network.rpc_url, stage.network.ws_url);
-    println!("  payments API {api}   paywatch http://{OPS}/metrics\n\nTry, in another terminal:");
+    println!("  payments API {api}   paywatch http://{ops}/metrics\n\nTry, in another terminal:");
     println!("  # start a checkout");
     println!("  curl -sX POST '{api}/crypto/checkout?organization_id=239&credit_plan_id=11&quantity=1&token={usdc}'");
     println!("  # pay it, with the recipient, amount and memo it gave (then with a wrong amount, or without memo)");
     println!("  cargo run -q --example demo -- pay {} {usdc} RECIPIENT AMOUNT MEMO", stage.network.rpc_url);
     println!("  # look");
     println!("  curl -s '{api}/history'");
-    println!("  curl -s http://{OPS}/readyz");
+    println!("  curl -s http://{ops}/readyz");
     println!("  {binary} --config {folder}/paywatch.toml backfill --since 1h --dry-run");
 }
 
@@ -226,7 +230,7 @@ async fn pay(args: Vec<String>) -> anyhow::Result<()> {
     };
     let key: Vec<u8> = serde_json::from_str(&std::fs::read_to_string("tmp/demo/buyer.json").context("is the demo running?")?)?;
     let buyer = Keypair::try_from(key.as_slice())?;
-    let network = Localnet::at(rpc_url);
+    let network = Localnet::at(rpc_url, "");
     let mint = TestMint::existing(mint.parse()?, 6);
     let mut payment = Payment::new(&buyer, recipient.parse()?, &mint, amount.parse()?, "");
     payment.memos_before = rest.to_vec();

@@ -16,8 +16,8 @@ use tokio_util::sync::CancellationToken;
 const GRACE: Duration = Duration::from_secs(9);
 /// Pause after a failed step.
 const FAILED_PAUSE: Duration = Duration::from_secs(1);
-/// Shortest time between two polls that unknown memos ask for.
-const POLL_SPACING: Duration = Duration::from_secs(1);
+/// Shortest time between two polls that unknown memos ask for; doubled while they bring nothing.
+const POLL_SPACING: Duration = Duration::from_millis(100);
 /// How often the chain is asked about payments that wait to be finalized.
 const SETTLE_EVERY: Duration = Duration::from_secs(2);
 /// How often quarantined transactions are looked through.
@@ -108,20 +108,26 @@ async fn watch(pipeline: Arc<Pipeline>) {
     }
 }
 
+/// A memo that nobody knows asks for a poll at once; one that stays unknown asks in vain, and is answered ever later.
 async fn checkouts(pipeline: Arc<Pipeline>) {
     let mut checkouts = Checkouts::new(pipeline.clone());
+    let (mut spacing, mut rung) = (POLL_SPACING, false);
     loop {
         let first = !pipeline.status.has_polled();
         let pause = match checkouts.step().await {
-            Ok(_) => pipeline.config.merchant.poll_every,
+            Ok(changed) => {
+                let vain = rung && changed == 0;
+                spacing = if vain { spacing.saturating_mul(2) } else { POLL_SPACING };
+                pipeline.config.merchant.poll_every
+            }
             Err(error) => failed("checkouts", &error),
         };
         if first {
             pipeline.bells.sweep.notify_one();
         }
-        sleep(POLL_SPACING).await;
-        let rung = pipeline.bells.checkouts.notified();
-        let _either = tokio::time::timeout(pause.saturating_sub(POLL_SPACING), rung).await;
+        let began = tokio::time::Instant::now();
+        rung = tokio::time::timeout(pause, pipeline.bells.checkouts.notified()).await.is_ok();
+        tokio::time::sleep_until(began + spacing.min(pause)).await;
     }
 }
 

@@ -4,8 +4,10 @@
 //! Knows nothing of paywatch: it makes wallets and mints, and sends what wallets send.
 
 mod payment;
+mod versioned;
 
 pub use payment::{Payment, associated, memo, transfer, transfer_checked};
+pub use versioned::Version;
 pub use solana_sdk::{
     instruction::{AccountMeta, Instruction},
     pubkey::Pubkey,
@@ -78,8 +80,8 @@ impl Localnet {
 
     /// A network that runs already, to send transactions to.
     #[must_use]
-    pub fn at(rpc_url: &str) -> Self {
-        Self::over(rpc_url.to_owned(), String::new(), None)
+    pub fn at(rpc_url: &str, ws_url: &str) -> Self {
+        Self::over(rpc_url.to_owned(), ws_url.to_owned(), None)
     }
 
     fn over(rpc_url: String, ws_url: String, embedded: Option<Surfnet>) -> Self {
@@ -99,9 +101,41 @@ impl Localnet {
     /// When the faucet does not give.
     pub async fn wallet(&self) -> anyhow::Result<Keypair> {
         let wallet = Keypair::new();
-        let signature = self.client.request_airdrop(&wallet.pubkey(), ALLOWANCE).await.context("ask the faucet")?;
-        self.wait_for(signature).await?;
+        self.airdrop(&wallet.pubkey()).await?;
         Ok(wallet)
+    }
+
+    /// Some SOL for a wallet.
+    ///
+    /// # Errors
+    /// When the faucet does not give.
+    pub async fn airdrop(&self, wallet: &Pubkey) -> anyhow::Result<()> {
+        let signature = self.client.request_airdrop(wallet, ALLOWANCE).await.context("ask the faucet")?;
+        self.wait_for(signature).await
+    }
+
+    /// A new token account of a wallet, not its associated one.
+    ///
+    /// # Errors
+    /// When the network does not take it.
+    pub async fn token_account(&self, payer: &Keypair, owner: &Pubkey, mint: &TestMint) -> anyhow::Result<Pubkey> {
+        let (account, size) = (Keypair::new(), spl_token::state::Account::LEN);
+        let rent = self.client.get_minimum_balance_for_rent_exemption(size).await?;
+        let create = solana_system_interface::instruction::create_account(
+            &payer.pubkey(),
+            &account.pubkey(),
+            rent,
+            size as u64,
+            &mint.token_program,
+        );
+        let initialize = spl_token_2022_interface::instruction::initialize_account3(
+            &mint.token_program,
+            &account.pubkey(),
+            &mint.address,
+            owner,
+        )?;
+        self.send(payer, &[&account], &[create, initialize]).await.context("create a token account")?;
+        Ok(account.pubkey())
     }
 
     /// A new mint of the classic program with 6 decimals.

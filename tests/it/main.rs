@@ -1,0 +1,19 @@
+//! The promises of paywatch, kept by the built binary on a real local chain and by the library at its edges.
+//!
+//! One test binary: it links an embedded Solana network once, and starts it once.
+
+mod support;
+
+mod api_faults;
+mod backfill;
+mod commands;
+mod confirmed;
+mod deploy;
+mod example_config;
+mod held;
+mod node;
+mod restarts;
+mod sandbox_api;
+mod socket_faults;
+mod store;
+mod tidy;

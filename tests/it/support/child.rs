@@ -1,0 +1,122 @@
+//! The built binary as a child process: killed when dropped, its log kept for the message of a failing test.
+
+use super::{PATIENCE, eventually};
+use std::{
+    path::PathBuf,
+    process::{Command, ExitStatus, Output, Stdio},
+    sync::atomic::{AtomicUsize, Ordering},
+    time::{Duration, Instant},
+};
+use tempfile::TempDir;
+
+const BINARY: &str = env!("CARGO_BIN_EXE_paywatch");
+
+/// A running paywatch.
+pub(crate) struct Child {
+    process: std::process::Child,
+    log: PathBuf,
+}
+
+impl Child {
+    pub(crate) fn daemon(folder: &TempDir, environment: &[(String, String)]) -> Self {
+        let mut command = command(environment);
+        command.arg("run");
+        Self::spawn(command, folder, "daemon")
+    }
+
+    pub(crate) fn sandbox(folder: &TempDir) -> Self {
+        let mut command = command(&[]);
+        command.arg("--config").arg(folder.path().join("sandbox.toml")).arg("sandbox");
+        Self::spawn(command, folder, "sandbox")
+    }
+
+    fn spawn(mut command: Command, folder: &TempDir, name: &str) -> Self {
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let log = folder.path().join(format!("{name}-{}.log", COUNT.fetch_add(1, Ordering::Relaxed)));
+        let file = std::fs::File::create(&log).unwrap();
+        let process = command.stdout(Stdio::null()).stderr(file).spawn().unwrap();
+        Self { process, log }
+    }
+
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap()
+    }
+
+    /// The address the child says it listens on, after these words.
+    pub(crate) async fn address(&self, words: &str) -> String {
+        let mut found = None;
+        eventually(words, async || {
+            found = self.log().split_once(words).and_then(|(_, rest)| {
+                let end = rest.find(|c: char| c != '.' && c != ':' && !c.is_ascii_digit())?;
+                Some(rest[..end].to_owned())
+            });
+            found.is_some()
+        })
+        .await;
+        found.unwrap()
+    }
+
+    /// Root of the daemon's ops pages.
+    pub(crate) async fn ops(&self) -> String {
+        format!("http://{}", self.address("ops pages at /healthz, /readyz, /metrics address=").await)
+    }
+
+    pub(crate) async fn wait_until_ready(&self) {
+        let ops = self.ops().await;
+        eventually("the daemon is ready", async || {
+            reqwest::get(format!("{ops}/readyz")).await.is_ok_and(|answer| answer.status().is_success())
+        })
+        .await;
+    }
+
+    /// SIGKILL.
+    pub(crate) fn kill(mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+
+    /// SIGTERM, and the exit status once it has drained.
+    pub(crate) fn terminate(mut self) -> ExitStatus {
+        self.signal("TERM");
+        self.wait_for_exit(PATIENCE).expect("the daemon drains in time")
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
+        let status = Command::new("kill").arg(format!("-{name}")).arg(self.process.id().to_string()).status().unwrap();
+        assert!(status.success());
+    }
+
+    pub(crate) fn wait_for_exit(&mut self, patience: Duration) -> Option<ExitStatus> {
+        let deadline = Instant::now() + patience;
+        while Instant::now() < deadline {
+            if let Some(status) = self.process.try_wait().unwrap() {
+                return Some(status);
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        None
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        // Already ended is fine.
+        let _ended = self.process.kill();
+        let _reaped = self.process.wait();
+        if std::thread::panicking() {
+            eprintln!("--- {}\n{}", self.log.display(), self.log());
+        }
+    }
+}
+
+/// Runs a command to its end.
+pub(crate) fn exit_of(environment: &[(String, String)], args: &[&str]) -> Output {
+    command(environment).args(args).stdin(Stdio::null()).output().unwrap()
+}
+
+/// The binary in an environment that is the test's own.
+fn command(environment: &[(String, String)]) -> Command {
+    let mut command = Command::new(BINARY);
+    command.env_clear().envs(environment.iter().map(|(name, value)| (name, value)));
+    command
+}
