@@ -28,7 +28,7 @@ fn network() -> &'static (String, String) {
     NETWORK.get_or_init(|| {
         let (sender, receiver) = std::sync::mpsc::channel();
         std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
             let network = runtime.block_on(Localnet::start(SLOT_TIME_MS)).unwrap();
             sender.send((network.rpc_url.clone(), network.ws_url.clone())).unwrap();
             loop {
@@ -52,11 +52,12 @@ pub(crate) struct World {
     pub(crate) buyer: Keypair,
     pub(crate) usdc: TestMint,
     pub(crate) usdt: TestMint,
-    pub(crate) folder: TempDir,
     pub(crate) sandbox: Child,
     /// Root of the sandbox's paths.
     pub(crate) api: String,
     pub(crate) http: reqwest::Client,
+    /// Last, so that it is removed after everything that writes to it.
+    pub(crate) folder: TempDir,
 }
 
 /// An open checkout.

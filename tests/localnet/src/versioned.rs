@@ -61,6 +61,14 @@ fn compile(
     Ok(match version {
         Version::Legacy => VersionedMessage::Legacy(legacy::Message::new_with_blockhash(instructions, Some(payer), &blockhash)),
         Version::V0(_) => VersionedMessage::V0(v0::Message::try_compile(payer, instructions, tables, blockhash)?),
-        Version::V1 => VersionedMessage::V1(v1::Message::try_compile(payer, instructions, blockhash)?),
+        Version::V1 => {
+            // What a v1 transaction does not ask for, it does not get.
+            let config = v1::TransactionConfig {
+                compute_unit_limit: Some(400_000),
+                loaded_accounts_data_size_limit: Some(1 << 20),
+                ..v1::TransactionConfig::empty()
+            };
+            VersionedMessage::V1(v1::Message::try_compile_with_config(payer, instructions, blockhash, config)?)
+        }
     })
 }
