@@ -1,1 +1,108 @@
-//! todo
+//! A payments API that is down, slow, wrong or forgetful: what is due is confirmed once it is back, with the same pair.
+
+use crate::support::{Child, Mode, Proxy, World, eventually, sandbox_settings};
+use localnet::Signer;
+
+/// Base URL of the world's API through a proxy.
+fn through(world: &World, proxy: &Proxy) -> String {
+    let path = &world.api[world.api.find("/api").unwrap()..];
+    format!("http://{}{path}", proxy.address)
+}
+
+/// The API misbehaves while a known checkout is paid, and then no longer.
+async fn recovers_from(mode: Mode) {
+    let world = World::new().await;
+    let api = Proxy::before(&world.api).await;
+    let checkout = world.checkout(&world.usdc).await;
+    let daemon = world.watch(&[("MERCHANT__BASE_URL", &through(&world, &api))]).await;
+    api.set(mode);
+    let signature = world.net.pay(&world.payment(checkout.amount, &checkout.memo)).await.unwrap();
+    eventually("an attempt fails", async || daemon.log().contains("confirmation not taken")).await;
+    api.set(Mode::Pass);
+    world.wait_confirmed(&checkout, signature).await;
+    eventually("it is acknowledged", async || {
+        world.recorded(signature).await[0].confirmation.as_deref() == Some("acknowledged")
+    })
+    .await;
+    let calls = world.calls().await;
+    assert!(calls.iter().all(|(memo, hash, _)| *memo == checkout.memo && *hash == signature.to_string()), "{calls:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn down() {
+    recovers_from(Mode::Cut).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answering_500() {
+    recovers_from(Mode::Status500).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answering_429() {
+    recovers_from(Mode::Status429).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hanging() {
+    recovers_from(Mode::Stall).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn closing_after_it_has_applied_the_confirmation() {
+    recovers_from(Mode::SwallowAnswers).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_key_stops_confirming_keeps_the_queue_and_says_so() {
+    let mut world = World::new().await;
+    let checkout = world.checkout(&world.usdc).await;
+    let daemon = world.watch(&[]).await;
+    // The API comes back at the same address and wants a key.
+    let address = world.api["http://".len()..world.api.find("/api").unwrap()].to_owned();
+    let settings = sandbox_settings(&world.net, &world.folder, &[("USDC", &world.usdc)], &world.merchant.pubkey());
+    let settings = settings.replace("127.0.0.1:0", &address);
+    std::fs::write(world.folder.path().join("sandbox.toml"), format!("api_key = \"secret\"\n{settings}")).unwrap();
+    let old = std::mem::replace(&mut world.sandbox, Child::sandbox(&world.folder));
+    old.kill();
+    world.sandbox = Child::sandbox(&world.folder);
+    world.sandbox.address("sandbox API at http://").await;
+    let signature = world.net.pay(&world.payment(checkout.amount, &checkout.memo)).await.unwrap();
+    let ops = daemon.ops().await;
+    eventually("the daemon is not ready, and says why", async || {
+        let answer = reqwest::get(format!("{ops}/readyz")).await.unwrap();
+        answer.status() == 503 && answer.text().await.unwrap().contains("refuses the key")
+    })
+    .await;
+    assert_eq!(world.recorded(signature).await[0].confirmation.as_deref(), Some("queued"));
+    assert!(daemon.terminate().success());
+
+    // With the right key, the queue goes out.
+    let _daemon = world.watch(&[("MERCHANT__API_KEY", "secret")]).await;
+    eventually("it is acknowledged", async || {
+        world.recorded(signature).await[0].confirmation.as_deref() == Some("acknowledged")
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_checkout_confirmed_by_hand_is_not_confirmed_again() {
+    let world = World::new().await;
+    let (by_same, by_other) = (world.checkout(&world.usdc).await, world.checkout(&world.usdc).await);
+    let put = async |memo: &str, signature: &str| {
+        let query = [("payment_id", memo), ("transaction_hash", signature)];
+        world.http.put(format!("{}/crypto/confirm", world.api)).query(&query).send().await.unwrap().error_for_status().unwrap();
+    };
+    let same = world.net.pay(&world.payment(by_same.amount, &by_same.memo)).await.unwrap();
+    put(&by_same.memo, &same.to_string()).await;
+    let other = world.net.pay(&world.payment(by_other.amount, &by_other.memo)).await.unwrap();
+    put(&by_other.memo, &other.to_string()).await;
+    let mut second = world.payment(by_other.amount, &by_other.memo);
+    second.memos_after.push("again".into());
+    let again = world.net.pay(&second).await.unwrap();
+    let _daemon = world.watch(&[]).await;
+    world.wait_verdict(same, "matched").await;
+    world.wait_verdict(other, "matched").await;
+    world.wait_verdict(again, "already_paid").await;
+    assert_eq!(world.calls().await.len(), 2, "only the two made by hand");
+}

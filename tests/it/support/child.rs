@@ -30,6 +30,13 @@ impl Child {
         Self::spawn(command, folder, "sandbox")
     }
 
+    /// Any command, in the background.
+    pub(crate) fn command(folder: &TempDir, environment: &[(String, String)], args: &[&str]) -> Self {
+        let mut command = command(environment);
+        command.args(args);
+        Self::spawn(command, folder, "command")
+    }
+
     fn spawn(mut command: Command, folder: &TempDir, name: &str) -> Self {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let log = folder.path().join(format!("{name}-{}.log", COUNT.fetch_add(1, Ordering::Relaxed)));
