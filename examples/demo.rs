@@ -40,20 +40,43 @@ struct Stage {
 
 async fn demo(keep: bool) -> anyhow::Result<()> {
     let began = Instant::now();
-    say(began, "starting an embedded Solana network, two stand-in tokens and a buyer's wallet");
+    say(
+        began,
+        "starting an embedded Solana network, two stand-in tokens and a buyer's wallet",
+    );
     let (stage, mut tasks) = set_up().await?;
-    say(began, &format!("network at {}, payments API at {}", stage.network.rpc_url, stage.api));
+    say(
+        began,
+        &format!(
+            "network at {}, payments API at {}",
+            stage.network.rpc_url, stage.api
+        ),
+    );
     say(began, "paywatch is watching");
     let http = reqwest::Client::new();
     for (symbol, mint) in &stage.tokens {
         story(&stage, &http, began, symbol, mint).await?;
     }
-    let history: Vec<Value> = http.get(format!("{}/history", stage.api)).send().await?.json().await?;
-    let confirmed = history.iter().filter(|session| session["status"] == 1).count();
+    let history: Vec<Value> = http
+        .get(format!("{}/history", stage.api))
+        .send()
+        .await?
+        .json()
+        .await?;
+    let confirmed = history
+        .iter()
+        .filter(|session| session["status"] == 1)
+        .count();
     if history.len() != 2 || confirmed != 2 {
-        bail!("the history shows {confirmed} of {} checkouts confirmed, not 2 of 2", history.len());
+        bail!(
+            "the history shows {confirmed} of {} checkouts confirmed, not 2 of 2",
+            history.len()
+        );
     }
-    say(began, "the API's history shows both as confirmed; nobody pasted a hash");
+    say(
+        began,
+        "the API's history shows both as confirmed; nobody pasted a hash",
+    );
     if keep {
         say_what_to_try(&stage);
         tokio::signal::ctrl_c().await?;
@@ -76,7 +99,8 @@ async fn set_up() -> anyhow::Result<(Stage, JoinSet<()>)> {
         std::fs::remove_dir_all(&folder).context("remove what the last demo left")?;
     }
     std::fs::create_dir_all(&folder).context("make a folder for the demo")?;
-    std::fs::write(folder.join("buyer.json"), format!("{:?}", buyer.to_bytes())).context("write the buyer's key")?;
+    std::fs::write(folder.join("buyer.json"), format!("{:?}", buyer.to_bytes()))
+        .context("write the buyer's key")?;
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let api = format!("http://{}/api/v1/payments", listener.local_addr()?);
     let settings = sandbox_settings(&folder, &network, &merchant, &tokens)?;
@@ -87,9 +111,18 @@ async fn set_up() -> anyhow::Result<(Stage, JoinSet<()>)> {
     let (api_shutdown, watcher_shutdown) = (shutdown.clone(), shutdown);
     tasks.spawn(async move { complain(sandbox::serve(settings, listener, api_shutdown).await) });
     tasks.spawn(async move { complain(supervisor::run(config, watcher_shutdown).await) });
-    let stage = Stage { network, tokens, buyer, api, ops, folder };
+    let stage = Stage {
+        network,
+        tokens,
+        buyer,
+        api,
+        ops,
+        folder,
+    };
     wait_until("paywatch is ready", async || {
-        reqwest::get(format!("http://{ops}/readyz")).await.is_ok_and(|answer| answer.status().is_success())
+        reqwest::get(format!("http://{ops}/readyz"))
+            .await
+            .is_ok_and(|answer| answer.status().is_success())
     })
     .await?;
     Ok((stage, tasks))
@@ -125,7 +158,12 @@ fn sandbox_settings(
     sandbox::Settings::load(&file)
 }
 
-fn paywatch_config(folder: &Path, network: &Localnet, api: &str, ops: SocketAddr) -> anyhow::Result<Config> {
+fn paywatch_config(
+    folder: &Path,
+    network: &Localnet,
+    api: &str,
+    ops: SocketAddr,
+) -> anyhow::Result<Config> {
     let text = format!(
         "[merchant]\nbase_url = \"{api}\"\n\n[solana]\nrpc_urls = [\"{}\"]\nws_urls = [\"{}\"]\nmax_rps = 0\n\n\
          [store]\nurl = \"sqlite:{}\"\n\n[ops]\nlisten = \"{ops}\"\n",
@@ -139,18 +177,44 @@ fn paywatch_config(folder: &Path, network: &Localnet, api: &str, ops: SocketAddr
 }
 
 /// One checkout from its beginning to its credits.
-async fn story(stage: &Stage, http: &reqwest::Client, began: Instant, symbol: &str, mint: &TestMint) -> anyhow::Result<()> {
-    let query = [("organization_id", "239"), ("credit_plan_id", "11"), ("quantity", "1"), ("token", &mint.address.to_string())];
-    let request = http.post(format!("{}/crypto/checkout", stage.api)).query(&query);
+async fn story(
+    stage: &Stage,
+    http: &reqwest::Client,
+    began: Instant,
+    symbol: &str,
+    mint: &TestMint,
+) -> anyhow::Result<()> {
+    let query = [
+        ("organization_id", "239"),
+        ("credit_plan_id", "11"),
+        ("quantity", "1"),
+        ("token", &mint.address.to_string()),
+    ];
+    let request = http
+        .post(format!("{}/crypto/checkout", stage.api))
+        .query(&query);
     let checkout: Value = request.send().await?.error_for_status()?.json().await?;
-    let (memo, amount) = (checkout["memo"].as_str().unwrap_or_default(), checkout["amount"].as_u64().unwrap_or_default());
-    say(began, &format!("{symbol}: checkout {memo}, {amount} base units due"));
+    let (memo, amount) = (
+        checkout["memo"].as_str().unwrap_or_default(),
+        checkout["amount"].as_u64().unwrap_or_default(),
+    );
+    say(
+        began,
+        &format!("{symbol}: checkout {memo}, {amount} base units due"),
+    );
     let recipient = checkout["recipient"].as_str().unwrap_or_default().parse()?;
     let paid_at = clock::now();
-    let signature = stage.network.pay(&Payment::new(&stage.buyer, recipient, mint, amount, memo)).await?;
+    let signature = stage
+        .network
+        .pay(&Payment::new(&stage.buyer, recipient, mint, amount, memo))
+        .await?;
     let landed_at = clock::now();
     let session = session(stage, http, memo).await?;
-    let store = sqlx::SqlitePool::connect(&format!("sqlite:{}", stage.folder.join("paywatch.db").display())).await?;
+    let store = sqlx::SqlitePool::connect(&format!(
+        "sqlite:{}",
+        stage.folder.join("paywatch.db").display()
+    ))
+    .await?;
     let (seen_at, judged_at, acknowledged_at): (i64, i64, i64) = sqlx::query_as(
         "SELECT p.seen_at, p.recorded_at, c.closed_at FROM payments p JOIN confirmations c ON c.payment_id = p.id WHERE p.signature = $1",
     )
@@ -179,8 +243,16 @@ async fn story(stage: &Stage, http: &reqwest::Client, began: Instant, symbol: &s
 async fn session(stage: &Stage, http: &reqwest::Client, memo: &str) -> anyhow::Result<Value> {
     let deadline = Instant::now() + PATIENCE;
     while Instant::now() < deadline {
-        let history: Vec<Value> = http.get(format!("{}/history", stage.api)).send().await?.json().await?;
-        if let Some(session) = history.into_iter().find(|session| session["memo"] == memo && session["status"] == 1) {
+        let history: Vec<Value> = http
+            .get(format!("{}/history", stage.api))
+            .send()
+            .await?
+            .json()
+            .await?;
+        if let Some(session) = history
+            .into_iter()
+            .find(|session| session["memo"] == memo && session["status"] == 1)
+        {
             // The API credits before paywatch has recorded its answer.
             tokio::time::sleep(Duration::from_millis(200)).await;
             return Ok(session);
@@ -208,15 +280,30 @@ fn say(began: Instant, what: &str) {
 }
 
 fn say_what_to_try(stage: &Stage) {
-    let (api, ops, folder, usdc) = (&stage.api, stage.ops, stage.folder.display(), &stage.tokens[0].1.address);
+    let (api, ops, folder, usdc) = (
+        &stage.api,
+        stage.ops,
+        stage.folder.display(),
+        &stage.tokens[0].1.address,
+    );
     let binary = "cargo run -q --";
     println!("\nEverything keeps running until Ctrl-C. Addresses:");
-    println!("  Solana RPC {}   WebSocket {}", stage.network.rpc_url, stage.network.ws_url);
+    println!(
+        "  Solana RPC {}   WebSocket {}",
+        stage.network.rpc_url, stage.network.ws_url
+    );
     println!("  payments API {api}   paywatch http://{ops}/metrics\n\nTry, in another terminal:");
     println!("  # start a checkout");
-    println!("  curl -sX POST '{api}/crypto/checkout?organization_id=239&credit_plan_id=11&quantity=1&token={usdc}'");
-    println!("  # pay it, with the recipient, amount and memo it gave (then with a wrong amount, or without memo)");
-    println!("  cargo run -q --example demo -- pay {} {usdc} RECIPIENT AMOUNT MEMO", stage.network.rpc_url);
+    println!(
+        "  curl -sX POST '{api}/crypto/checkout?organization_id=239&credit_plan_id=11&quantity=1&token={usdc}'"
+    );
+    println!(
+        "  # pay it, with the recipient, amount and memo it gave (then with a wrong amount, or without memo)"
+    );
+    println!(
+        "  cargo run -q --example demo -- pay {} {usdc} RECIPIENT AMOUNT MEMO",
+        stage.network.rpc_url
+    );
     println!("  # look");
     println!("  curl -s '{api}/history'");
     println!("  curl -s http://{ops}/readyz");
@@ -228,7 +315,9 @@ async fn pay(args: Vec<String>) -> anyhow::Result<()> {
     let [rpc_url, mint, recipient, amount, rest @ ..] = args.as_slice() else {
         bail!("usage: demo pay RPC MINT RECIPIENT AMOUNT [MEMO]");
     };
-    let key: Vec<u8> = serde_json::from_str(&std::fs::read_to_string("tmp/demo/buyer.json").context("is the demo running?")?)?;
+    let key: Vec<u8> = serde_json::from_str(
+        &std::fs::read_to_string("tmp/demo/buyer.json").context("is the demo running?")?,
+    )?;
     let buyer = Keypair::try_from(key.as_slice())?;
     let network = Localnet::at(rpc_url, "");
     let mint = TestMint::existing(mint.parse()?, 6);

@@ -3,15 +3,16 @@
 //! `Raw` is what was written, `Config` is what was meant: every value of the latter is valid. All faults are reported at
 //! once, each with the key, what was found and what is allowed.
 
+mod check;
 mod raw;
 
-use crate::domain::{AmountRule, Commitment, Decimals, Mint, UnknownMemo, Wallet};
-use crate::merchant::{Auth, Secret};
+use crate::domain::{AmountRule, Commitment, Mint, UnknownMemo, Wallet};
+use crate::merchant::Secret;
 use crate::solana::Limits;
+use check::Check;
+use raw::Raw;
 use std::{fmt, net::SocketAddr, path::Path, time::Duration};
 use url::Url;
-
-use raw::Raw;
 
 /// Everything that can be set, valid.
 #[derive(Clone, Debug)]
@@ -131,7 +132,11 @@ impl fmt::Display for Faults {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the configuration is not valid")?;
         for fault in &self.0 {
-            write!(f, "\n  {}: found {}, allowed is {}", fault.key, fault.found, fault.allowed)?;
+            write!(
+                f,
+                "\n  {}: found {}, allowed is {}",
+                fault.key, fault.found, fault.allowed
+            )?;
         }
         Ok(())
     }
@@ -144,7 +149,10 @@ impl Config {
     ///
     /// # Errors
     /// When the file cannot be read, a key is unknown, or a value is not allowed; says which, what was found and what is allowed.
-    pub fn load(file: Option<&Path>, environment: impl IntoIterator<Item = (String, String)>) -> anyhow::Result<Self> {
+    pub fn load(
+        file: Option<&Path>,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> anyhow::Result<Self> {
         Ok(Self::check(&Raw::load(file, environment)?)?)
     }
 
@@ -158,197 +166,6 @@ impl Config {
     }
 }
 
-/// Collects faults instead of stopping at the first. A method returns `None` after it has noted why.
-struct Check(Vec<Fault>);
-
-const DURATION: &str = "a duration above zero, like \"15s\" or \"24h\"";
-
-impl Check {
-    fn config(&mut self, raw: &Raw) -> Option<Config> {
-        let merchant = self.merchant(&raw.merchant);
-        let solana = self.solana(&raw.solana);
-        let watch = self.watch(&raw.watch);
-        let policy = self.policy(&raw.policy);
-        let store = raw.store.url.starts_with("sqlite:") && raw.store.url.len() > "sqlite:".len();
-        let store = self.some("store.url", &raw.store.url, "sqlite:PATH", store.then(|| raw.store.url.clone()));
-        let ops = self.ops(&raw.ops);
-        let log = self.log(&raw.log);
-        Some(Config {
-            merchant: merchant?,
-            solana: solana?,
-            watch: watch?,
-            policy: policy?,
-            store_url: store?,
-            ops: ops?,
-            log: log?,
-        })
-    }
-
-    fn merchant(&mut self, raw: &raw::Merchant) -> Option<Merchant> {
-        let base_url = self.url("merchant.base_url", &raw.base_url, &["http", "https"]);
-        let key = self.secret(
-            ("merchant.api_key", &raw.api_key),
-            ("merchant.api_key_file", &raw.api_key_file),
-        );
-        let usable = key.as_ref().is_none_or(|key| key.expose().bytes().all(|byte| byte.is_ascii_graphic()));
-        let key = self.some("merchant.api_key", "a key (not shown)", "visible ASCII without spaces", usable.then_some(key));
-        let header = raw.auth_header.parse().ok();
-        let header = self.some("merchant.auth_header", &raw.auth_header, "an HTTP header name", header);
-        let scheme = raw.auth_scheme.bytes().all(|byte| byte.is_ascii_graphic()).then(|| raw.auth_scheme.clone());
-        let scheme = self.some("merchant.auth_scheme", &raw.auth_scheme, "one word or nothing", scheme);
-        let poll_every = self.duration("merchant.poll_every", &raw.poll_every);
-        let request_timeout = self.duration("merchant.request_timeout", &raw.request_timeout);
-        let max_in_flight = self.at_least_one("merchant.max_in_flight", raw.max_in_flight);
-        let give_up_after = self.duration("merchant.give_up_after", &raw.give_up_after);
-        Some(Merchant {
-            settings: crate::merchant::Settings {
-                base_url: base_url?,
-                auth: Auth { header: header?, scheme: scheme?, key: key? },
-                request_timeout: request_timeout?,
-                max_in_flight: max_in_flight?,
-            },
-            poll_every: poll_every?,
-            give_up_after: give_up_after?,
-        })
-    }
-
-    fn solana(&mut self, raw: &raw::Solana) -> Option<Solana> {
-        let rpc_urls = self.urls("solana.rpc_urls", &raw.rpc_urls, &["http", "https"]);
-        if raw.rpc_urls.is_empty() {
-            self.fault("solana.rpc_urls", "an empty list", "at least one http:// or https:// address");
-        }
-        let ws_urls = self.urls("solana.ws_urls", &raw.ws_urls, &["ws", "wss"]);
-        let confirm_at = match raw.confirm_at.as_str() {
-            "confirmed" => Some(Commitment::Confirmed),
-            "finalized" => Some(Commitment::Finalized),
-            _ => None,
-        };
-        let confirm_at = self.some("solana.confirm_at", &raw.confirm_at, "\"confirmed\" or \"finalized\"", confirm_at);
-        let sweep_every = self.duration("solana.sweep_every", &raw.sweep_every);
-        let request_timeout = self.duration("solana.request_timeout", &raw.request_timeout);
-        let max_in_flight = self.at_least_one("solana.max_in_flight", raw.max_in_flight);
-        Some(Solana {
-            rpc_urls: rpc_urls?,
-            ws_urls: ws_urls?,
-            confirm_at: confirm_at?,
-            sweep_every: sweep_every?,
-            limits: Limits { request_timeout: request_timeout?, max_rps: raw.max_rps, max_in_flight: max_in_flight? },
-        })
-    }
-
-    fn watch(&mut self, raw: &raw::Watch) -> Option<Watch> {
-        let look_back = self.duration("watch.look_back", &raw.look_back);
-        let tokens: Vec<_> = raw.tokens.iter().map(|token| self.token(token)).collect();
-        Some(Watch { look_back: look_back?, tokens: tokens.into_iter().collect::<Option<_>>()? })
-    }
-
-    fn token(&mut self, raw: &raw::Token) -> Option<Token> {
-        let address = "a base58 address of 32 bytes";
-        let mint = self.some("watch.tokens.mint", &raw.mint, address, raw.mint.parse().ok());
-        let recipient = self.some("watch.tokens.recipient", &raw.recipient, address, raw.recipient.parse().ok());
-        if let Some(places) = raw.decimals {
-            self.some("watch.tokens.decimals", &places.to_string(), "0 to 19", Decimals::new(places));
-        }
-        Some(Token { symbol: raw.symbol.clone(), mint: mint?, recipient: recipient? })
-    }
-
-    fn policy(&mut self, raw: &raw::Policy) -> Option<Policy> {
-        let amount = match raw.amount.as_str() {
-            "exact" => Some(AmountRule::Exact),
-            "at_least" => Some(AmountRule::AtLeast),
-            _ => None,
-        };
-        let amount = self.some("policy.amount", &raw.amount, "\"exact\" or \"at_least\"", amount);
-        let unknown_memo = match raw.unknown_memo.as_str() {
-            "hold" => Some(UnknownMemo::Hold),
-            "confirm" => Some(UnknownMemo::Confirm),
-            _ => None,
-        };
-        let unknown_memo = self.some("policy.unknown_memo", &raw.unknown_memo, "\"hold\" or \"confirm\"", unknown_memo);
-        let mut limits = Vec::new();
-        for (symbol, limit) in &raw.finalized_above {
-            let plain = limit.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
-                && limit.bytes().any(|byte| byte.is_ascii_digit())
-                && limit.matches('.').count() <= 1;
-            self.some("policy.finalized_above", limit, "decimal text in human units, like \"1000\" or \"0.5\"", plain.then_some(()))?;
-            limits.push((symbol.to_ascii_uppercase(), limit.clone()));
-        }
-        Some(Policy { amount: amount?, unknown_memo: unknown_memo?, finalized_above: limits })
-    }
-
-    fn ops(&mut self, raw: &raw::Ops) -> Option<Ops> {
-        let token = self.secret(("ops.token", ""), ("ops.token_file", &raw.token_file));
-        let listen = match raw.listen.as_str() {
-            "" => Some(None),
-            address => address.parse().ok().map(Some),
-        };
-        let listen = self.some("ops.listen", &raw.listen, "ADDRESS:PORT, or nothing for off", listen);
-        Some(Ops { listen: listen?, token })
-    }
-
-    fn log(&mut self, raw: &raw::Log) -> Option<Log> {
-        let format = match raw.format.as_str() {
-            "text" => Some(LogFormat::Text),
-            "json" => Some(LogFormat::Json),
-            _ => None,
-        };
-        let format = self.some("log.format", &raw.format, "\"text\" or \"json\"", format);
-        let level = raw.level.parse::<tracing_subscriber::filter::Targets>().is_ok().then(|| raw.level.clone());
-        let level = self.some("log.level", &raw.level, "error, warn, info, debug or trace", level);
-        Some(Log { format: format?, level: level? })
-    }
-
-    fn fault(&mut self, key: &'static str, found: &str, allowed: &'static str) {
-        self.0.push(Fault { key, found: found.to_owned(), allowed });
-    }
-
-    fn some<T>(&mut self, key: &'static str, found: &str, allowed: &'static str, value: Option<T>) -> Option<T> {
-        if value.is_none() {
-            let found = if found.is_empty() { "nothing".to_owned() } else { format!("\"{found}\"") };
-            self.fault(key, &found, allowed);
-        }
-        value
-    }
-
-    fn duration(&mut self, key: &'static str, text: &str) -> Option<Duration> {
-        let duration = humantime::parse_duration(text).ok().filter(|duration| !duration.is_zero());
-        self.some(key, text, DURATION, duration)
-    }
-
-    fn at_least_one(&mut self, key: &'static str, count: usize) -> Option<usize> {
-        self.some(key, &count.to_string(), "a number above zero", (count > 0).then_some(count))
-    }
-
-    /// Addresses may hold keys: a faulty one is not repeated in the message beyond its scheme.
-    fn url(&mut self, key: &'static str, text: &str, schemes: &'static [&'static str]) -> Option<Url> {
-        let url = Url::parse(text).ok();
-        let found = match &url {
-            _ if text.is_empty() => String::new(),
-            Some(url) => format!("{}:…", url.scheme()),
-            None => "something that is no address".to_owned(),
-        };
-        let allowed = if schemes.contains(&"ws") { "an address ws://… or wss://…" } else { "an address http://… or https://…" };
-        self.some(key, &found, allowed, url.filter(|url| schemes.contains(&url.scheme()) && url.has_host()))
-    }
-
-    fn urls(&mut self, key: &'static str, texts: &[String], schemes: &'static [&'static str]) -> Option<Vec<Url>> {
-        let urls: Vec<_> = texts.iter().map(|text| self.url(key, text.trim(), schemes)).collect();
-        urls.into_iter().collect()
-    }
-
-    /// A secret given directly (environment) or in a file; the direct one wins, neither is fine.
-    fn secret(&mut self, direct: (&'static str, &str), file: (&'static str, &str)) -> Option<Secret> {
-        if !direct.1.is_empty() {
-            return Some(Secret::new(direct.1.trim()));
-        }
-        if file.1.is_empty() {
-            return None;
-        }
-        let text = std::fs::read_to_string(file.1).ok().map(|text| text.trim().to_owned()).filter(|text| !text.is_empty());
-        self.some(file.0, file.1, "a readable file that is not empty", text).map(Secret::new)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -356,19 +173,32 @@ mod tests {
     fn load(pairs: &[(&str, &str)]) -> anyhow::Result<Config> {
         let minimal = [
             ("PAYWATCH__MERCHANT__BASE_URL", "https://api.example.com/v1"),
-            ("PAYWATCH__SOLANA__RPC_URLS", "https://a.example/?key=hunter2,https://b.example"),
+            (
+                "PAYWATCH__SOLANA__RPC_URLS",
+                "https://a.example/?key=hunter2,https://b.example",
+            ),
         ];
-        let all = minimal.iter().chain(pairs).map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let all = minimal
+            .iter()
+            .chain(pairs)
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         Config::load(None, all)
     }
 
     #[test]
     fn the_environment_alone_is_enough() {
-        let config = load(&[("PAYWATCH__MERCHANT__API_KEY", "0123"), ("PAYWATCH__SOLANA__MAX_RPS", "0")]).unwrap();
+        let config = load(&[
+            ("PAYWATCH__MERCHANT__API_KEY", "0123"),
+            ("PAYWATCH__SOLANA__MAX_RPS", "0"),
+        ])
+        .unwrap();
         assert_eq!(config.merchant.settings.auth.key, Some(Secret::new("0123")));
         assert_eq!(config.solana.rpc_urls.len(), 2);
         assert_eq!(config.solana.limits.max_rps, 0);
-        assert_eq!(config.merchant.give_up_after, Duration::from_secs(72 * 3600));
+        assert_eq!(
+            config.merchant.give_up_after,
+            Duration::from_secs(72 * 3600)
+        );
     }
 
     #[test]
@@ -376,7 +206,10 @@ mod tests {
         let error = load(&[
             ("PAYWATCH__SOLANA__SWEEP_EVERY", "soon"),
             ("PAYWATCH__POLICY__AMOUNT", "roughly"),
-            ("PAYWATCH__SOLANA__WS_URLS", "https://c.example/?key=hunter2"),
+            (
+                "PAYWATCH__SOLANA__WS_URLS",
+                "https://c.example/?key=hunter2",
+            ),
             ("PAYWATCH__POLICY__FINALIZED_ABOVE__USDC", "1,5"),
         ])
         .unwrap_err()
@@ -403,8 +236,14 @@ mod tests {
     #[test]
     fn tokens_can_be_given_in_the_environment() {
         let mint = "EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v";
-        let config = load(&[("PAYWATCH__WATCH__TOKENS", &format!("USDC:{mint}:{mint}:6"))]).unwrap();
+        let config =
+            load(&[("PAYWATCH__WATCH__TOKENS", &format!("USDC:{mint}:{mint}:6"))]).unwrap();
         assert_eq!(config.watch.tokens[0].symbol, "USDC");
-        assert!(load(&[("PAYWATCH__WATCH__TOKENS", "USDC:x:y")]).unwrap_err().to_string().contains("watch.tokens.mint"));
+        assert!(
+            load(&[("PAYWATCH__WATCH__TOKENS", "USDC:x:y")])
+                .unwrap_err()
+                .to_string()
+                .contains("watch.tokens.mint")
+        );
     }
 }

@@ -4,7 +4,9 @@
 //! because a daemon with a loop missing looks alive and is not.
 
 use crate::config::Config;
-use crate::pipeline::{Checkouts, Confirm, Follow, FollowOutcome, Pipeline, Settle, Sweep, Watch, hints};
+use crate::pipeline::{
+    Checkouts, Confirm, Follow, FollowOutcome, Pipeline, Settle, Sweep, Watch, hints,
+};
 use crate::store::Store;
 use crate::{ops, systemd, telemetry};
 use anyhow::{Context, anyhow};
@@ -30,20 +32,34 @@ const WATCH_EVERY_SWEEPS: u32 = 4;
 /// # Errors
 /// When the database or the ops address cannot be opened, or a loop ends by itself.
 pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<()> {
-    let store = Store::open(&config.store_url).await.with_context(|| format!("open the database {}", config.store_url))?;
+    let store = Store::open(&config.store_url)
+        .await
+        .with_context(|| format!("open the database {}", config.store_url))?;
     let listener = match config.ops.listen {
-        Some(address) => Some(TcpListener::bind(address).await.with_context(|| format!("listen on {address} (ops.listen)"))?),
+        Some(address) => Some(
+            TcpListener::bind(address)
+                .await
+                .with_context(|| format!("listen on {address} (ops.listen)"))?,
+        ),
         None => None,
     };
     let pipeline = Pipeline::new(config, store)?;
-    let mut tasks = Tasks { set: JoinSet::new(), shutdown: shutdown.clone() };
+    let mut tasks = Tasks {
+        set: JoinSet::new(),
+        shutdown: shutdown.clone(),
+    };
     spawn_loops(&mut tasks, &pipeline);
     if let Some(listener) = listener {
         tracing::info!(address = %listener.local_addr().context("read the ops address")?, "ops pages at /healthz, /readyz, /metrics");
-        let router = ops::router(pipeline.clone(), telemetry::metrics().context("install the metrics recorder")?);
+        let router = ops::router(
+            pipeline.clone(),
+            telemetry::metrics().context("install the metrics recorder")?,
+        );
         let stopped = shutdown.clone().cancelled_owned();
         let server = axum::serve(listener, router).with_graceful_shutdown(stopped);
-        tasks.set.spawn(async move { ("ops", server.await.context("serve ops pages")) });
+        tasks
+            .set
+            .spawn(async move { ("ops", server.await.context("serve ops pages")) });
     }
     systemd::ready();
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "watching for payments");
@@ -63,7 +79,10 @@ fn spawn_loops(tasks: &mut Tasks, pipeline: &Arc<Pipeline>) {
     let (sender, receiver) = hints();
     for url in config.solana.ws_urls.clone() {
         let (listening, sender) = (pipeline.clone(), sender.clone());
-        tasks.spawn("listen", async move { listening.listen(&url, &sender).await });
+        tasks.spawn(
+            "listen",
+            async move { listening.listen(&url, &sender).await },
+        );
     }
     // `sender` itself lives as long as the loop: without any WebSocket nothing is followed, and nothing has ended.
     let mut follow = Follow::new(pipeline.clone(), receiver);
@@ -93,7 +112,11 @@ fn spawn_loops(tasks: &mut Tasks, pipeline: &Arc<Pipeline>) {
 
 async fn watch(pipeline: Arc<Pipeline>) {
     let mut watch = Watch::new(pipeline.clone());
-    let every = pipeline.config.solana.sweep_every.saturating_mul(WATCH_EVERY_SWEEPS);
+    let every = pipeline
+        .config
+        .solana
+        .sweep_every
+        .saturating_mul(WATCH_EVERY_SWEEPS);
     loop {
         let pause = match watch.step().await {
             Ok(changed) => {
@@ -117,7 +140,11 @@ async fn checkouts(pipeline: Arc<Pipeline>) {
         let pause = match checkouts.step().await {
             Ok(changed) => {
                 let vain = rung && changed == 0;
-                spacing = if vain { spacing.saturating_mul(2) } else { POLL_SPACING };
+                spacing = if vain {
+                    spacing.saturating_mul(2)
+                } else {
+                    POLL_SPACING
+                };
                 pipeline.config.merchant.poll_every
             }
             Err(error) => failed("checkouts", &error),
@@ -126,7 +153,9 @@ async fn checkouts(pipeline: Arc<Pipeline>) {
             pipeline.bells.sweep.notify_one();
         }
         let began = tokio::time::Instant::now();
-        rung = tokio::time::timeout(pause, pipeline.bells.checkouts.notified()).await.is_ok();
+        rung = tokio::time::timeout(pause, pipeline.bells.checkouts.notified())
+            .await
+            .is_ok();
         tokio::time::sleep_until(began + spacing.min(pause)).await;
     }
 }
@@ -183,7 +212,11 @@ async fn confirm(pipeline: Arc<Pipeline>, stop: CancellationToken) {
 /// Logs a failed step; returns how long to pause.
 fn failed(step: &'static str, error: &anyhow::Error) -> Duration {
     metrics::counter!("paywatch_failed_steps_total", "step" => step).increment(1);
-    tracing::warn!(step, error = format!("{error:#}"), "step failed; will be tried again");
+    tracing::warn!(
+        step,
+        error = format!("{error:#}"),
+        "step failed; will be tried again"
+    );
     FAILED_PAUSE
 }
 
@@ -219,7 +252,9 @@ impl Tasks {
     async fn drain(&mut self) {
         let all = async { while self.set.join_next().await.is_some() {} };
         if tokio::time::timeout(GRACE, all).await.is_err() {
-            tracing::warn!("some attempts did not finish in time; they will be made again, with the same pairs");
+            tracing::warn!(
+                "some attempts did not finish in time; they will be made again, with the same pairs"
+            );
             self.set.shutdown().await;
         }
     }

@@ -7,17 +7,35 @@ use tracing_subscriber::{filter::Targets, layer::SubscriberExt, util::Subscriber
 
 /// Sends log lines to standard error. A second call changes nothing.
 pub fn init_logs(log: &Log) {
-    let filter: Targets = log.level.parse().unwrap_or_else(|_| Targets::new().with_default(tracing::Level::INFO));
+    let filter: Targets = log
+        .level
+        .parse()
+        .unwrap_or_else(|_| Targets::new().with_default(tracing::Level::INFO));
     // Libraries are heard from `warn` on, unless the operator names them.
-    let quiet = ["sqlx", "hyper", "reqwest", "solana_pubsub_client", "tungstenite"];
-    let filter = quiet.iter().filter(|name| !log.level.contains(**name)).fold(filter, |filter, name| {
-        filter.with_target(*name, tracing::Level::WARN)
-    });
+    let quiet = [
+        "sqlx",
+        "hyper",
+        "reqwest",
+        "solana_pubsub_client",
+        "tungstenite",
+    ];
+    let filter = quiet
+        .iter()
+        .filter(|name| !log.level.contains(**name))
+        .fold(filter, |filter, name| {
+            filter.with_target(*name, tracing::Level::WARN)
+        });
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let registry = tracing_subscriber::registry().with(filter);
     // `Err` means that a subscriber is there already, in a test or a demo.
     let _already = match log.format {
-        LogFormat::Text => registry.with(lines.with_target(false).with_ansi(std::io::stderr().is_terminal())).try_init(),
+        LogFormat::Text => registry
+            .with(
+                lines
+                    .with_target(false)
+                    .with_ansi(std::io::stderr().is_terminal()),
+            )
+            .try_init(),
         LogFormat::Json => registry.with(lines.json().flatten_event(true)).try_init(),
     };
 }
@@ -32,7 +50,9 @@ pub fn metrics() -> Result<PrometheusHandle, BuildError> {
         return Ok(handle.clone());
     }
     let handle = PrometheusBuilder::new()
-        .set_buckets(&[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 3600.0])?
+        .set_buckets(&[
+            0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 3600.0,
+        ])?
         .install_recorder()?;
     Ok(HANDLE.get_or_init(|| handle).clone())
 }

@@ -31,16 +31,26 @@ pub(super) fn run(config: Config, args: &Args) -> Result<u8, Failure> {
     telemetry::init_logs(&config.log);
     block_on(async {
         let bar = Bar::new();
-        let report = if args.dry_run { dry_run(config, args, &bar).await } else { backfill(config, args, &bar).await };
+        let report = if args.dry_run {
+            dry_run(config, args, &bar).await
+        } else {
+            backfill(config, args, &bar).await
+        };
         bar.0.finish_and_clear();
         let report = report?;
         print(&report, args).context("print the report")?;
-        Ok(if report.needs_a_person() { NEEDS_A_PERSON } else { 0 })
+        Ok(if report.needs_a_person() {
+            NEEDS_A_PERSON
+        } else {
+            0
+        })
     })
 }
 
 async fn backfill(config: Config, args: &Args, bar: &Bar) -> anyhow::Result<Report> {
-    let store = Store::open(&config.store_url).await.with_context(|| format!("open the database {}", config.store_url))?;
+    let store = Store::open(&config.store_url)
+        .await
+        .with_context(|| format!("open the database {}", config.store_url))?;
     let report = ranged(config, store.clone(), args)?.run(bar).await;
     store.close().await;
     report
@@ -50,13 +60,20 @@ async fn backfill(config: Config, args: &Args, bar: &Bar) -> anyhow::Result<Repo
 async fn dry_run(config: Config, args: &Args, bar: &Bar) -> anyhow::Result<Report> {
     let folder = tempfile::tempdir().context("make a folder for the dry run")?;
     let copy = folder.path().join("dry-run.db");
-    let real = config.store_url.trim_start_matches("sqlite:").trim_start_matches("//");
+    let real = config
+        .store_url
+        .trim_start_matches("sqlite:")
+        .trim_start_matches("//");
     if Path::new(real.split('?').next().unwrap_or(real)).exists() {
-        let store = Store::open(&config.store_url).await.context("open the database")?;
+        let store = Store::open(&config.store_url)
+            .await
+            .context("open the database")?;
         store.copy_to(&copy).await.context("copy the database")?;
         store.close().await;
     }
-    let store = Store::open(&format!("sqlite:{}", copy.display())).await.context("open the copy of the database")?;
+    let store = Store::open(&format!("sqlite:{}", copy.display()))
+        .await
+        .context("open the copy of the database")?;
     let report = ranged(config, store.clone(), args)?.dry_run(bar).await;
     store.close().await;
     report
@@ -99,7 +116,8 @@ impl Bar {
         if !std::io::stderr().is_terminal() {
             return Self(ProgressBar::hidden());
         }
-        let style = ProgressStyle::with_template("{bar:30} {pos}/{len} signatures, {per_sec}, {eta} left");
+        let style =
+            ProgressStyle::with_template("{bar:30} {pos}/{len} signatures, {per_sec}, {eta} left");
         Self(ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())))
     }
 }

@@ -24,13 +24,20 @@ pub const USAGE: u8 = 64;
 #[command(version, about, arg_required_else_help = true, after_help = EXIT_CODES)]
 pub struct Cli {
     /// Configuration file (TOML); the environment (`PAYWATCH__SECTION__KEY`) overrides it
-    #[arg(long, short, global = true, value_name = "FILE", env = "PAYWATCH_CONFIG")]
+    #[arg(
+        long,
+        short,
+        global = true,
+        value_name = "FILE",
+        env = "PAYWATCH_CONFIG"
+    )]
     config: Option<PathBuf>,
     #[command(subcommand)]
     command: Command,
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 done but something needs a person, 64 usage or configuration.";
+const EXIT_CODES: &str =
+    "Exit codes: 0 done, 1 failed, 2 done but something needs a person, 64 usage or configuration.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -97,7 +104,10 @@ fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Fail
 /// Cancelled by the first SIGTERM or SIGINT; the second ends the process at once.
 fn shutdown_on_signals() -> anyhow::Result<CancellationToken> {
     use tokio::signal::unix::{SignalKind, signal};
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let (mut terminate, mut interrupt) = (
+        signal(SignalKind::terminate())?,
+        signal(SignalKind::interrupt())?,
+    );
     let token = CancellationToken::new();
     let cancelled = token.clone();
     crate::supervisor::spawn_detached(async move {

@@ -113,26 +113,50 @@ impl<'de> Deserialize<'de> for Token {
             decimals: Option<u8>,
         }
         #[derive(Deserialize)]
-        #[serde(untagged, expecting = "expected { symbol, mint, recipient, decimals } or SYMBOL:MINT:RECIPIENT[:DECIMALS]")]
+        #[serde(
+            untagged,
+            expecting = "expected { symbol, mint, recipient, decimals } or SYMBOL:MINT:RECIPIENT[:DECIMALS]"
+        )]
         enum Form {
             Table(Table),
             Text(String),
         }
         let parts: Vec<String> = match Form::deserialize(deserializer)? {
-            Form::Table(Table { symbol, mint, recipient, decimals }) => {
-                return Ok(Self { symbol, mint, recipient, decimals });
+            Form::Table(Table {
+                symbol,
+                mint,
+                recipient,
+                decimals,
+            }) => {
+                return Ok(Self {
+                    symbol,
+                    mint,
+                    recipient,
+                    decimals,
+                });
             }
             Form::Text(text) => text.split(':').map(|part| part.trim().to_owned()).collect(),
         };
         let (symbol, mint, recipient, decimals) = match parts.as_slice() {
             [symbol, mint, recipient] => (symbol, mint, recipient, None),
             [symbol, mint, recipient, decimals] => {
-                let places = decimals.parse().map_err(|_| serde::de::Error::custom("decimals of a token are a small number"))?;
+                let places = decimals.parse().map_err(|_| {
+                    serde::de::Error::custom("decimals of a token are a small number")
+                })?;
                 (symbol, mint, recipient, Some(places))
             }
-            _ => return Err(serde::de::Error::custom("a token is SYMBOL:MINT:RECIPIENT[:DECIMALS]")),
+            _ => {
+                return Err(serde::de::Error::custom(
+                    "a token is SYMBOL:MINT:RECIPIENT[:DECIMALS]",
+                ));
+            }
         };
-        Ok(Self { symbol: symbol.clone(), mint: mint.clone(), recipient: recipient.clone(), decimals })
+        Ok(Self {
+            symbol: symbol.clone(),
+            mint: mint.clone(),
+            recipient: recipient.clone(),
+            decimals,
+        })
     }
 }
 
@@ -143,26 +167,45 @@ const LISTS: [&str; 3] = ["solana.rpc_urls", "solana.ws_urls", "watch.tokens"];
 
 impl Raw {
     /// Reads a file, if there is one, and then the environment over it.
-    pub(super) fn load(file: Option<&Path>, environment: impl IntoIterator<Item = (String, String)>) -> anyhow::Result<Self> {
+    pub(super) fn load(
+        file: Option<&Path>,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> anyhow::Result<Self> {
         let mut builder = ::config::Config::builder();
         if let Some(file) = file {
-            let text = std::fs::read_to_string(file).with_context(|| format!("read the configuration file {}", file.display()))?;
-            builder = builder.add_source(::config::File::from_str(&text, ::config::FileFormat::Toml));
+            let text = std::fs::read_to_string(file)
+                .with_context(|| format!("read the configuration file {}", file.display()))?;
+            builder =
+                builder.add_source(::config::File::from_str(&text, ::config::FileFormat::Toml));
         }
         // Values stay text until the key's type is known: a key of digits must not become a number on its way.
         for (name, value) in environment {
-            let Some(path) = name.strip_prefix(PREFIX) else { continue };
+            let Some(path) = name.strip_prefix(PREFIX) else {
+                continue;
+            };
             let key = path.to_ascii_lowercase().replace("__", ".");
             builder = if LISTS.contains(&key.as_str()) {
-                let items: Vec<_> = value.split(',').map(str::trim).filter(|item| !item.is_empty()).map(str::to_owned).collect();
+                let items: Vec<_> = value
+                    .split(',')
+                    .map(str::trim)
+                    .filter(|item| !item.is_empty())
+                    .map(str::to_owned)
+                    .collect();
                 builder.set_override(&key, items)
             } else {
                 builder.set_override(&key, value)
             }
             .with_context(|| format!("environment variable {name}"))?;
         }
-        let place = file.map_or_else(|| "the environment".to_owned(), |file| format!("{} and the environment", file.display()));
-        let loaded = builder.build().with_context(|| format!("read the configuration from {place}"))?;
-        loaded.try_deserialize().with_context(|| format!("read the configuration from {place}"))
+        let place = file.map_or_else(
+            || "the environment".to_owned(),
+            |file| format!("{} and the environment", file.display()),
+        );
+        let loaded = builder
+            .build()
+            .with_context(|| format!("read the configuration from {place}"))?;
+        loaded
+            .try_deserialize()
+            .with_context(|| format!("read the configuration from {place}"))
     }
 }

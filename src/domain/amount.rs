@@ -106,17 +106,32 @@ mod tests {
             (u64::MAX, 19, "1.8446744073709551615"),
         ] {
             assert_eq!(BaseUnits(base).human(decimals(places)), text);
-            assert_eq!(BaseUnits::parse_human(text, decimals(places)), Ok(BaseUnits(base)));
+            assert_eq!(
+                BaseUnits::parse_human(text, decimals(places)),
+                Ok(BaseUnits(base))
+            );
         }
     }
 
     #[test]
     fn what_is_no_amount_is_refused() {
         let six = decimals(6);
-        assert_eq!(BaseUnits::parse_human("0.0000001", six), Err(AmountError::TooManyPlaces(6)));
-        assert_eq!(BaseUnits::parse_human("-1", six), Err(AmountError::NotDigits));
-        assert_eq!(BaseUnits::parse_human("1e3", six), Err(AmountError::NotDigits));
-        assert_eq!(BaseUnits::parse_human("18446744073709.551616", six), Err(AmountError::TooLarge));
+        assert_eq!(
+            BaseUnits::parse_human("0.0000001", six),
+            Err(AmountError::TooManyPlaces(6))
+        );
+        assert_eq!(
+            BaseUnits::parse_human("-1", six),
+            Err(AmountError::NotDigits)
+        );
+        assert_eq!(
+            BaseUnits::parse_human("1e3", six),
+            Err(AmountError::NotDigits)
+        );
+        assert_eq!(
+            BaseUnits::parse_human("18446744073709.551616", six),
+            Err(AmountError::TooLarge)
+        );
         assert_eq!("".parse::<BaseUnits>(), Err(AmountError::NotDigits));
         assert!(Decimals::new(20).is_none());
     }

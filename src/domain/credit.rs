@@ -64,7 +64,11 @@ mod tag {
 
 fn parse(accounts: &[super::Pubkey], data: &[u8], batch: Batch) -> Vec<Transfer> {
     let account = |index: usize| accounts.get(index).copied();
-    let transfer = |source: Option<usize>, mint: Option<usize>, destination: usize, authority: usize, amount: &[u8]| {
+    let transfer = |source: Option<usize>,
+                    mint: Option<usize>,
+                    destination: usize,
+                    authority: usize,
+                    amount: &[u8]| {
         let source = match source {
             Some(index) => Some(TokenAccount(account(index)?)),
             None => None,
@@ -80,9 +84,11 @@ fn parse(accounts: &[super::Pubkey], data: &[u8], batch: Batch) -> Vec<Transfer>
     let one = match data {
         [tag::TRANSFER, rest @ ..] => transfer(Some(0), None, 1, 2, rest),
         [tag::TRANSFER_CHECKED, rest @ ..]
-        | [tag::TRANSFER_FEE_EXTENSION, tag::TRANSFER_CHECKED_WITH_FEE, rest @ ..] => {
-            transfer(Some(0), Some(1), 2, 3, rest)
-        }
+        | [
+            tag::TRANSFER_FEE_EXTENSION,
+            tag::TRANSFER_CHECKED_WITH_FEE,
+            rest @ ..,
+        ] => transfer(Some(0), Some(1), 2, 3, rest),
         [tag::MINT_TO | tag::MINT_TO_CHECKED, rest @ ..] => transfer(None, Some(0), 1, 2, rest),
         [tag::BATCH, rest @ ..] if batch == Batch::Allowed => return parse_batch(accounts, rest),
         _ => None,

@@ -3,7 +3,10 @@
 //! The amount is never taken from an instruction: fees are withheld, bridges mint, round trips net to
 //! nothing. It is the difference of the balances, and only where owner, mint and program are right.
 
-use super::{BaseUnits, Credit, Memo, Mint, Outcome, TokenAccount, TokenBalance, Transaction, Transfer, WatchList, Wallet, Watched};
+use super::{
+    BaseUnits, Credit, Memo, Mint, Outcome, TokenAccount, TokenBalance, Transaction, Transfer,
+    Wallet, WatchList, Watched,
+};
 use std::collections::BTreeMap;
 
 /// Everything paywatch reads out of a transaction.
@@ -37,15 +40,24 @@ pub fn decode(transaction: &Transaction, watch_list: &WatchList) -> Result<Decod
         return Ok(Decoded::default());
     }
     let unowned = |balance: &TokenBalance| {
-        watch_list.get(&balance.token_account).is_some() && (balance.owner.is_none() || balance.token_program.is_none())
+        watch_list.get(&balance.token_account).is_some()
+            && (balance.owner.is_none() || balance.token_program.is_none())
     };
     if transaction.post.iter().any(unowned) {
         return Err(Incomplete::Owner);
     }
-    let transfers: Vec<_> = transaction.instructions.iter().flat_map(Transfer::in_instruction).collect();
+    let transfers: Vec<_> = transaction
+        .instructions
+        .iter()
+        .flat_map(Transfer::in_instruction)
+        .collect();
     let decoded = Decoded {
         credits: credits(transaction, watch_list, &transfers),
-        memos: transaction.instructions.iter().filter_map(super::Instruction::memo).collect(),
+        memos: transaction
+            .instructions
+            .iter()
+            .filter_map(super::Instruction::memo)
+            .collect(),
         transfers,
     };
     if !transaction.inner_known && !decoded.credits.is_empty() && decoded.memos.is_empty() {
@@ -54,12 +66,18 @@ pub fn decode(transaction: &Transaction, watch_list: &WatchList) -> Result<Decod
     Ok(decoded)
 }
 
-fn credits(transaction: &Transaction, watch_list: &WatchList, transfers: &[Transfer]) -> Vec<Credit> {
+fn credits(
+    transaction: &Transaction,
+    watch_list: &WatchList,
+    transfers: &[Transfer],
+) -> Vec<Credit> {
     // Moving tokens between two accounts of one wallet is not income: no wallet is credited more than its sum grew.
     let mut budgets: BTreeMap<(Wallet, Mint), BaseUnits> = BTreeMap::new();
     let mut credits = Vec::new();
     for watched in watch_list.iter() {
-        let Some(gained) = gained(transaction, watched) else { continue };
+        let Some(gained) = gained(transaction, watched) else {
+            continue;
+        };
         let budget = budgets
             .entry((watched.wallet, watched.mint))
             .or_insert_with(|| wallet_gain(transaction, watched.wallet, watched.mint));
@@ -109,9 +127,15 @@ fn payer(transaction: &Transaction, watched: &Watched, transfers: &[Transfer]) -
         .max_by_key(|transfer| transfer.amount)?;
     let source = largest.source?;
     let balance = find(&transaction.pre, source).or_else(|| find(&transaction.post, source));
-    Some(balance.and_then(|balance| balance.owner).unwrap_or(largest.authority))
+    Some(
+        balance
+            .and_then(|balance| balance.owner)
+            .unwrap_or(largest.authority),
+    )
 }
 
 fn find(balances: &[TokenBalance], token_account: TokenAccount) -> Option<&TokenBalance> {
-    balances.iter().find(|balance| balance.token_account == token_account)
+    balances
+        .iter()
+        .find(|balance| balance.token_account == token_account)
 }

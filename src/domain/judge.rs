@@ -1,6 +1,9 @@
 //! Credit × memos × checkouts → verdict. The one place that decides whether money confirms a checkout.
 
-use super::{AmountRule, BaseUnits, Checkout, CheckoutStatus, Commitment, Credit, Memo, Policy, Signature, UnknownMemo};
+use super::{
+    AmountRule, BaseUnits, Checkout, CheckoutStatus, Commitment, Credit, Memo, Policy, Signature,
+    UnknownMemo,
+};
 use std::fmt;
 
 /// What is to be done with a credit.
@@ -111,7 +114,13 @@ pub enum Claim {
 
 /// Judges one credit of the transaction `signature` by the checkouts its memos name.
 #[must_use]
-pub fn judge(signature: Signature, credit: &Credit, memos: &[Memo], candidates: &[Candidate], policy: &Policy) -> Verdict {
+pub fn judge(
+    signature: Signature,
+    credit: &Credit,
+    memos: &[Memo],
+    candidates: &[Candidate],
+    policy: &Policy,
+) -> Verdict {
     match candidates {
         [] => judge_unknown(credit, memos, policy),
         [candidate] => judge_candidate(signature, credit, candidate, policy),
@@ -122,22 +131,36 @@ pub fn judge(signature: Signature, credit: &Credit, memos: &[Memo], candidates: 
 fn judge_unknown(credit: &Credit, memos: &[Memo], policy: &Policy) -> Verdict {
     match memos {
         [] => Verdict::Held(Held::NoMemo),
-        [memo] if policy.unknown_memo == UnknownMemo::Confirm => Verdict::Matched(Matched::Confirm {
-            memo: memo.clone(),
-            wait_for: policy.wait_for(credit.mint, credit.received),
-            note: Some("checkout unknown here: left to the backend"),
-        }),
+        [memo] if policy.unknown_memo == UnknownMemo::Confirm => {
+            Verdict::Matched(Matched::Confirm {
+                memo: memo.clone(),
+                wait_for: policy.wait_for(credit.mint, credit.received),
+                note: Some("checkout unknown here: left to the backend"),
+            })
+        }
         _ => Verdict::Held(Held::UnknownMemo),
     }
 }
 
-fn judge_candidate(signature: Signature, credit: &Credit, candidate: &Candidate, policy: &Policy) -> Verdict {
+fn judge_candidate(
+    signature: Signature,
+    credit: &Credit,
+    candidate: &Candidate,
+    policy: &Policy,
+) -> Verdict {
     let checkout = &candidate.checkout;
-    let settled = || Verdict::Matched(Matched::Settled { memo: checkout.memo.clone() });
+    let settled = || {
+        Verdict::Matched(Matched::Settled {
+            memo: checkout.memo.clone(),
+        })
+    };
     if checkout.mint.is_some_and(|mint| mint != credit.mint) {
         return Verdict::Held(Held::WrongToken);
     }
-    if checkout.recipient.is_some_and(|recipient| recipient != credit.wallet) {
+    if checkout
+        .recipient
+        .is_some_and(|recipient| recipient != credit.wallet)
+    {
         return Verdict::Held(Held::WrongRecipient);
     }
     if candidate.claim == Claim::Taken {
@@ -155,7 +178,10 @@ fn judge_candidate(signature: Signature, credit: &Credit, candidate: &Candidate,
         (CheckoutStatus::Pending, None) => Verdict::Matched(Matched::Confirm {
             memo: checkout.memo.clone(),
             wait_for: policy.wait_for(credit.mint, credit.received),
-            note: checkout.amount.is_none().then_some("amount left to the backend"),
+            note: checkout
+                .amount
+                .is_none()
+                .then_some("amount left to the backend"),
         }),
     }
 }

@@ -65,7 +65,10 @@ mod tests {
 
     #[test]
     fn white_space_and_nuls_around_a_memo_are_not_part_of_it() {
-        assert_eq!(Memo::parse(" \0abc\n\0").map(|m| m.as_str().to_owned()), Some("abc".to_owned()));
+        assert_eq!(
+            Memo::parse(" \0abc\n\0").map(|m| m.as_str().to_owned()),
+            Some("abc".to_owned())
+        );
         assert_eq!(Memo::parse(" \0\n"), None);
         assert_eq!(Memo::from_bytes(&[0xff, 0xfe]), None);
     }
@@ -80,6 +83,13 @@ mod tests {
     fn a_hostile_memo_is_shown_harmlessly() {
         let memo = Memo::parse("a\x1b[31m\u{202e}b").unwrap();
         assert_eq!(memo.to_string(), "a\\u{1b}[31m\\u{202e}b");
-        assert_eq!(Memo::parse(&"x".repeat(4000)).unwrap().to_string().chars().count(), 81);
+        assert_eq!(
+            Memo::parse(&"x".repeat(4000))
+                .unwrap()
+                .to_string()
+                .chars()
+                .count(),
+            81
+        );
     }
 }

@@ -27,8 +27,8 @@ pub use memo::Memo;
 pub use policy::{AmountRule, Policy, UnknownMemo};
 pub use solana_sdk::pubkey::Pubkey;
 pub use solana_sdk::signature::Signature;
-pub use token::TokenProgram;
 pub use timestamp::Timestamp;
+pub use token::TokenProgram;
 pub use transaction::{Commitment, Instruction, Outcome, TokenBalance, Transaction};
 pub use watch::{WatchList, Watched};
 

@@ -38,7 +38,14 @@ impl Policy {
     /// What a payment of this size must wait for.
     #[must_use]
     pub fn wait_for(&self, mint: Mint, received: BaseUnits) -> Commitment {
-        let large = self.finalized_above.get(&mint).is_some_and(|limit| received > *limit);
-        if large { Commitment::Finalized } else { self.confirm_at }
+        let large = self
+            .finalized_above
+            .get(&mint)
+            .is_some_and(|limit| received > *limit);
+        if large {
+            Commitment::Finalized
+        } else {
+            self.confirm_at
+        }
     }
 }

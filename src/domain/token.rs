@@ -15,7 +15,9 @@ impl TokenProgram {
     /// The program with this id, if it is one of the two.
     #[must_use]
     pub fn from_id(id: &Pubkey) -> Option<Self> {
-        [Self::Token, Self::Token2022].into_iter().find(|program| program.id() == *id)
+        [Self::Token, Self::Token2022]
+            .into_iter()
+            .find(|program| program.id() == *id)
     }
 
     /// The program's address.

@@ -85,6 +85,8 @@ impl Instruction {
     #[must_use]
     pub fn memo(&self) -> Option<Memo> {
         use spl_memo_interface::{v1, v3, v4};
-        [v1::id(), v3::id(), v4::id()].contains(&self.program).then(|| Memo::from_bytes(&self.data))?
+        [v1::id(), v3::id(), v4::id()]
+            .contains(&self.program)
+            .then(|| Memo::from_bytes(&self.data))?
     }
 }

@@ -51,7 +51,12 @@ impl WatchList {
     /// The watched accounts among some keys.
     #[must_use]
     pub fn among(&self, keys: &[Pubkey]) -> Vec<TokenAccount> {
-        let mut found: Vec<_> = keys.iter().copied().map(TokenAccount).filter(|key| self.0.contains_key(key)).collect();
+        let mut found: Vec<_> = keys
+            .iter()
+            .copied()
+            .map(TokenAccount)
+            .filter(|key| self.0.contains_key(key))
+            .collect();
         found.sort_unstable();
         found.dedup();
         found
@@ -60,6 +65,11 @@ impl WatchList {
 
 impl FromIterator<Watched> for WatchList {
     fn from_iter<I: IntoIterator<Item = Watched>>(accounts: I) -> Self {
-        Self(accounts.into_iter().map(|watched| (watched.token_account, watched)).collect())
+        Self(
+            accounts
+                .into_iter()
+                .map(|watched| (watched.token_account, watched))
+                .collect(),
+        )
     }
 }

@@ -145,7 +145,11 @@ impl Merchant {
             .redirect(redirect::Policy::none())
             .tcp_nodelay(true)
             .build()?;
-        Ok(Self { http, base_url: settings.base_url.clone(), permits: Semaphore::new(settings.max_in_flight.max(1)) })
+        Ok(Self {
+            http,
+            base_url: settings.base_url.clone(),
+            permits: Semaphore::new(settings.max_in_flight.max(1)),
+        })
     }
 
     /// `GET /supported_tokens`.
@@ -153,7 +157,9 @@ impl Merchant {
     /// # Errors
     /// When the API does not answer with a list.
     pub async fn supported_tokens(&self) -> Result<Vec<SupportedToken>, Error> {
-        let body = self.get(self.request(Method::GET, "supported_tokens")).await?;
+        let body = self
+            .get(self.request(Method::GET, "supported_tokens"))
+            .await?;
         let entries = wire::list(&body).ok_or(Error::Malformed("a list of tokens"))?;
         Ok(entries.iter().filter_map(wire::token).collect())
     }
@@ -164,21 +170,36 @@ impl Merchant {
     /// When the API does not answer with a list.
     pub async fn history(&self, limit: usize, offset: usize) -> Result<HistoryPage, Error> {
         let query = [("limit", limit), ("offset", offset)];
-        let body = self.get(self.request(Method::GET, "history").query(&query)).await?;
+        let body = self
+            .get(self.request(Method::GET, "history").query(&query))
+            .await?;
         let entries = wire::list(&body).ok_or(Error::Malformed("a list of payments"))?;
         let checkouts: Vec<_> = entries.iter().filter_map(wire::checkout).collect();
         let unreadable = entries.len() - checkouts.len();
         if unreadable > 0 {
             metrics::counter!("paywatch_history_unreadable_total").increment(unreadable as u64);
-            tracing::debug!(unreadable, offset, "history entries that cannot be read were left out");
+            tracing::debug!(
+                unreadable,
+                offset,
+                "history entries that cannot be read were left out"
+            );
         }
-        Ok(HistoryPage { checkouts, entries: entries.len() })
+        Ok(HistoryPage {
+            checkouts,
+            entries: entries.len(),
+        })
     }
 
     /// `PUT /crypto/confirm`. Never fails: every outcome is an answer.
     pub async fn confirm(&self, memo: &Memo, signature: Signature) -> ConfirmResult {
-        let query = [("payment_id", memo.as_str()), ("transaction_hash", &signature.to_string())];
-        let response = match self.send(self.request(Method::PUT, "crypto/confirm").query(&query)).await {
+        let query = [
+            ("payment_id", memo.as_str()),
+            ("transaction_hash", &signature.to_string()),
+        ];
+        let response = match self
+            .send(self.request(Method::PUT, "crypto/confirm").query(&query))
+            .await
+        {
             Ok(response) => response,
             Err(error) => return ConfirmResult::fault(None, &error),
         };
@@ -186,7 +207,9 @@ impl Merchant {
         // The body must be whole and, if there is one, JSON: a proxy's friendly page is no confirmation.
         let content = match read(response).await {
             Ok(bytes) if bytes.iter().all(u8::is_ascii_whitespace) => Content::Empty,
-            Ok(bytes) if serde_json::from_slice::<serde::de::IgnoredAny>(&bytes).is_ok() => Content::Json,
+            Ok(bytes) if serde_json::from_slice::<serde::de::IgnoredAny>(&bytes).is_ok() => {
+                Content::Json
+            }
             Ok(_) => Content::Other,
             Err(error) if status.is_success() => return ConfirmResult::fault(Some(status), &error),
             Err(_) => Content::Other,
@@ -196,14 +219,20 @@ impl Merchant {
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let mut url = self.base_url.clone();
-        url.set_path(&format!("{}/{path}", self.base_url.path().trim_end_matches('/')));
+        url.set_path(&format!(
+            "{}/{path}",
+            self.base_url.path().trim_end_matches('/')
+        ));
         self.http.request(method, url)
     }
 
     async fn send(&self, request: RequestBuilder) -> Result<Response, Error> {
         // Closed only when the process ends; a missing permit is no reason to lose the request.
         let _permit = self.permits.acquire().await.ok();
-        request.send().await.map_err(|error| Error::Transport(error.without_url()))
+        request
+            .send()
+            .await
+            .map_err(|error| Error::Transport(error.without_url()))
     }
 
     async fn get(&self, request: RequestBuilder) -> Result<Value, Error> {
@@ -212,7 +241,12 @@ impl Merchant {
         match status.as_u16() {
             200..=299 => {}
             401 | 403 => return Err(Error::KeyRefused(status)),
-            _ => return Err(Error::Status { status, retry_after: retry_after(&response) }),
+            _ => {
+                return Err(Error::Status {
+                    status,
+                    retry_after: retry_after(&response),
+                });
+            }
         }
         serde_json::from_slice(&read(response).await?).map_err(|_| Error::Malformed("JSON"))
     }
@@ -226,7 +260,11 @@ impl ConfirmResult {
             Error::Transport(_) => "connection broke before the answer",
             _ => "unreadable answer",
         };
-        Self { answer: Answer::Later(None), status: status.map(|status| status.as_u16()), reason: reason.into() }
+        Self {
+            answer: Answer::Later(None),
+            status: status.map(|status| status.as_u16()),
+            reason: reason.into(),
+        }
     }
 }
 
@@ -241,14 +279,26 @@ enum Content {
 /// The table of API.md: what a status means. The body is never read for meaning.
 fn classify(status: StatusCode, content: Content, retry_after: Option<Duration>) -> ConfirmResult {
     let (answer, reason) = match status.as_u16() {
-        200..=299 if content == Content::Other => (Answer::Later(None), "accepted, but not by the API: the answer is not JSON".into()),
+        200..=299 if content == Content::Other => (
+            Answer::Later(None),
+            "accepted, but not by the API: the answer is not JSON".into(),
+        ),
         200..=299 => (Answer::Accepted, "accepted".to_owned()),
         401 | 403 => (Answer::KeyRefused, "the API refuses the key".to_owned()),
-        408 | 425 | 429 | 500..=599 => (Answer::Later(retry_after), format!("HTTP status {status}")),
+        408 | 425 | 429 | 500..=599 => {
+            (Answer::Later(retry_after), format!("HTTP status {status}"))
+        }
         400..=499 => (Answer::Rejected, format!("HTTP status {status}")),
-        _ => (Answer::Later(retry_after), format!("HTTP status {status}, which is no answer")),
+        _ => (
+            Answer::Later(retry_after),
+            format!("HTTP status {status}, which is no answer"),
+        ),
     };
-    ConfirmResult { answer, status: Some(status.as_u16()), reason }
+    ConfirmResult {
+        answer,
+        status: Some(status.as_u16()),
+        reason,
+    }
 }
 
 fn retry_after(response: &Response) -> Option<Duration> {
@@ -258,7 +308,11 @@ fn retry_after(response: &Response) -> Option<Duration> {
 
 async fn read(mut response: Response) -> Result<Vec<u8>, Error> {
     let mut bytes = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| Error::Transport(error.without_url()))? {
+    while let Some(chunk) = response
+        .chunk()
+        .await
+        .map_err(|error| Error::Transport(error.without_url()))?
+    {
         if bytes.len() + chunk.len() > BODY_MAX {
             return Err(Error::Malformed("of bearable size"));
         }

@@ -19,7 +19,8 @@ pub struct SupportedToken {
 /// The entries of a list that comes bare or as the one list of an object.
 pub(super) fn list(body: &Value) -> Option<&Vec<Value>> {
     const NAMES: [&str; 5] = ["items", "data", "payments", "results", "history"];
-    body.as_array().or_else(|| NAMES.iter().find_map(|name| body.get(name)?.as_array()))
+    body.as_array()
+        .or_else(|| NAMES.iter().find_map(|name| body.get(name)?.as_array()))
 }
 
 /// A line of `GET /supported_tokens`.
@@ -28,7 +29,10 @@ pub(super) fn token(entry: &Value) -> Option<SupportedToken> {
         symbol: text(entry, &["symbol"]).unwrap_or_else(|| "?".into()),
         mint: text(entry, &["mint", "token"])?.parse().ok()?,
         recipient: text(entry, &["recipient"])?.parse().ok()?,
-        enabled: entry.get("enabled").and_then(Value::as_bool).unwrap_or(true),
+        enabled: entry
+            .get("enabled")
+            .and_then(Value::as_bool)
+            .unwrap_or(true),
     })
 }
 
@@ -38,7 +42,9 @@ pub(super) fn checkout(entry: &Value) -> Option<Checkout> {
     Some(Checkout {
         memo: Memo::parse(&text(entry, &["memo", "payment_id", "id"])?)?,
         amount: optional(entry, &["amount"], amount)?,
-        mint: optional(entry, &["token", "mint"], |value| value.as_str()?.parse().ok())?,
+        mint: optional(entry, &["token", "mint"], |value| {
+            value.as_str()?.parse().ok()
+        })?,
         recipient: optional(entry, &["recipient"], |value| value.as_str()?.parse().ok())?,
         status: status(entry)?,
         created_at: field(entry, &["created_at"]).and_then(unix_seconds),
@@ -77,7 +83,13 @@ fn amount(value: &Value) -> Option<BaseUnits> {
 fn unix_seconds(value: &Value) -> Option<i64> {
     const MILLISECONDS_FROM: i64 = 100_000_000_000;
     match value {
-        Value::Number(number) => number.as_i64().map(|at| if at >= MILLISECONDS_FROM { at / 1000 } else { at }),
+        Value::Number(number) => number.as_i64().map(|at| {
+            if at >= MILLISECONDS_FROM {
+                at / 1000
+            } else {
+                at
+            }
+        }),
         Value::String(text) => {
             let at = humantime::parse_rfc3339_weak(text.trim_end_matches("+00:00")).ok()?;
             i64::try_from(at.duration_since(std::time::UNIX_EPOCH).ok()?.as_secs()).ok()
@@ -88,7 +100,9 @@ fn unix_seconds(value: &Value) -> Option<i64> {
 
 /// The first of these fields that is there and not null.
 fn field<'a>(entry: &'a Value, names: &[&str]) -> Option<&'a Value> {
-    names.iter().find_map(|name| entry.get(name).filter(|value| !value.is_null()))
+    names
+        .iter()
+        .find_map(|name| entry.get(name).filter(|value| !value.is_null()))
 }
 
 fn text(entry: &Value, names: &[&str]) -> Option<String> {
@@ -100,7 +114,11 @@ fn text(entry: &Value, names: &[&str]) -> Option<String> {
 }
 
 /// `Some(None)` where the field is absent, `None` where it is unreadable.
-fn optional<T>(entry: &Value, names: &[&str], read: impl Fn(&Value) -> Option<T>) -> Option<Option<T>> {
+fn optional<T>(
+    entry: &Value,
+    names: &[&str],
+    read: impl Fn(&Value) -> Option<T>,
+) -> Option<Option<T>> {
     match field(entry, names) {
         None => Some(None),
         Some(Value::String(text)) if text.is_empty() => Some(None),
@@ -131,7 +149,12 @@ mod tests {
 
     #[test]
     fn what_makes_no_sense_is_not_taken_for_not_told() {
-        assert_eq!(checkout(&json!({ "memo": "ab", "status": 0 })).unwrap().amount, None);
+        assert_eq!(
+            checkout(&json!({ "memo": "ab", "status": 0 }))
+                .unwrap()
+                .amount,
+            None
+        );
         for entry in [
             json!({ "memo": "ab", "amount": 5.5, "status": 0 }),
             json!({ "memo": "ab", "amount": -5, "status": 0 }),
@@ -148,16 +171,28 @@ mod tests {
     #[test]
     fn lists_come_bare_or_wrapped() {
         assert_eq!(list(&json!([1])).unwrap().len(), 1);
-        assert_eq!(list(&json!({ "total": 1, "payments": [1] })).unwrap().len(), 1);
+        assert_eq!(
+            list(&json!({ "total": 1, "payments": [1] })).unwrap().len(),
+            1
+        );
         assert_eq!(list(&json!({ "error": "no" })), None);
     }
 
     #[test]
     fn instants_are_read_in_three_forms() {
         assert_eq!(unix_seconds(&json!(1_700_000_000)), Some(1_700_000_000));
-        assert_eq!(unix_seconds(&json!(1_700_000_000_123_i64)), Some(1_700_000_000));
-        assert_eq!(unix_seconds(&json!("2023-11-14T22:13:20Z")), Some(1_700_000_000));
-        assert_eq!(unix_seconds(&json!("2023-11-14T22:13:20.5+00:00")), Some(1_700_000_000));
+        assert_eq!(
+            unix_seconds(&json!(1_700_000_000_123_i64)),
+            Some(1_700_000_000)
+        );
+        assert_eq!(
+            unix_seconds(&json!("2023-11-14T22:13:20Z")),
+            Some(1_700_000_000)
+        );
+        assert_eq!(
+            unix_seconds(&json!("2023-11-14T22:13:20.5+00:00")),
+            Some(1_700_000_000)
+        );
         assert_eq!(unix_seconds(&json!("yesterday")), None);
     }
 }

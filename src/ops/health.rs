@@ -10,16 +10,27 @@ pub(super) async fn healthz() -> &'static str {
 
 pub(super) async fn readyz(State(shared): State<Shared>) -> (StatusCode, String) {
     let pipeline = &shared.pipeline;
-    pipeline.status.store_failed(pipeline.store.probe().await.is_err());
-    match pipeline.status.unready(pipeline.config.solana.sweep_every, clock::now()) {
+    pipeline
+        .status
+        .store_failed(pipeline.store.probe().await.is_err());
+    match pipeline
+        .status
+        .unready(pipeline.config.solana.sweep_every, clock::now())
+    {
         None => (StatusCode::OK, "ready\n".into()),
-        Some(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {}\n", why.as_str())),
+        Some(why) => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            format!("not ready: {}\n", why.as_str()),
+        ),
     }
 }
 
 pub(super) async fn metrics(State(shared): State<Shared>) -> impl IntoResponse {
     gauge_store(&shared).await;
-    ([(CONTENT_TYPE, "text/plain; version=0.0.4")], shared.metrics.render())
+    (
+        [(CONTENT_TYPE, "text/plain; version=0.0.4")],
+        shared.metrics.render(),
+    )
 }
 
 /// What only the database knows is counted when somebody asks.
@@ -27,9 +38,16 @@ async fn gauge_store(shared: &Shared) {
     let store = &shared.pipeline.store;
     let counts = store.count_confirmations().await;
     let checkouts = store.count_checkouts().await;
-    shared.pipeline.status.store_failed(counts.is_err() || checkouts.is_err());
-    let (Ok(counts), Ok((_, pending))) = (counts, checkouts) else { return };
-    let oldest = counts.oldest_queued_at.map_or(0.0, |at| clock::now().since(at).as_secs_f64());
+    shared
+        .pipeline
+        .status
+        .store_failed(counts.is_err() || checkouts.is_err());
+    let (Ok(counts), Ok((_, pending))) = (counts, checkouts) else {
+        return;
+    };
+    let oldest = counts
+        .oldest_queued_at
+        .map_or(0.0, |at| clock::now().since(at).as_secs_f64());
     for (name, value) in [
         ("paywatch_confirmations_queued", counts.queued),
         ("paywatch_confirmations_parked", counts.parked),

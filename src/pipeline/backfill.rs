@@ -1,6 +1,7 @@
 //! The sweep with an end: history once, between two bounds, then confirmations until none is due.
 
-use super::sweep::{Floor, Mode, list};
+use super::history::{Floor, list};
+use super::sweep::Mode;
 use super::{Checkouts, Confirm, ConfirmOutcome, Pipeline, Sweep, Swept, Watch};
 use crate::clock;
 use crate::domain::{Commitment, Held, Signature, Slot, Watched};
@@ -43,8 +44,12 @@ impl FromStr for Bound {
             return Ok(Self::Ago(ago));
         }
         if let Ok(at) = humantime::parse_rfc3339_weak(text) {
-            let since = at.duration_since(std::time::UNIX_EPOCH).map_err(|_| "a time before 1970".to_owned())?;
-            return Ok(Self::Time(i64::try_from(since.as_secs()).unwrap_or(i64::MAX)));
+            let since = at
+                .duration_since(std::time::UNIX_EPOCH)
+                .map_err(|_| "a time before 1970".to_owned())?;
+            return Ok(Self::Time(
+                i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
+            ));
         }
         text.parse().map(Self::Signature).map_err(|_| {
             "expected a duration (24h), a time (2026-11-22T08:00:00Z), a slot (331122334) or a transaction signature".to_owned()
@@ -83,7 +88,11 @@ impl Report {
     /// Whether a person must look.
     #[must_use]
     pub fn needs_a_person(&self) -> bool {
-        let held = |tally: &Tally| Held::ALL.iter().any(|reason| reason.as_str() == tally.verdict);
+        let held = |tally: &Tally| {
+            Held::ALL
+                .iter()
+                .any(|reason| reason.as_str() == tally.verdict)
+        };
         self.parked > 0 || self.verdicts.iter().any(held)
     }
 }
@@ -101,7 +110,11 @@ impl Backfill {
     /// A backfill of everything the daemon would sweep.
     #[must_use]
     pub fn new(pipeline: Arc<Pipeline>) -> Self {
-        Self { pipeline, since: None, until: None }
+        Self {
+            pipeline,
+            since: None,
+            until: None,
+        }
     }
 
     /// Reads the checkouts and what to watch, sweeps, and meanwhile confirms; ends when nothing is due.
@@ -133,21 +146,36 @@ impl Backfill {
     }
 
     async fn prepare(&self) -> anyhow::Result<()> {
-        Checkouts::new(self.pipeline.clone()).step().await.context("read the checkouts")?;
-        Watch::new(self.pipeline.clone()).step().await.context("learn what to watch")?;
+        Checkouts::new(self.pipeline.clone())
+            .step()
+            .await
+            .context("read the checkouts")?;
+        Watch::new(self.pipeline.clone())
+            .step()
+            .await
+            .context("learn what to watch")?;
         if self.pipeline.watching().accounts.is_empty() {
-            bail!("there is nothing to watch: the payments API lists no enabled token, or none is on this network");
+            bail!(
+                "there is nothing to watch: the payments API lists no enabled token, or none is on this network"
+            );
         }
         Ok(())
     }
 
     async fn sweep(&self, progress: &dyn Progress) -> anyhow::Result<Swept> {
         let sweep = Sweep::new(self.pipeline.clone());
-        let (since, until) = (self.resolve(self.since).await?, self.resolve(self.until).await?);
+        let (since, until) = (
+            self.resolve(self.since).await?,
+            self.resolve(self.until).await?,
+        );
         let mut total = Swept::default();
         for watched in self.pipeline.watching().accounts.iter() {
-            let swept = self.sweep_one(&sweep, watched, since, until, progress).await;
-            total.add(swept.with_context(|| format!("sweep {} of {}", watched.token_account, watched.symbol))?);
+            let swept = self
+                .sweep_one(&sweep, watched, since, until, progress)
+                .await;
+            total.add(swept.with_context(|| {
+                format!("sweep {} of {}", watched.token_account, watched.symbol)
+            })?);
         }
         Ok(total)
     }
@@ -166,17 +194,34 @@ impl Backfill {
             progress.recorded(swept.listed);
             return Ok(swept);
         }
-        let look_back = clock::now().minus(self.pipeline.config.watch.look_back).unix_seconds();
+        let look_back = clock::now()
+            .minus(self.pipeline.config.watch.look_back)
+            .unix_seconds();
         let since = since.unwrap_or(Floor::Time(look_back));
         let listed = |signatures| progress.listed(signatures);
-        let mut entries = list(&self.pipeline.rpc, watched.token_account, None, since, &listed).await.context("list history")?;
+        let mut entries = list(
+            &self.pipeline.rpc,
+            watched.token_account,
+            None,
+            since,
+            &listed,
+        )
+        .await
+        .context("list history")?;
         let in_range = |entry: &SignatureEntry| match until {
             None => true,
             Some(Floor::Slot(slot)) => entry.slot <= slot,
             Some(Floor::Time(at)) => entry.block_time.is_none_or(|time| time <= at),
         };
         entries.retain(in_range);
-        sweep.ingest_all(watched.token_account, entries, Mode::Bounded, &|signatures| progress.recorded(signatures)).await
+        sweep
+            .ingest_all(
+                watched.token_account,
+                entries,
+                Mode::Bounded,
+                &|signatures| progress.recorded(signatures),
+            )
+            .await
     }
 
     async fn resolve(&self, bound: Option<Bound>) -> anyhow::Result<Option<Floor>> {
@@ -186,9 +231,17 @@ impl Backfill {
             Some(Bound::Time(at)) => Some(Floor::Time(at)),
             Some(Bound::Slot(slot)) => Some(Floor::Slot(slot)),
             Some(Bound::Signature(signature)) => {
-                match self.pipeline.rpc.transaction(signature, Commitment::Confirmed).await.context("look up a bound")? {
+                match self
+                    .pipeline
+                    .rpc
+                    .transaction(signature, Commitment::Confirmed)
+                    .await
+                    .context("look up a bound")?
+                {
                     Fetched::Transaction(transaction) => Some(Floor::Slot(transaction.slot)),
-                    Fetched::NotYet | Fetched::Unreadable(_) => bail!("the node does not know the transaction {signature}; give a slot or a time instead"),
+                    Fetched::NotYet | Fetched::Unreadable(_) => bail!(
+                        "the node does not know the transaction {signature}; give a slot or a time instead"
+                    ),
                 }
             }
         })
@@ -205,7 +258,12 @@ impl Backfill {
                 continue;
             }
             let last_call = *last_call.get_or_insert_with(|| clock::now().plus(LINGER));
-            let next = self.pipeline.store.next_due_at().await.context("read the outbox")?;
+            let next = self
+                .pipeline
+                .store
+                .next_due_at()
+                .await
+                .context("read the outbox")?;
             if next.is_none_or(|at| at > last_call) {
                 return Ok(acknowledged);
             }
@@ -215,12 +273,18 @@ impl Backfill {
     async fn report(&self, swept: Swept) -> anyhow::Result<Report> {
         let store = &self.pipeline.store;
         let (oldest, newest) = swept.slots.unwrap_or((1, 0));
-        let ConfirmationCounts { queued, parked, .. } = store.count_confirmations().await.context("count confirmations")?;
+        let ConfirmationCounts { queued, parked, .. } = store
+            .count_confirmations()
+            .await
+            .context("count confirmations")?;
         Ok(Report {
             listed: swept.listed,
             fetched: swept.fetched,
             new_payments: swept.payments,
-            verdicts: store.tally(oldest..=newest).await.context("count payments")?,
+            verdicts: store
+                .tally(oldest..=newest)
+                .await
+                .context("count payments")?,
             acknowledged: 0,
             queued,
             parked,

@@ -45,7 +45,10 @@ impl Checkouts {
     /// Reads into the pipeline's store.
     #[must_use]
     pub fn new(pipeline: Arc<Pipeline>) -> Self {
-        Self { pipeline, full: None }
+        Self {
+            pipeline,
+            full: None,
+        }
     }
 
     /// Reads what is new, and judges again the payments that waited for it. Returns how many checkouts are new or changed.
@@ -58,13 +61,22 @@ impl Checkouts {
         let now = clock::now();
         let result = self.read(now).await;
         if let Err(error) = &result {
-            self.pipeline.note_key(error.downcast_ref::<merchant::Error>().is_some_and(|e| matches!(e, merchant::Error::KeyRefused(_))));
+            self.pipeline.note_key(
+                error
+                    .downcast_ref::<merchant::Error>()
+                    .is_some_and(|e| matches!(e, merchant::Error::KeyRefused(_))),
+            );
         }
         let changed = result?;
         self.pipeline.note_key(false);
         self.pipeline.status.polled(now);
         let watching = self.pipeline.watching();
-        let recorded = self.pipeline.store.rejudge(&watching.policy, clock::now()).await.context("judge held payments again")?;
+        let recorded = self
+            .pipeline
+            .store
+            .rejudge(&watching.policy, clock::now())
+            .await
+            .context("judge held payments again")?;
         self.pipeline.announce(&recorded, &watching);
         Ok(changed)
     }
@@ -72,8 +84,14 @@ impl Checkouts {
     async fn read(&mut self, now: Timestamp) -> anyhow::Result<u64> {
         match self.full {
             Some((at, total)) if now.since(at) < FULL_EVERY => {
-                let head = self.pipeline.read_pages(0, Stop::WhenNothingChanged).await?;
-                let tail = self.pipeline.read_pages(total.saturating_sub(OVERLAP), Stop::AtTheEnd).await?;
+                let head = self
+                    .pipeline
+                    .read_pages(0, Stop::WhenNothingChanged)
+                    .await?;
+                let tail = self
+                    .pipeline
+                    .read_pages(total.saturating_sub(OVERLAP), Stop::AtTheEnd)
+                    .await?;
                 self.full = Some((at, total.max(total.saturating_sub(OVERLAP) + tail.entries)));
                 Ok(head.changed + tail.changed)
             }
@@ -91,17 +109,30 @@ impl Pipeline {
     async fn read_pages(&self, from: usize, stop: Stop) -> anyhow::Result<Reading> {
         let hasher = RandomState::new();
         let mut seen = HashSet::new();
-        let mut reading = Reading { entries: 0, changed: 0 };
+        let mut reading = Reading {
+            entries: 0,
+            changed: 0,
+        };
         let mut offset = from;
         for _ in 0..PAGES_MAX {
-            let HistoryPage { checkouts, entries } = self.merchant.history(PAGE, offset).await.map_err(anyhow::Error::new)?;
-            let new: Vec<Checkout> =
-                checkouts.into_iter().filter(|checkout| seen.insert(hasher.hash_one(&checkout.memo))).collect();
+            let HistoryPage { checkouts, entries } = self
+                .merchant
+                .history(PAGE, offset)
+                .await
+                .map_err(anyhow::Error::new)?;
+            let new: Vec<Checkout> = checkouts
+                .into_iter()
+                .filter(|checkout| seen.insert(hasher.hash_one(&checkout.memo)))
+                .collect();
             let all_readable = entries > 0 && new.is_empty();
             if entries == 0 || all_readable {
                 break;
             }
-            let changed = self.store.upsert_checkouts(&new).await.context("record checkouts")?;
+            let changed = self
+                .store
+                .upsert_checkouts(&new)
+                .await
+                .context("record checkouts")?;
             reading.changed += changed;
             reading.entries = (offset + entries).saturating_sub(from);
             if changed == 0 && stop == Stop::WhenNothingChanged {
@@ -121,7 +152,11 @@ impl Pipeline {
                 break;
             }
             offset += page.entries.saturating_sub(OVERLAP).max(1);
-            if let Some(found) = page.checkouts.into_iter().find(|checkout| checkout.memo == *memo) {
+            if let Some(found) = page
+                .checkouts
+                .into_iter()
+                .find(|checkout| checkout.memo == *memo)
+            {
                 return Ok(Some(found));
             }
         }
@@ -132,7 +167,9 @@ impl Pipeline {
     pub(super) fn note_key(&self, refused: bool) {
         if self.status.key_refused(refused) {
             if refused {
-                tracing::error!("the payments API refuses the key: confirmations wait until it is taken again (merchant.api_key)");
+                tracing::error!(
+                    "the payments API refuses the key: confirmations wait until it is taken again (merchant.api_key)"
+                );
             } else {
                 tracing::info!("the payments API takes the key again");
             }

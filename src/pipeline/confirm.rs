@@ -46,7 +46,11 @@ impl Confirm {
     /// Sends what the pipeline queued.
     #[must_use]
     pub fn new(pipeline: Arc<Pipeline>) -> Self {
-        Self { pipeline, under_way: FuturesUnordered::new(), refused_until: None }
+        Self {
+            pipeline,
+            under_way: FuturesUnordered::new(),
+            refused_until: None,
+        }
     }
 
     /// Takes what is due, as far as hands are free, and finishes one attempt or waits for something to do.
@@ -95,9 +99,16 @@ impl Confirm {
         }
         // A rejection is looked up in the history: that takes a second deadline or more.
         let lease = settings.request_timeout.saturating_mul(3) + LEASE_MARGIN;
-        for due in self.pipeline.store.claim_due(now, lease, free).await.context("take due confirmations")? {
+        for due in self
+            .pipeline
+            .store
+            .claim_due(now, lease, free)
+            .await
+            .context("take due confirmations")?
+        {
             let pipeline = self.pipeline.clone();
-            self.under_way.push(async move { pipeline.attempt(due).await }.boxed());
+            self.under_way
+                .push(async move { pipeline.attempt(due).await }.boxed());
         }
         Ok(())
     }
@@ -107,20 +118,38 @@ impl Confirm {
         if full || self.refused_until.is_some() {
             return Ok(LOOK_EVERY);
         }
-        let next = self.pipeline.store.next_due_at().await.context("read the outbox")?;
-        Ok(next.map_or(LOOK_EVERY, |at| at.since(clock::now()).clamp(Duration::from_millis(1), LOOK_EVERY)))
+        let next = self
+            .pipeline
+            .store
+            .next_due_at()
+            .await
+            .context("read the outbox")?;
+        Ok(next.map_or(LOOK_EVERY, |at| {
+            at.since(clock::now())
+                .clamp(Duration::from_millis(1), LOOK_EVERY)
+        }))
     }
 
     async fn finish(&mut self, done: Done) -> anyhow::Result<Next> {
-        let Done { due, attempt, next, answer } = done;
+        let Done {
+            due,
+            attempt,
+            next,
+            answer,
+        } = done;
         self.refused_until = (answer == Answer::KeyRefused).then(|| clock::now().plus(KEY_PAUSE));
         self.pipeline.note_key(answer == Answer::KeyRefused);
-        self.pipeline.store.attempted(due.id, &attempt, &next).await.context("record an attempt")?;
+        self.pipeline
+            .store
+            .attempted(due.id, &attempt, &next)
+            .await
+            .context("record an attempt")?;
         let (signature, memo, reason) = (due.signature, &due.memo, &attempt.reason);
         let word = match &next {
             Next::Acknowledged => {
                 let took = clock::now().since(due.queued_at);
-                metrics::histogram!("paywatch_queued_to_acknowledged_seconds").record(took.as_secs_f64());
+                metrics::histogram!("paywatch_queued_to_acknowledged_seconds")
+                    .record(took.as_secs_f64());
                 tracing::info!(%signature, %memo, reason, ?took, "payment confirmed");
                 "acknowledged"
             }
@@ -148,44 +177,99 @@ impl Pipeline {
     async fn attempt(&self, due: Due) -> Done {
         let (at, began) = (clock::now(), tokio::time::Instant::now());
         let result = self.merchant.confirm(&due.memo, due.signature).await;
-        let attempt = |reason: String| Attempt { at, status: result.status, took: began.elapsed(), reason };
+        let attempt = |reason: String| Attempt {
+            at,
+            status: result.status,
+            took: began.elapsed(),
+            reason,
+        };
         let (next, reason) = match result.answer {
             Answer::Accepted => (Next::Acknowledged, result.reason.clone()),
             Answer::KeyRefused => {
                 let due_at = clock::now().plus(KEY_PAUSE);
-                (Next::Retry { due_at, rejected_since: due.rejected_since }, result.reason.clone())
+                (
+                    Next::Retry {
+                        due_at,
+                        rejected_since: due.rejected_since,
+                    },
+                    result.reason.clone(),
+                )
             }
-            Answer::Later(retry_after) => (self.later(&due, retry_after, due.rejected_since), result.reason.clone()),
+            Answer::Later(retry_after) => (
+                self.later(&due, retry_after, due.rejected_since),
+                result.reason.clone(),
+            ),
             Answer::Rejected => match self.look_up(&due.memo).await {
                 Ok(checkout) => self.after_rejection(&due, checkout.as_ref(), &result.reason),
-                Err(error) => (self.later(&due, None, due.rejected_since), format!("{}; the history could not be read: {error}", result.reason)),
+                Err(error) => (
+                    self.later(&due, None, due.rejected_since),
+                    format!("{}; the history could not be read: {error}", result.reason),
+                ),
             },
         };
-        Done { attempt: attempt(reason), answer: result.answer, next, due }
+        Done {
+            attempt: attempt(reason),
+            answer: result.answer,
+            next,
+            due,
+        }
     }
 
-    fn later(&self, due: &Due, retry_after: Option<Duration>, rejected_since: Option<Timestamp>) -> Next {
+    fn later(
+        &self,
+        due: &Due,
+        retry_after: Option<Duration>,
+        rejected_since: Option<Timestamp>,
+    ) -> Next {
         let now = clock::now();
         if now.since(due.queued_at) > self.config.merchant.give_up_after {
             return Next::Parked;
         }
-        let due_at = next_attempt(due.attempts.saturating_add(1), retry_after, now, rand::random());
-        Next::Retry { due_at, rejected_since }
+        let due_at = next_attempt(
+            due.attempts.saturating_add(1),
+            retry_after,
+            now,
+            rand::random(),
+        );
+        Next::Retry {
+            due_at,
+            rejected_since,
+        }
     }
 
     /// The API said no. Its history says why: the checkout is confirmed already, or the API lags behind the chain.
-    fn after_rejection(&self, due: &Due, checkout: Option<&Checkout>, reason: &str) -> (Next, String) {
+    fn after_rejection(
+        &self,
+        due: &Due,
+        checkout: Option<&Checkout>,
+        reason: &str,
+    ) -> (Next, String) {
         let now = clock::now();
         match confirmed_by(checkout, due.signature) {
-            ConfirmedBy::This => (Next::Acknowledged, "the history shows it confirmed by this transaction".into()),
-            ConfirmedBy::Untold => (Next::Acknowledged, "the history shows it confirmed and does not say by which transaction".into()),
-            ConfirmedBy::Other(other) => (Next::PaidByOther, format!("the history shows it confirmed by {other}")),
+            ConfirmedBy::This => (
+                Next::Acknowledged,
+                "the history shows it confirmed by this transaction".into(),
+            ),
+            ConfirmedBy::Untold => (
+                Next::Acknowledged,
+                "the history shows it confirmed and does not say by which transaction".into(),
+            ),
+            ConfirmedBy::Other(other) => (
+                Next::PaidByOther,
+                format!("the history shows it confirmed by {other}"),
+            ),
             ConfirmedBy::Nobody => {
                 let since = due.rejected_since.unwrap_or(now);
                 if now.since(since) > REJECTION_PATIENCE {
-                    (Next::Parked, format!("{reason}, and the history still shows it pending"))
+                    (
+                        Next::Parked,
+                        format!("{reason}, and the history still shows it pending"),
+                    )
                 } else {
-                    (self.later(due, None, Some(since)), format!("{reason}, and the history shows it pending"))
+                    (
+                        self.later(due, None, Some(since)),
+                        format!("{reason}, and the history shows it pending"),
+                    )
                 }
             }
         }

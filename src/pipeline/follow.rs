@@ -55,7 +55,12 @@ impl Pipeline {
         let mut changes = self.watching_changes();
         let mut failures = 0_usize;
         loop {
-            let accounts: Vec<_> = changes.borrow_and_update().accounts.iter().map(|watched| watched.token_account).collect();
+            let accounts: Vec<_> = changes
+                .borrow_and_update()
+                .accounts
+                .iter()
+                .map(|watched| watched.token_account)
+                .collect();
             if accounts.is_empty() {
                 if changes.changed().await.is_err() {
                     return;
@@ -81,7 +86,9 @@ impl Pipeline {
                 failures = 0;
             }
             let Some(ended) = ended else { continue };
-            let pause = RECONNECT_PAUSES.get(failures).unwrap_or(&RECONNECT_PAUSES[RECONNECT_PAUSES.len() - 1]);
+            let pause = RECONNECT_PAUSES
+                .get(failures)
+                .unwrap_or(&RECONNECT_PAUSES[RECONNECT_PAUSES.len() - 1]);
             let pause = pause.mul_f64(rand::random_range(1.0..1.5));
             failures += 1;
             metrics::counter!("paywatch_reconnects_total").increment(1);
@@ -95,8 +102,17 @@ impl Pipeline {
             Event::Slot(slot) => self.status.saw_slot(slot, clock::now()),
             // Whatever came while nobody listened.
             Event::Subscribed => self.bells.sweep.notify_one(),
-            Event::Hint { signature, token_account } => {
-                if hints.try_send(Hint { signature, token_account }).is_err() {
+            Event::Hint {
+                signature,
+                token_account,
+            } => {
+                if hints
+                    .try_send(Hint {
+                        signature,
+                        token_account,
+                    })
+                    .is_err()
+                {
                     metrics::counter!("paywatch_hints_dropped_total").increment(1);
                     self.bells.sweep.notify_one();
                 }
@@ -132,7 +148,12 @@ impl Follow {
     /// Ingests what comes through `hints`.
     #[must_use]
     pub fn new(pipeline: Arc<Pipeline>, hints: mpsc::Receiver<Hint>) -> Self {
-        Self { pipeline, hints, recent: Recent::default(), under_way: FuturesUnordered::new() }
+        Self {
+            pipeline,
+            hints,
+            recent: Recent::default(),
+            under_way: FuturesUnordered::new(),
+        }
     }
 
     /// Takes one hint, or finishes one.
@@ -153,21 +174,36 @@ impl Follow {
         }
         let (pipeline, seen_at) = (self.pipeline.clone(), clock::now());
         let work = async move {
-            let task =
-                Task { signature: hint.signature, token_account: hint.token_account, at: Commitment::Confirmed, seen_at };
-            let Some(ingested) = pipeline.look_at(task, &HINT_PAUSES).await? else { return Ok(None) };
+            let task = Task {
+                signature: hint.signature,
+                token_account: hint.token_account,
+                at: Commitment::Confirmed,
+                seen_at,
+            };
+            let Some(ingested) = pipeline.look_at(task, &HINT_PAUSES).await? else {
+                return Ok(None);
+            };
             let recorded = pipeline.record(&[ingested], None).await?;
             Ok(Some(recorded.len()))
         };
-        self.under_way.push(work.map(move |result| (hint.signature, result)).boxed());
+        self.under_way
+            .push(work.map(move |result| (hint.signature, result)).boxed());
         FollowOutcome::Started(hint.signature)
     }
 
-    fn finished(&mut self, signature: Signature, result: anyhow::Result<Option<usize>>) -> FollowOutcome {
+    fn finished(
+        &mut self,
+        signature: Signature,
+        result: anyhow::Result<Option<usize>>,
+    ) -> FollowOutcome {
         match result {
             Ok(Some(payments)) => return FollowOutcome::Ingested(signature, payments),
-            Ok(None) => tracing::debug!(%signature, "hint came to nothing so far; the sweep will see"),
-            Err(error) => tracing::warn!(%signature, error = format!("{error:#}"), "hint not ingested; left to the sweep"),
+            Ok(None) => {
+                tracing::debug!(%signature, "hint came to nothing so far; the sweep will see")
+            }
+            Err(error) => {
+                tracing::warn!(%signature, error = format!("{error:#}"), "hint not ingested; left to the sweep")
+            }
         }
         self.recent.forget(signature);
         self.pipeline.bells.sweep.notify_one();

@@ -2,7 +2,10 @@
 
 use super::{Pipeline, Watching};
 use crate::clock;
-use crate::domain::{Commitment, Held, Matched, Outcome, Signature, Slot, Timestamp, TokenAccount, Transaction, Verdict, decode};
+use crate::domain::{
+    Commitment, Held, Matched, Outcome, Signature, Slot, Timestamp, TokenAccount, Transaction,
+    Verdict, decode,
+};
 use crate::solana::Fetched;
 use crate::store::{Cursor, Ingested, Reading, Recorded};
 use anyhow::Context;
@@ -36,23 +39,43 @@ const fn millis<const N: usize>(values: [u64; N]) -> [Duration; N] {
 
 impl Pipeline {
     /// Fetches and reads one transaction; `None` if the node still answers null after all pauses.
-    pub(super) async fn look_at(&self, task: Task, pauses: &[Duration]) -> anyhow::Result<Option<Ingested>> {
+    pub(super) async fn look_at(
+        &self,
+        task: Task,
+        pauses: &[Duration],
+    ) -> anyhow::Result<Option<Ingested>> {
         let mut pauses = pauses.iter();
         loop {
-            match self.rpc.transaction(task.signature, task.at).await.context("fetch a transaction")? {
-                Fetched::Transaction(transaction) => return Ok(Some(read(&transaction, task, &self.watching()))),
+            match self
+                .rpc
+                .transaction(task.signature, task.at)
+                .await
+                .context("fetch a transaction")?
+            {
+                Fetched::Transaction(transaction) => {
+                    return Ok(Some(read(&transaction, task, &self.watching())));
+                }
                 Fetched::Unreadable(why) => return Ok(Some(unreadable(task, 0, why))),
                 Fetched::NotYet => {}
             }
-            let Some(pause) = pauses.next() else { return Ok(None) };
+            let Some(pause) = pauses.next() else {
+                return Ok(None);
+            };
             tokio::time::sleep(*pause).await;
         }
     }
 
     /// Records transactions and, in a sweep, the cursor that covers them; then wakes and tells whom it concerns.
-    pub(super) async fn record(&self, batch: &[Ingested], cursor: Option<&Cursor>) -> anyhow::Result<Vec<Recorded>> {
+    pub(super) async fn record(
+        &self,
+        batch: &[Ingested],
+        cursor: Option<&Cursor>,
+    ) -> anyhow::Result<Vec<Recorded>> {
         let watching = self.watching();
-        let recorded = self.store.record(batch, cursor, &watching.policy, clock::now()).await;
+        let recorded = self
+            .store
+            .record(batch, cursor, &watching.policy, clock::now())
+            .await;
         self.status.store_failed(recorded.is_err());
         let recorded = recorded.context("record payments")?;
         self.announce(&recorded, &watching);
@@ -67,9 +90,22 @@ impl Pipeline {
         const AT_ONCE: u32 = 64;
         let now = clock::now();
         let mut read = 0;
-        for one in self.store.quarantined(now, AT_ONCE).await.context("read the quarantine")? {
-            let task = Task { signature: one.signature, token_account: one.token_account, at: Commitment::Confirmed, seen_at: now };
-            let ingested = self.look_at(task, &[]).await?.unwrap_or_else(|| not_given(task, one.slot));
+        for one in self
+            .store
+            .quarantined(now, AT_ONCE)
+            .await
+            .context("read the quarantine")?
+        {
+            let task = Task {
+                signature: one.signature,
+                token_account: one.token_account,
+                at: Commitment::Confirmed,
+                seen_at: now,
+            };
+            let ingested = self
+                .look_at(task, &[])
+                .await?
+                .unwrap_or_else(|| not_given(task, one.slot));
             read += usize::from(!matches!(ingested.reading, Reading::Unreadable(_)));
             self.record(&[ingested], None).await?;
         }
@@ -79,9 +115,21 @@ impl Pipeline {
     /// Logs and counts payments that are new or judged anew, and rings the bells they call for.
     pub(super) fn announce(&self, recorded: &[Recorded], watching: &Watching) {
         for one in recorded {
-            let memo = one.memos.first().map(ToString::to_string).unwrap_or_default();
-            let amount = one.credit.as_ref().map(|credit| watching.human(credit)).unwrap_or_default();
-            let payer = one.credit.as_ref().and_then(|credit| credit.payer).map(|payer| payer.to_string());
+            let memo = one
+                .memos
+                .first()
+                .map(ToString::to_string)
+                .unwrap_or_default();
+            let amount = one
+                .credit
+                .as_ref()
+                .map(|credit| watching.human(credit))
+                .unwrap_or_default();
+            let payer = one
+                .credit
+                .as_ref()
+                .and_then(|credit| credit.payer)
+                .map(|payer| payer.to_string());
             let payer = payer.unwrap_or_default();
             let signature = one.signature;
             let word = match &one.verdict {
@@ -149,5 +197,9 @@ fn unreadable(task: Task, slot: Slot, why: String) -> Ingested {
 
 /// A transaction that the node lists and does not give: quarantined, so that it stalls nothing and is not forgotten.
 pub(super) fn not_given(task: Task, slot: Slot) -> Ingested {
-    unreadable(task, slot, "the node lists it and answers null when asked for it".into())
+    unreadable(
+        task,
+        slot,
+        "the node lists it and answers null when asked for it".into(),
+    )
 }

@@ -8,6 +8,7 @@ mod backfill;
 mod checkouts;
 mod confirm;
 mod follow;
+mod history;
 mod ingest;
 mod schedule;
 mod settle;
@@ -19,10 +20,11 @@ pub use backfill::{Backfill, Bound, Progress, Report};
 pub use checkouts::Checkouts;
 pub use confirm::{Confirm, ConfirmOutcome};
 pub use follow::{Follow, FollowOutcome, Hint, hints};
+pub use history::Floor;
 pub use schedule::next_attempt;
 pub use settle::{Settle, SettleOutcome};
 pub use status::Status;
-pub use sweep::{Floor, Sweep, Swept};
+pub use sweep::{Sweep, Swept};
 pub use watch::{Watch, Watching};
 
 use crate::{config::Config, merchant::Merchant, solana::Rpc, store::Store};
@@ -65,8 +67,10 @@ impl Pipeline {
     /// When an HTTP client cannot be built.
     pub fn new(config: Config, store: Store) -> anyhow::Result<Arc<Self>> {
         Ok(Arc::new(Self {
-            rpc: Rpc::new(&config.solana.rpc_urls, config.solana.limits).context("build the RPC client")?,
-            merchant: Merchant::new(&config.merchant.settings).context("build the payments API client")?,
+            rpc: Rpc::new(&config.solana.rpc_urls, config.solana.limits)
+                .context("build the RPC client")?,
+            merchant: Merchant::new(&config.merchant.settings)
+                .context("build the payments API client")?,
             store,
             status: Status::default(),
             bells: Bells::default(),

@@ -21,9 +21,18 @@ const RETRY_AFTER_MAX: Duration = Duration::from_secs(24 * 3600);
 /// When to try again after `attempts` attempts. `jitter` is 0.0 to 1.0 and stretches the pause by up to a fifth, so that
 /// a backlog does not return as one wave. `retry_after` is never undercut.
 #[must_use]
-pub fn next_attempt(attempts: u32, retry_after: Option<Duration>, now: Timestamp, jitter: f64) -> Timestamp {
+pub fn next_attempt(
+    attempts: u32,
+    retry_after: Option<Duration>,
+    now: Timestamp,
+    jitter: f64,
+) -> Timestamp {
     let last = SCHEDULE[SCHEDULE.len() - 1];
-    let pause = usize::try_from(attempts).ok().and_then(|index| SCHEDULE.get(index)).copied().unwrap_or(last);
+    let pause = usize::try_from(attempts)
+        .ok()
+        .and_then(|index| SCHEDULE.get(index))
+        .copied()
+        .unwrap_or(last);
     let asked = retry_after.unwrap_or_default().min(RETRY_AFTER_MAX);
     now.plus(pause.max(asked).mul_f64(1.0 + 0.2 * jitter.clamp(0.0, 1.0)))
 }
@@ -34,7 +43,9 @@ mod tests {
 
     fn pause(attempts: u32, retry_after: Option<u64>, jitter: f64) -> u64 {
         let now = Timestamp(1_000);
-        next_attempt(attempts, retry_after.map(Duration::from_secs), now, jitter).since(now).as_secs()
+        next_attempt(attempts, retry_after.map(Duration::from_secs), now, jitter)
+            .since(now)
+            .as_secs()
     }
 
     #[test]

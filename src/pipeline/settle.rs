@@ -37,7 +37,10 @@ impl Settle {
     /// Settles what the pipeline recorded.
     #[must_use]
     pub fn new(pipeline: Arc<Pipeline>) -> Self {
-        Self { pipeline, misses: HashMap::new() }
+        Self {
+            pipeline,
+            misses: HashMap::new(),
+        }
     }
 
     /// Asks once about all that waits. Costs no call if nothing does.
@@ -47,13 +50,20 @@ impl Settle {
     pub async fn step(&mut self) -> anyhow::Result<SettleOutcome> {
         let now = clock::now();
         let (store, rpc) = (&self.pipeline.store, &self.pipeline.rpc);
-        let waiting = store.unsettled(now.minus(OVERDUE), Rpc::STATUSES_MAX).await.context("read unsettled payments")?;
-        self.misses.retain(|signature, _| waiting.iter().any(|one| one.signature == *signature));
+        let waiting = store
+            .unsettled(now.minus(OVERDUE), Rpc::STATUSES_MAX)
+            .await
+            .context("read unsettled payments")?;
+        self.misses
+            .retain(|signature, _| waiting.iter().any(|one| one.signature == *signature));
         if waiting.is_empty() {
             return Ok(SettleOutcome::default());
         }
         let signatures: Vec<_> = waiting.iter().map(|one| one.signature).collect();
-        let statuses = rpc.statuses(&signatures).await.context("ask for statuses")?;
+        let statuses = rpc
+            .statuses(&signatures)
+            .await
+            .context("ask for statuses")?;
         let (mut finalized, mut missing) = (Vec::new(), Vec::new());
         for (one, status) in waiting.iter().zip(statuses) {
             match status {
@@ -74,11 +84,18 @@ impl Settle {
             }
         }
         if !finalized.is_empty() {
-            store.finalize(&finalized, now).await.context("record finality")?;
+            store
+                .finalize(&finalized, now)
+                .await
+                .context("record finality")?;
             self.pipeline.bells.confirm.notify_one();
         }
         let dropped = self.drop_dead(&missing).await?;
-        Ok(SettleOutcome { asked: waiting.len(), finalized: finalized.len(), dropped })
+        Ok(SettleOutcome {
+            asked: waiting.len(),
+            finalized: finalized.len(),
+            dropped,
+        })
     }
 
     /// A fork is dead when the finalized chain is past it and the transaction is, again and again, nowhere.
@@ -87,7 +104,11 @@ impl Settle {
             return Ok(0);
         }
         let pipeline = self.pipeline.clone();
-        let finalized = pipeline.rpc.slot(Commitment::Finalized).await.context("ask for the finalized slot")?;
+        let finalized = pipeline
+            .rpc
+            .slot(Commitment::Finalized)
+            .await
+            .context("ask for the finalized slot")?;
         let mut dropped = 0;
         for one in missing.iter().filter(|one| finalized > one.slot) {
             let misses = self.misses.entry(one.signature).or_insert(0);
@@ -95,14 +116,22 @@ impl Settle {
             if *misses < MISSES_MAX {
                 continue;
             }
-            let fetched = pipeline.rpc.transaction(one.signature, Commitment::Finalized).await.context("look for a lost transaction")?;
+            let fetched = pipeline
+                .rpc
+                .transaction(one.signature, Commitment::Finalized)
+                .await
+                .context("look for a lost transaction")?;
             let gone = match fetched {
                 Fetched::NotYet => true,
                 Fetched::Transaction(transaction) => transaction.outcome == Outcome::Failed,
                 Fetched::Unreadable(_) => false,
             };
             if gone {
-                let was_sent = pipeline.store.drop_payment(one.signature, clock::now()).await.context("drop a payment")?;
+                let was_sent = pipeline
+                    .store
+                    .drop_payment(one.signature, clock::now())
+                    .await
+                    .context("drop a payment")?;
                 metrics::counter!("paywatch_dropped_total").increment(1);
                 dropped += 1;
                 if was_sent {

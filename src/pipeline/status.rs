@@ -34,7 +34,9 @@ impl Unready {
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::ChainSilent => "no slot seen for 30 s and no sweep has succeeded in three intervals",
+            Self::ChainSilent => {
+                "no slot seen for 30 s and no sweep has succeeded in three intervals"
+            }
             Self::KeyRefused => "the payments API refuses the key",
             Self::StoreFailed => "the database fails",
         }
@@ -53,12 +55,14 @@ impl Status {
 
     pub(super) fn swept(&self, now: Timestamp) {
         self.swept_at.store(now.0, Ordering::Relaxed);
-        metrics::gauge!("paywatch_last_sweep_timestamp_seconds").set(lossy(now.unix_seconds().unsigned_abs()));
+        metrics::gauge!("paywatch_last_sweep_timestamp_seconds")
+            .set(lossy(now.unix_seconds().unsigned_abs()));
     }
 
     pub(super) fn polled(&self, now: Timestamp) {
         self.polled_at.store(now.0, Ordering::Relaxed);
-        metrics::gauge!("paywatch_last_poll_timestamp_seconds").set(lossy(now.unix_seconds().unsigned_abs()));
+        metrics::gauge!("paywatch_last_poll_timestamp_seconds")
+            .set(lossy(now.unix_seconds().unsigned_abs()));
     }
 
     pub(super) fn socket_opened(&self) {

@@ -5,37 +5,16 @@
 //! not cover it, and the next sweep meets it again.
 
 use super::Pipeline;
+use super::history::{Floor, list};
 use super::ingest::{LISTED_PAUSES, Task, not_given};
 use crate::clock;
 use crate::domain::{Commitment, Outcome, Signature, Slot, Timestamp, TokenAccount, Watched};
-use crate::solana::{Rpc, SignatureEntry};
+use crate::solana::SignatureEntry;
 use crate::store::{Cursor, Ingested, Reading};
 use anyhow::{Context, bail};
 use futures_util::{StreamExt, stream::FuturesOrdered};
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio::sync::mpsc;
-
-/// Where reading backwards stops.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Floor {
-    /// Below this slot.
-    Slot(Slot),
-    /// Before this time, Unix seconds. A block without a time is read.
-    Time(i64),
-}
-
-impl Floor {
-    fn is_below(self, entry: &SignatureEntry) -> bool {
-        match self {
-            Self::Slot(slot) => entry.slot < slot,
-            Self::Time(at) => entry.block_time.is_some_and(|time| time < at),
-        }
-    }
-}
 
 /// What a sweep of one token account did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -64,8 +43,6 @@ pub struct Sweep {
     pipeline: Arc<Pipeline>,
 }
 
-/// Most pages of one listing: ten million signatures. More is not history, it is a node that repeats itself.
-const PAGES_MAX: usize = 10_000;
 /// Transactions recorded in one SQL transaction.
 const BATCH: usize = 256;
 /// Signatures asked about in one query.
@@ -115,22 +92,38 @@ impl Sweep {
     pub async fn resume(&self, watched: &Watched) -> anyhow::Result<Swept> {
         let (pipeline, now) = (&self.pipeline, clock::now());
         let account = watched.token_account;
-        let cursors = pipeline.store.cursors(account).await.context("read cursors")?;
+        let cursors = pipeline
+            .store
+            .cursors(account)
+            .await
+            .context("read cursors")?;
         let entries = if let Some(oldest) = cursors.last() {
             let old_enough = cursors.partition_point(|cursor| now.since(cursor.at) < OVERLAP);
             let anchors = cursors.get(old_enough..).unwrap_or_default();
-            self.list_from_anchors(account, anchors, oldest.slot, &|_| {}).await?
+            self.list_from_anchors(account, anchors, oldest.slot, &|_| {})
+                .await?
         } else {
             if !pipeline.status.has_polled() {
                 bail!("how far back to look is not known before the checkouts were read once");
             }
-            let since = pipeline.store.watched_since(account, now).await.context("read since when it is watched")?;
+            let since = pipeline
+                .store
+                .watched_since(account, now)
+                .await
+                .context("read since when it is watched")?;
             let look_back = since.minus(pipeline.config.watch.look_back).unix_seconds();
-            let oldest_pending = pipeline.store.oldest_pending_at().await.context("read the oldest checkout")?;
+            let oldest_pending = pipeline
+                .store
+                .oldest_pending_at()
+                .await
+                .context("read the oldest checkout")?;
             let floor = Floor::Time(oldest_pending.map_or(look_back, |at| at.min(look_back)));
-            list(&pipeline.rpc, account, None, floor, &|_| {}).await.context("list history")?
+            list(&pipeline.rpc, account, None, floor, &|_| {})
+                .await
+                .context("list history")?
         };
-        self.ingest_all(account, entries, Mode::Resume, &|_| {}).await
+        self.ingest_all(account, entries, Mode::Resume, &|_| {})
+            .await
     }
 
     /// Lists what is newer than the first of the anchors that the node knows; if it knows none, all down to a slot.
@@ -142,14 +135,30 @@ impl Sweep {
         progress: &(dyn Fn(usize) + Sync),
     ) -> anyhow::Result<Vec<SignatureEntry>> {
         for anchor in anchors {
-            match list(&self.pipeline.rpc, account, Some(anchor.signature), Floor::Slot(anchor.slot), progress).await {
+            match list(
+                &self.pipeline.rpc,
+                account,
+                Some(anchor.signature),
+                Floor::Slot(anchor.slot),
+                progress,
+            )
+            .await
+            {
                 Err(error) if error.is_unknown_anchor() => {
                     tracing::warn!(%account, slot = anchor.slot, %error, "node does not know this anchor; falling back to an older one");
                 }
                 listed => return listed.context("list history"),
             }
         }
-        list(&self.pipeline.rpc, account, None, Floor::Slot(floor), progress).await.context("list history")
+        list(
+            &self.pipeline.rpc,
+            account,
+            None,
+            Floor::Slot(floor),
+            progress,
+        )
+        .await
+        .context("list history")
     }
 
     /// Walks entries forwards, oldest first: fetches what is not recorded, many at once, and records in order.
@@ -162,9 +171,18 @@ impl Sweep {
     ) -> anyhow::Result<Swept> {
         self.fill_in_commitments(&mut entries).await?;
         let known = self.known(account, &entries).await?;
-        let mut swept = Swept { listed: entries.len(), ..Swept::default() };
-        swept.slots = entries.first().zip(entries.last()).map(|(oldest, newest)| (oldest.slot, newest.slot));
-        let finalized = entries.iter().take_while(|entry| entry.commitment == Some(Commitment::Finalized)).count();
+        let mut swept = Swept {
+            listed: entries.len(),
+            ..Swept::default()
+        };
+        swept.slots = entries
+            .first()
+            .zip(entries.last())
+            .map(|(oldest, newest)| (oldest.slot, newest.slot));
+        let finalized = entries
+            .iter()
+            .take_while(|entry| entry.commitment == Some(Commitment::Finalized))
+            .count();
         let (settled, open) = entries.split_at(finalized);
         let (sender, receiver) = mpsc::channel(BATCH);
         let (sent, recorded) = tokio::join!(
@@ -187,19 +205,37 @@ impl Sweep {
         if entries.iter().all(|entry| entry.commitment.is_some()) {
             return Ok(());
         }
-        let finalized = self.pipeline.rpc.slot(Commitment::Finalized).await.context("ask for the finalized slot")?;
-        for entry in entries.iter_mut().filter(|entry| entry.commitment.is_none() && entry.slot <= finalized) {
+        let finalized = self
+            .pipeline
+            .rpc
+            .slot(Commitment::Finalized)
+            .await
+            .context("ask for the finalized slot")?;
+        for entry in entries
+            .iter_mut()
+            .filter(|entry| entry.commitment.is_none() && entry.slot <= finalized)
+        {
             entry.commitment = Some(Commitment::Finalized);
         }
         Ok(())
     }
 
     /// The slots in which entries were recorded before.
-    async fn known(&self, account: TokenAccount, entries: &[SignatureEntry]) -> anyhow::Result<HashMap<Signature, Slot>> {
+    async fn known(
+        &self,
+        account: TokenAccount,
+        entries: &[SignatureEntry],
+    ) -> anyhow::Result<HashMap<Signature, Slot>> {
         let mut known = HashMap::new();
         for chunk in entries.chunks(KNOWN_AT_ONCE) {
             let signatures: Vec<_> = chunk.iter().map(|entry| entry.signature).collect();
-            known.extend(self.pipeline.store.known(account, &signatures).await.context("look up recorded signatures")?);
+            known.extend(
+                self.pipeline
+                    .store
+                    .known(account, &signatures)
+                    .await
+                    .context("look up recorded signatures")?,
+            );
         }
         Ok(known)
     }
@@ -218,9 +254,16 @@ impl Sweep {
             while under_way.len() < at_once
                 && let Some(entry) = rest.next()
             {
-                under_way.push_back(self.look_at_entry(account, *entry, known.get(&entry.signature).copied(), seen_at));
+                under_way.push_back(self.look_at_entry(
+                    account,
+                    *entry,
+                    known.get(&entry.signature).copied(),
+                    seen_at,
+                ));
             }
-            let Some(result) = under_way.next().await else { return Ok(fetched) };
+            let Some(result) = under_way.next().await else {
+                return Ok(fetched);
+            };
             let (ingested, was_fetched) = result?;
             fetched += usize::from(was_fetched);
             if sender.send(ingested).await.is_err() {
@@ -236,7 +279,12 @@ impl Sweep {
         recorded_in: Option<Slot>,
         seen_at: Timestamp,
     ) -> anyhow::Result<(Ingested, bool)> {
-        let task = Task { signature: entry.signature, token_account: account, at: Commitment::Finalized, seen_at };
+        let task = Task {
+            signature: entry.signature,
+            token_account: account,
+            at: Commitment::Finalized,
+            seen_at,
+        };
         // A signature recorded in another slot was on a fork: what it gave may differ.
         let reading = if entry.outcome == Outcome::Failed {
             Some(Reading::Failed)
@@ -256,7 +304,10 @@ impl Sweep {
             return Ok((ingested, false));
         }
         let ingested = self.pipeline.look_at(task, &LISTED_PAUSES).await?;
-        Ok((ingested.unwrap_or_else(|| not_given(task, entry.slot)), true))
+        Ok((
+            ingested.unwrap_or_else(|| not_given(task, entry.slot)),
+            true,
+        ))
     }
 
     /// Records in batches that end where a slot ends: the order within a slot is not to be relied on.
@@ -278,8 +329,12 @@ impl Sweep {
             if (full || next.is_none())
                 && let Some(last) = batch.last()
             {
-                let cursor =
-                    Cursor { token_account: account, slot: last.slot, signature: last.signature, at: clock::now() };
+                let cursor = Cursor {
+                    token_account: account,
+                    slot: last.slot,
+                    signature: last.signature,
+                    at: clock::now(),
+                };
                 let cursor = (mode == Mode::Resume).then_some(&cursor);
                 payments += self.pipeline.record(&batch, cursor).await?.len();
                 progress(batch.len());
@@ -307,13 +362,21 @@ impl Sweep {
             while under_way.len() < at_once
                 && let Some(entry) = rest.next()
             {
-                let confirmed = entry.outcome == Outcome::Succeeded && entry.commitment == Some(Commitment::Confirmed);
+                let confirmed = entry.outcome == Outcome::Succeeded
+                    && entry.commitment == Some(Commitment::Confirmed);
                 if confirmed && known.get(&entry.signature) != Some(&entry.slot) {
-                    let task = Task { signature: entry.signature, token_account: account, at: Commitment::Confirmed, seen_at };
+                    let task = Task {
+                        signature: entry.signature,
+                        token_account: account,
+                        at: Commitment::Confirmed,
+                        seen_at,
+                    };
                     under_way.push_back(self.pipeline.look_at(task, &[]));
                 }
             }
-            let Some(result) = under_way.next().await else { return Ok((fetched, payments)) };
+            let Some(result) = under_way.next().await else {
+                return Ok((fetched, payments));
+            };
             fetched += 1;
             if let Some(ingested) = result? {
                 payments += self.pipeline.record(&[ingested], None).await?.len();
@@ -333,34 +396,4 @@ impl Swept {
             (a, b) => a.or(b),
         };
     }
-}
-
-/// Lists a token account's history down to a floor, page by page until an empty one; returns it oldest first.
-pub(super) async fn list(
-    rpc: &Rpc,
-    account: TokenAccount,
-    until: Option<Signature>,
-    floor: Floor,
-    progress: &(dyn Fn(usize) + Sync),
-) -> Result<Vec<SignatureEntry>, crate::solana::Error> {
-    let mut entries: Vec<SignatureEntry> = Vec::new();
-    let mut seen = HashSet::new();
-    let mut before = None;
-    for _ in 0..PAGES_MAX {
-        let page = rpc.signatures(account, before, until).await?;
-        let Some(last) = page.last() else { break };
-        before = Some(last.signature);
-        let at_floor = floor.is_below(last);
-        let new: Vec<_> = page.iter().filter(|entry| !floor.is_below(entry) && seen.insert(entry.signature)).copied().collect();
-        let nothing_new = new.is_empty();
-        progress(new.len());
-        entries.extend(new);
-        if at_floor || nothing_new {
-            break;
-        }
-    }
-    // Stable: entries of one slot stay in the node's order. A page that is out of order does no harm.
-    entries.reverse();
-    entries.sort_by_key(|entry| entry.slot);
-    Ok(entries)
 }

@@ -7,7 +7,10 @@ use crate::domain::{BaseUnits, Credit, Policy, WatchList, Watched};
 use crate::merchant::SupportedToken;
 use crate::solana::{Target, Unwatchable, watched_accounts};
 use anyhow::Context;
-use std::{collections::{BTreeMap, BTreeSet}, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 /// What is watched, and the rules for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,7 +30,8 @@ impl Watching {
     fn new(config: &Config, accounts: WatchList) -> Self {
         let mut limits = BTreeMap::new();
         for watched in accounts.iter() {
-            let of_symbol = |(symbol, _): &&(String, String)| *symbol == watched.symbol.to_ascii_uppercase();
+            let of_symbol =
+                |(symbol, _): &&(String, String)| *symbol == watched.symbol.to_ascii_uppercase();
             if let Some((_, human)) = config.policy.finalized_above.iter().find(of_symbol) {
                 // A limit finer than the mint, or larger than any amount, is no reason to be careless: wait always.
                 let limit = BaseUnits::parse_human(human, watched.decimals).unwrap_or(BaseUnits(0));
@@ -47,7 +51,11 @@ impl Watching {
     #[must_use]
     pub fn human(&self, credit: &Credit) -> String {
         match self.accounts.get(&credit.token_account) {
-            Some(watched) => format!("{} {}", credit.received.human(watched.decimals), watched.symbol),
+            Some(watched) => format!(
+                "{} {}",
+                credit.received.human(watched.decimals),
+                watched.symbol
+            ),
             None => format!("{} base units", credit.received),
         }
     }
@@ -81,15 +89,24 @@ impl Watch {
                     tracing::error!(symbol = target.symbol, %error, "token is not watched");
                 }
                 Err(Unwatchable::Node(error)) => {
-                    return Err(error).with_context(|| format!("look up the token accounts of {}", target.symbol));
+                    return Err(error).with_context(|| {
+                        format!("look up the token accounts of {}", target.symbol)
+                    });
                 }
             }
         }
         let now = clock::now();
         for watched in &accounts {
-            pipeline.store.watched_since(watched.token_account, now).await.context("remember a token account")?;
+            pipeline
+                .store
+                .watched_since(watched.token_account, now)
+                .await
+                .context("remember a token account")?;
         }
-        let watching = Arc::new(Watching::new(&pipeline.config, accounts.into_iter().collect()));
+        let watching = Arc::new(Watching::new(
+            &pipeline.config,
+            accounts.into_iter().collect(),
+        ));
         let changed = pipeline.watching.send_if_modified(|current| {
             let changed = **current != *watching;
             *current = watching.clone();
@@ -99,7 +116,9 @@ impl Watch {
             for watched in watching.accounts.iter() {
                 tracing::info!(symbol = watched.symbol, token_account = %watched.token_account, wallet = %watched.wallet, "watching");
             }
-            metrics::gauge!("paywatch_token_accounts").set(f64::from(u32::try_from(watching.accounts.len()).unwrap_or(u32::MAX)));
+            metrics::gauge!("paywatch_token_accounts").set(f64::from(
+                u32::try_from(watching.accounts.len()).unwrap_or(u32::MAX),
+            ));
         }
         Ok(changed)
     }
@@ -116,18 +135,47 @@ impl Watch {
             };
             return Ok(configured.iter().map(target).collect());
         }
-        let listed = self.pipeline.merchant.supported_tokens().await.context("ask the payments API for its tokens")?;
-        let symbol_of = |mint| listed.iter().find(|token: &&SupportedToken| token.mint == mint).map(|token| token.symbol.clone());
-        let mut pairs: BTreeSet<_> =
-            listed.iter().filter(|token| token.enabled).map(|token| (token.mint, token.recipient)).collect();
-        let pending = self.pipeline.store.pending_targets().await.context("read the tokens of pending checkouts")?;
+        let listed = self
+            .pipeline
+            .merchant
+            .supported_tokens()
+            .await
+            .context("ask the payments API for its tokens")?;
+        let symbol_of = |mint| {
+            listed
+                .iter()
+                .find(|token: &&SupportedToken| token.mint == mint)
+                .map(|token| token.symbol.clone())
+        };
+        let mut pairs: BTreeSet<_> = listed
+            .iter()
+            .filter(|token| token.enabled)
+            .map(|token| (token.mint, token.recipient))
+            .collect();
+        let pending = self
+            .pipeline
+            .store
+            .pending_targets()
+            .await
+            .context("read the tokens of pending checkouts")?;
         pairs.extend(pending.iter().map(|target| (target.mint, target.recipient)));
         // A disabled token whose pending checkouts do not name a wallet is still paid to the one the API lists.
-        let still_named = |token: &&SupportedToken| !token.enabled && pending.iter().any(|target| target.mint == token.mint);
-        pairs.extend(listed.iter().filter(still_named).map(|token| (token.mint, token.recipient)));
+        let still_named = |token: &&SupportedToken| {
+            !token.enabled && pending.iter().any(|target| target.mint == token.mint)
+        };
+        pairs.extend(
+            listed
+                .iter()
+                .filter(still_named)
+                .map(|token| (token.mint, token.recipient)),
+        );
         Ok(pairs
             .into_iter()
-            .map(|(mint, wallet)| Target { mint, wallet, symbol: symbol_of(mint).unwrap_or_else(|| mint.to_string()) })
+            .map(|(mint, wallet)| Target {
+                mint,
+                wallet,
+                symbol: symbol_of(mint).unwrap_or_else(|| mint.to_string()),
+            })
             .collect())
     }
 }

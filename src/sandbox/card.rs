@@ -10,7 +10,10 @@ use axum::{
 };
 
 /// The page with its two buttons. Nothing of the caller's stands in it, so nothing needs escaping.
-pub(super) async fn page(State(sandbox): Shared, Path(memo): Path<String>) -> Result<Html<String>, Problem> {
+pub(super) async fn page(
+    State(sandbox): Shared,
+    Path(memo): Path<String>,
+) -> Result<Html<String>, Problem> {
     let session = card_session(&sandbox, &memo).await?;
     let memo = &session.memo;
     Ok(Html(format!(
@@ -36,7 +39,12 @@ pub(super) async fn choose(
             &session.success_url
         }
         "cancelled" => &session.cancel_url,
-        _ => return Err(Problem::new(StatusCode::NOT_FOUND, "choose paid or cancelled")),
+        _ => {
+            return Err(Problem::new(
+                StatusCode::NOT_FOUND,
+                "choose paid or cancelled",
+            ));
+        }
     };
     Ok(Redirect::to(target.as_deref().unwrap_or("/")))
 }
@@ -44,7 +52,10 @@ pub(super) async fn choose(
 async fn card_session(sandbox: &super::Sandbox, memo: &str) -> Result<Session, Problem> {
     let session = sandbox.session(memo).await?;
     if session.success_url.is_none() {
-        return Err(Problem::new(StatusCode::NOT_FOUND, "this payment is not by card"));
+        return Err(Problem::new(
+            StatusCode::NOT_FOUND,
+            "this payment is not by card",
+        ));
     }
     Ok(session)
 }

@@ -58,8 +58,15 @@ pub(super) struct NewSession<'a> {
 
 /// How a session is to be paid.
 pub(super) enum Means<'a> {
-    Crypto { amount: i64, mint: Mint, recipient: Wallet },
-    Card { success_url: &'a str, cancel_url: &'a str },
+    Crypto {
+        amount: i64,
+        mint: Mint,
+        recipient: Wallet,
+    },
+    Card {
+        success_url: &'a str,
+        cancel_url: &'a str,
+    },
 }
 
 /// Whether a session was credited.
@@ -87,7 +94,10 @@ impl Ledger {
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
             .busy_timeout(Duration::from_secs(10));
-        let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await?;
+        let pool = SqlitePoolOptions::new()
+            .max_connections(1)
+            .connect_with(options)
+            .await?;
         sqlx::raw_sql(SCHEMA).execute(&pool).await?;
         Ok(Self(pool))
     }
@@ -96,10 +106,18 @@ impl Ledger {
         let (mut amount, mut token, mut recipient) = (None, None, None);
         let (mut success, mut cancel) = (None, None);
         match new.by {
-            Means::Crypto { amount: due, mint, recipient: wallet } => {
-                (amount, token, recipient) = (Some(due), Some(mint.to_string()), Some(wallet.to_string()));
+            Means::Crypto {
+                amount: due,
+                mint,
+                recipient: wallet,
+            } => {
+                (amount, token, recipient) =
+                    (Some(due), Some(mint.to_string()), Some(wallet.to_string()));
             }
-            Means::Card { success_url, cancel_url } => (success, cancel) = (Some(success_url), Some(cancel_url)),
+            Means::Card {
+                success_url,
+                cancel_url,
+            } => (success, cancel) = (Some(success_url), Some(cancel_url)),
         }
         sqlx::query(
             "INSERT INTO sessions (memo, organization_id, credit_plan_id, quantity, credits, amount, token, recipient, \
@@ -122,7 +140,10 @@ impl Ledger {
     }
 
     pub(super) async fn session(&self, memo: &str) -> Result<Option<Session>> {
-        sqlx::query_as("SELECT * FROM sessions WHERE memo = $1").bind(memo).fetch_optional(&self.0).await
+        sqlx::query_as("SELECT * FROM sessions WHERE memo = $1")
+            .bind(memo)
+            .fetch_optional(&self.0)
+            .await
     }
 
     /// Newest first.
@@ -135,7 +156,12 @@ impl Ledger {
     }
 
     /// Marks a pending session as paid and gives the organization its credits: both or neither.
-    pub(super) async fn credit(&self, session: &Session, transaction_hash: Option<&str>, now: Timestamp) -> Result<Credited> {
+    pub(super) async fn credit(
+        &self,
+        session: &Session,
+        transaction_hash: Option<&str>,
+        now: Timestamp,
+    ) -> Result<Credited> {
         let mut tx = self.0.begin_with("BEGIN IMMEDIATE").await?;
         let done = sqlx::query(
             "UPDATE sessions SET status = 1, transaction_hash = $2, confirmed_at = $3 WHERE memo = $1 AND status = 0 \
@@ -163,7 +189,10 @@ impl Ledger {
 
     pub(super) async fn balance(&self, organization: i64) -> Result<i64> {
         let credits: Option<i64> =
-            sqlx::query_scalar("SELECT credits FROM organizations WHERE id = $1").bind(organization).fetch_optional(&self.0).await?;
+            sqlx::query_scalar("SELECT credits FROM organizations WHERE id = $1")
+                .bind(organization)
+                .fetch_optional(&self.0)
+                .await?;
         Ok(credits.unwrap_or(0))
     }
 
@@ -179,6 +208,8 @@ impl Ledger {
     }
 
     pub(super) async fn calls(&self) -> Result<Vec<ConfirmCall>> {
-        sqlx::query_as("SELECT * FROM confirm_calls ORDER BY at").fetch_all(&self.0).await
+        sqlx::query_as("SELECT * FROM confirm_calls ORDER BY at")
+            .fetch_all(&self.0)
+            .await
     }
 }

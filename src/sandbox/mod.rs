@@ -29,11 +29,25 @@ struct Sandbox {
 ///
 /// # Errors
 /// When its database cannot be opened or the server fails.
-pub async fn serve(settings: Settings, listener: TcpListener, shutdown: CancellationToken) -> anyhow::Result<()> {
+pub async fn serve(
+    settings: Settings,
+    listener: TcpListener,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
     /// Deadline of one question to the node.
     const NODE_TIMEOUT: Duration = Duration::from_secs(10);
-    let ledger = Ledger::open(&settings.database).await.context("open the sandbox's database")?;
-    let chain = chain::Chain::new(&settings.rpc_url, NODE_TIMEOUT).context("build the sandbox's node client")?;
-    let router = routes::router(Arc::new(Sandbox { settings, ledger, chain }));
-    axum::serve(listener, router).with_graceful_shutdown(shutdown.cancelled_owned()).await.context("serve the sandbox")
+    let ledger = Ledger::open(&settings.database)
+        .await
+        .context("open the sandbox's database")?;
+    let chain = chain::Chain::new(&settings.rpc_url, NODE_TIMEOUT)
+        .context("build the sandbox's node client")?;
+    let router = routes::router(Arc::new(Sandbox {
+        settings,
+        ledger,
+        chain,
+    }));
+    axum::serve(listener, router)
+        .with_graceful_shutdown(shutdown.cancelled_owned())
+        .await
+        .context("serve the sandbox")
 }

@@ -63,13 +63,19 @@ impl IntoResponse for Problem {
 impl From<sqlx::Error> for Problem {
     fn from(error: sqlx::Error) -> Self {
         tracing::error!(%error, "sandbox database");
-        Self(StatusCode::INTERNAL_SERVER_ERROR, "the sandbox's database failed".into())
+        Self(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "the sandbox's database failed".into(),
+        )
     }
 }
 
 async fn require_key(State(sandbox): Shared, request: Request, next: Next) -> Response {
     let key = &sandbox.settings.api_key;
-    let sent = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let sent = request
+        .headers()
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok());
     if key.is_empty() || sent == Some(&format!("Bearer {key}")) {
         next.run(request).await
     } else {
@@ -97,17 +103,36 @@ async fn credit_card(
     headers: HeaderMap,
     Json(request): Json<CardRequest>,
 ) -> Result<Json<Value>, Problem> {
-    let is_web = |url: &str| url::Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
+    let is_web =
+        |url: &str| url::Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
     if !is_web(&request.success_url) || !is_web(&request.cancel_url) {
-        return Err(Problem::new(StatusCode::BAD_REQUEST, "success_url and cancel_url must be http or https addresses"));
+        return Err(Problem::new(
+            StatusCode::BAD_REQUEST,
+            "success_url and cancel_url must be http or https addresses",
+        ));
     }
     let plan = sandbox.plan(request.credit_plan_id)?;
     let memo = new_memo();
-    let by = Means::Card { success_url: &request.success_url, cancel_url: &request.cancel_url };
-    let new = NewSession { memo: &memo, organization_id: DEFAULT_ORGANIZATION, credit_plan_id: plan.id, quantity: 1, credits: plan.credits, by };
+    let by = Means::Card {
+        success_url: &request.success_url,
+        cancel_url: &request.cancel_url,
+    };
+    let new = NewSession {
+        memo: &memo,
+        organization_id: DEFAULT_ORGANIZATION,
+        credit_plan_id: plan.id,
+        quantity: 1,
+        credits: plan.credits,
+        by,
+    };
     sandbox.ledger.open_session(&new, clock::now()).await?;
-    let host = headers.get(header::HOST).and_then(|value| value.to_str().ok()).unwrap_or("localhost");
-    Ok(Json(json!({ "payment_link": format!("http://{host}/_sandbox/card/{memo}") })))
+    let host = headers
+        .get(header::HOST)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or("localhost");
+    Ok(Json(
+        json!({ "payment_link": format!("http://{host}/_sandbox/card/{memo}") }),
+    ))
 }
 
 #[derive(Deserialize)]
@@ -118,18 +143,36 @@ struct CheckoutRequest {
     token: String,
 }
 
-async fn checkout(State(sandbox): Shared, Query(request): Query<CheckoutRequest>) -> Result<Json<Value>, Problem> {
+async fn checkout(
+    State(sandbox): Shared,
+    Query(request): Query<CheckoutRequest>,
+) -> Result<Json<Value>, Problem> {
     let bad = |what: &str| Problem::new(StatusCode::BAD_REQUEST, what);
-    let mint: Mint = request.token.parse().map_err(|_| bad("token must be a mint address"))?;
+    let mint: Mint = request
+        .token
+        .parse()
+        .map_err(|_| bad("token must be a mint address"))?;
     let is_taken = |token: &&Token| token.enabled && token.mint == mint;
-    let token = sandbox.settings.tokens.iter().find(is_taken).ok_or_else(|| bad("this token is not taken"))?;
+    let token = sandbox
+        .settings
+        .tokens
+        .iter()
+        .find(is_taken)
+        .ok_or_else(|| bad("this token is not taken"))?;
     let plan = sandbox.plan(request.credit_plan_id)?;
     let quantity = request.quantity.unwrap_or(1);
     if quantity == 0 {
         return Err(bad("quantity must be at least 1"));
     }
-    let due = plan.due(token, quantity).ok().and_then(|due| i64::try_from(due.0).ok()).ok_or_else(|| bad("the sum is too large"))?;
-    let credits = plan.credits.checked_mul(quantity.into()).ok_or_else(|| bad("the sum is too large"))?;
+    let due = plan
+        .due(token, quantity)
+        .ok()
+        .and_then(|due| i64::try_from(due.0).ok())
+        .ok_or_else(|| bad("the sum is too large"))?;
+    let credits = plan
+        .credits
+        .checked_mul(quantity.into())
+        .ok_or_else(|| bad("the sum is too large"))?;
     let memo = new_memo();
     let new = NewSession {
         memo: &memo,
@@ -137,10 +180,16 @@ async fn checkout(State(sandbox): Shared, Query(request): Query<CheckoutRequest>
         credit_plan_id: plan.id,
         quantity,
         credits,
-        by: Means::Crypto { amount: due, mint, recipient: token.recipient },
+        by: Means::Crypto {
+            amount: due,
+            mint,
+            recipient: token.recipient,
+        },
     };
     sandbox.ledger.open_session(&new, clock::now()).await?;
-    Ok(Json(json!({ "memo": memo, "amount": due, "recipient": token.recipient.to_string(), "token": mint.to_string() })))
+    Ok(Json(
+        json!({ "memo": memo, "amount": due, "recipient": token.recipient.to_string(), "token": mint.to_string() }),
+    ))
 }
 
 #[derive(Clone, Deserialize)]
@@ -149,10 +198,15 @@ struct ConfirmRequest {
     transaction_hash: String,
 }
 
-async fn confirm(State(sandbox): Shared, Query(request): Query<ConfirmRequest>) -> Result<Json<Value>, Problem> {
+async fn confirm(
+    State(sandbox): Shared,
+    Query(request): Query<ConfirmRequest>,
+) -> Result<Json<Value>, Problem> {
     let at = clock::now().0;
     let result = sandbox.confirm(&request).await;
-    let status = result.as_ref().map_or_else(|problem| problem.0, |_| StatusCode::OK);
+    let status = result
+        .as_ref()
+        .map_or_else(|problem| problem.0, |_| StatusCode::OK);
     let call = ConfirmCall {
         payment_id: request.payment_id,
         transaction_hash: request.transaction_hash,
@@ -169,13 +223,23 @@ struct Page {
     offset: Option<u32>,
 }
 
-async fn history(State(sandbox): Shared, Query(page): Query<Page>) -> Result<Json<Vec<Session>>, Problem> {
+async fn history(
+    State(sandbox): Shared,
+    Query(page): Query<Page>,
+) -> Result<Json<Vec<Session>>, Problem> {
     let limit = page.limit.unwrap_or(50).min(PAGE_MAX);
-    Ok(Json(sandbox.ledger.history(limit, page.offset.unwrap_or(0)).await?))
+    Ok(Json(
+        sandbox
+            .ledger
+            .history(limit, page.offset.unwrap_or(0))
+            .await?,
+    ))
 }
 
 async fn organization(State(sandbox): Shared, Path(id): Path<i64>) -> Result<Json<Value>, Problem> {
-    Ok(Json(json!({ "id": id, "credits": sandbox.ledger.balance(id).await? })))
+    Ok(Json(
+        json!({ "id": id, "credits": sandbox.ledger.balance(id).await? }),
+    ))
 }
 
 async fn confirm_calls(State(sandbox): Shared) -> Result<Json<Vec<ConfirmCall>>, Problem> {
@@ -192,30 +256,53 @@ impl Sandbox {
     async fn confirm(&self, request: &ConfirmRequest) -> Result<Session, Problem> {
         let refused = |what: &str| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, what);
         let conflict = |what: &str| Problem::new(StatusCode::CONFLICT, what);
-        let signature: Signature =
-            request.transaction_hash.parse().map_err(|_| refused("transaction_hash is not a signature"))?;
+        let signature: Signature = request
+            .transaction_hash
+            .parse()
+            .map_err(|_| refused("transaction_hash is not a signature"))?;
         let session = self.session(&request.payment_id).await?;
         if session.status == 1 {
             let same = session.transaction_hash.as_deref() == Some(&request.transaction_hash);
-            return if same { Ok(session) } else { Err(conflict("confirmed by another transaction")) };
+            return if same {
+                Ok(session)
+            } else {
+                Err(conflict("confirmed by another transaction"))
+            };
         }
-        let (Some(amount), Some(token), Some(recipient)) = (session.amount, &session.token, &session.recipient) else {
+        let (Some(amount), Some(token), Some(recipient)) =
+            (session.amount, &session.token, &session.recipient)
+        else {
             return Err(refused("this payment is by card"));
         };
         let expected = Expected {
             memo: &session.memo,
-            mint: token.parse().map_err(|_| refused("the session's token is broken"))?,
-            recipient: recipient.parse().map_err(|_| refused("the session's recipient is broken"))?,
+            mint: token
+                .parse()
+                .map_err(|_| refused("the session's token is broken"))?,
+            recipient: recipient
+                .parse()
+                .map_err(|_| refused("the session's recipient is broken"))?,
             amount: amount.unsigned_abs(),
         };
-        self.chain.verify(signature, &expected).await.map_err(|refusal| match refusal {
-            Refusal::NodeUnavailable => Problem::new(StatusCode::SERVICE_UNAVAILABLE, refusal.to_string()),
-            Refusal::NotFound => Problem::new(StatusCode::NOT_FOUND, refusal.to_string()),
-            _ => refused(&refusal.to_string()),
-        })?;
-        match self.ledger.credit(&session, Some(&request.transaction_hash), clock::now()).await? {
+        self.chain
+            .verify(signature, &expected)
+            .await
+            .map_err(|refusal| match refusal {
+                Refusal::NodeUnavailable => {
+                    Problem::new(StatusCode::SERVICE_UNAVAILABLE, refusal.to_string())
+                }
+                Refusal::NotFound => Problem::new(StatusCode::NOT_FOUND, refusal.to_string()),
+                _ => refused(&refusal.to_string()),
+            })?;
+        match self
+            .ledger
+            .credit(&session, Some(&request.transaction_hash), clock::now())
+            .await?
+        {
             Credited::Yes => self.session(&request.payment_id).await,
-            Credited::No => Err(conflict("the transaction paid for another payment, or the payment was just confirmed")),
+            Credited::No => Err(conflict(
+                "the transaction paid for another payment, or the payment was just confirmed",
+            )),
         }
     }
 

@@ -65,13 +65,24 @@ impl Settings {
     /// # Errors
     /// When it cannot be read, has unknown keys, or a price is no amount of one of the tokens.
     pub fn load(file: &Path) -> anyhow::Result<Self> {
-        let text = std::fs::read_to_string(file).with_context(|| format!("read {}", file.display()))?;
+        let text =
+            std::fs::read_to_string(file).with_context(|| format!("read {}", file.display()))?;
         let source = ::config::File::from_str(&text, ::config::FileFormat::Toml);
-        let built = ::config::Config::builder().add_source(source).build().with_context(|| format!("read {}", file.display()))?;
-        let settings: Self = built.try_deserialize().with_context(|| format!("read {}", file.display()))?;
+        let built = ::config::Config::builder()
+            .add_source(source)
+            .build()
+            .with_context(|| format!("read {}", file.display()))?;
+        let settings: Self = built
+            .try_deserialize()
+            .with_context(|| format!("read {}", file.display()))?;
         for plan in &settings.plans {
             for token in &settings.tokens {
-                plan.due(token, 1).with_context(|| format!("plan {}: price {:?} in {}", plan.id, plan.price, token.symbol))?;
+                plan.due(token, 1).with_context(|| {
+                    format!(
+                        "plan {}: price {:?} in {}",
+                        plan.id, plan.price, token.symbol
+                    )
+                })?;
             }
         }
         Ok(settings)
@@ -84,9 +95,14 @@ impl Plan {
     /// # Errors
     /// When the price is not an amount of that token, or the sum is too large.
     pub(super) fn due(&self, token: &Token, quantity: u32) -> anyhow::Result<BaseUnits> {
-        let Some(decimals) = Decimals::new(token.decimals) else { bail!("a token has 0 to 19 decimals") };
+        let Some(decimals) = Decimals::new(token.decimals) else {
+            bail!("a token has 0 to 19 decimals")
+        };
         let one = BaseUnits::parse_human(&self.price, decimals)?;
-        one.0.checked_mul(quantity.into()).map(BaseUnits).context("the sum is too large")
+        one.0
+            .checked_mul(quantity.into())
+            .map(BaseUnits)
+            .context("the sum is too large")
     }
 }
 
@@ -102,8 +118,12 @@ fn default_enabled() -> bool {
     true
 }
 
-fn parsed<'de, T: FromStr<Err: std::fmt::Display>, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
-    String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+fn parsed<'de, T: FromStr<Err: std::fmt::Display>, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    String::deserialize(deserializer)?
+        .parse()
+        .map_err(serde::de::Error::custom)
 }
 
 fn shown<T: ToString, S: serde::Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {

@@ -31,9 +31,15 @@ pub enum Unwatchable {
 /// # Errors
 /// When the node does not answer, or the mint is not there.
 pub async fn watched_accounts(rpc: &Rpc, target: &Target) -> Result<Vec<Watched>, Unwatchable> {
-    let (token_program, decimals) = rpc.mint(target.mint).await?.ok_or(Unwatchable::NoSuchMint(target.mint))?;
-    let associated =
-        get_associated_token_address_with_program_id(&target.wallet.0, &target.mint.0, &token_program.id());
+    let (token_program, decimals) = rpc
+        .mint(target.mint)
+        .await?
+        .ok_or(Unwatchable::NoSuchMint(target.mint))?;
+    let associated = get_associated_token_address_with_program_id(
+        &target.wallet.0,
+        &target.mint.0,
+        &token_program.id(),
+    );
     let mut addresses = rpc.token_accounts(target.wallet, target.mint).await?;
     addresses.push(TokenAccount(associated));
     addresses.sort_unstable();

@@ -4,20 +4,25 @@
 //! A node is never trusted to be complete, in order, or fast; only to be asked again.
 
 mod accounts;
+mod error;
 mod pubsub;
 mod rpc;
 mod sender;
 mod wire;
 
 pub use accounts::{Target, Unwatchable, watched_accounts};
+pub use error::Error;
 pub use pubsub::{Event, ListenError, listen_once};
 pub use rpc::{Fetched, Rpc, SignatureStatus};
-pub use sender::{Error, Limits};
+pub use sender::Limits;
 pub use wire::SignatureEntry;
 
 /// Scheme and host of an endpoint: all of it that may be printed, since keys hide in paths and queries.
 #[must_use]
 pub fn endpoint_label(url: &url::Url) -> String {
-    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+    let port = url
+        .port()
+        .map(|port| format!(":{port}"))
+        .unwrap_or_default();
     format!("{}://{}{port}", url.scheme(), url.host_str().unwrap_or("?"))
 }

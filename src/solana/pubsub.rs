@@ -5,7 +5,9 @@
 
 use crate::domain::{Signature, Slot, TokenAccount};
 use futures_util::{StreamExt, stream::SelectAll};
-use solana_client::rpc_config::{CommitmentConfig, RpcTransactionLogsConfig, RpcTransactionLogsFilter};
+use solana_client::rpc_config::{
+    CommitmentConfig, RpcTransactionLogsConfig, RpcTransactionLogsFilter,
+};
 use solana_pubsub_client::nonblocking::pubsub_client::{PubsubClient, PubsubClientError};
 use std::{convert::Infallible, future::Future, time::Duration};
 use url::Url;
@@ -67,11 +69,26 @@ pub async fn listen_once(
     events.push(slots.map(|slot| Some(Event::Slot(slot.slot))).boxed());
     for token_account in token_accounts {
         let filter = RpcTransactionLogsFilter::Mentions(vec![token_account.to_string()]);
-        let config = RpcTransactionLogsConfig { commitment: Some(CommitmentConfig::confirmed()) };
-        let (logs, _) = within(patience, "subscribe to logs", client.logs_subscribe(filter, config)).await?;
+        let config = RpcTransactionLogsConfig {
+            commitment: Some(CommitmentConfig::confirmed()),
+        };
+        let (logs, _) = within(
+            patience,
+            "subscribe to logs",
+            client.logs_subscribe(filter, config),
+        )
+        .await?;
         let token_account = *token_account;
         let hints = logs.map(move |logs| match logs.value.err {
-            None => logs.value.signature.parse().ok().map(|signature| Event::Hint { signature, token_account }),
+            None => logs
+                .value
+                .signature
+                .parse()
+                .ok()
+                .map(|signature| Event::Hint {
+                    signature,
+                    token_account,
+                }),
             Some(_) => None,
         });
         events.push(hints.boxed());
@@ -99,7 +116,10 @@ async fn within<T>(
     tokio::time::timeout(patience, step)
         .await
         .map_err(|_| ListenError::Slow(doing))?
-        .map_err(|error| ListenError::Refused { doing, what: kind(&error) })
+        .map_err(|error| ListenError::Refused {
+            doing,
+            what: kind(&error),
+        })
 }
 
 fn kind(error: &PubsubClientError) -> &'static str {

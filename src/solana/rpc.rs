@@ -1,8 +1,12 @@
 //! What a node is asked.
 
-use super::sender::{Error, Limits, Sender, code};
+use super::error::{Error, code};
+use super::sender::{Limits, Sender};
 use super::wire::{self, SignatureEntry};
-use crate::domain::{Commitment, Decimals, Mint, Outcome, Signature, Slot, TokenAccount, TokenProgram, Transaction, Wallet};
+use crate::domain::{
+    Commitment, Decimals, Mint, Outcome, Signature, Slot, TokenAccount, TokenProgram, Transaction,
+    Wallet,
+};
 use serde_json::{Value, json};
 use solana_client::{
     nonblocking::rpc_client::RpcClient, rpc_client::RpcClientConfig, rpc_request::RpcRequest,
@@ -48,7 +52,10 @@ impl Rpc {
     /// When the TLS configuration of the machine is broken.
     pub fn new(urls: &[Url], limits: Limits) -> Result<Self, reqwest::Error> {
         let sender = Sender::new(urls, limits)?;
-        Ok(Self(Arc::new(RpcClient::new_sender(sender, RpcClientConfig::default()))))
+        Ok(Self(Arc::new(RpcClient::new_sender(
+            sender,
+            RpcClientConfig::default(),
+        ))))
     }
 
     async fn ask(&self, request: RpcRequest, params: Value) -> Result<Value, Error> {
@@ -73,25 +80,38 @@ impl Rpc {
             options["until"] = until.to_string().into();
         }
         let params = json!([token_account.to_string(), options]);
-        let page = self.ask(RpcRequest::GetSignaturesForAddress, params).await?;
-        wire::signatures(page).ok_or_else(|| malformed("getSignaturesForAddress", "a list of signatures"))
+        let page = self
+            .ask(RpcRequest::GetSignaturesForAddress, params)
+            .await?;
+        wire::signatures(page)
+            .ok_or_else(|| malformed("getSignaturesForAddress", "a list of signatures"))
     }
 
     /// One transaction.
     ///
     /// # Errors
     /// When no node answers.
-    pub async fn transaction(&self, signature: Signature, at: Commitment) -> Result<Fetched, Error> {
+    pub async fn transaction(
+        &self,
+        signature: Signature,
+        at: Commitment,
+    ) -> Result<Fetched, Error> {
         let options = json!({ "encoding": "base64", "commitment": at.as_str(), "maxSupportedTransactionVersion": 1 });
-        match self.ask(RpcRequest::GetTransaction, json!([signature.to_string(), options])).await {
+        match self
+            .ask(
+                RpcRequest::GetTransaction,
+                json!([signature.to_string(), options]),
+            )
+            .await
+        {
             Ok(Value::Null) => Ok(Fetched::NotYet),
             Ok(answer) => Ok(match wire::transaction(signature, answer) {
                 Ok(transaction) => Fetched::Transaction(Box::new(transaction)),
                 Err(why) => Fetched::Unreadable(why.to_string()),
             }),
-            Err(error) if error.code() == Some(code::UNSUPPORTED_TRANSACTION_VERSION) => {
-                Ok(Fetched::Unreadable("a transaction version that this program does not know".into()))
-            }
+            Err(error) if error.code() == Some(code::UNSUPPORTED_TRANSACTION_VERSION) => Ok(
+                Fetched::Unreadable("a transaction version that this program does not know".into()),
+            ),
             Err(error) => Err(error),
         }
     }
@@ -100,7 +120,10 @@ impl Rpc {
     ///
     /// # Errors
     /// When no node answers.
-    pub async fn statuses(&self, signatures: &[Signature]) -> Result<Vec<Option<SignatureStatus>>, Error> {
+    pub async fn statuses(
+        &self,
+        signatures: &[Signature],
+    ) -> Result<Vec<Option<SignatureStatus>>, Error> {
         let list: Vec<String> = signatures.iter().map(ToString::to_string).collect();
         let params = json!([list, { "searchTransactionHistory": true }]);
         let answer = self.ask(RpcRequest::GetSignatureStatuses, params).await?;
@@ -109,7 +132,13 @@ impl Rpc {
             .ok_or_else(|| malformed("getSignatureStatuses", "a list of statuses"))?;
         Ok(statuses
             .into_iter()
-            .map(|status| status.map(|(slot, commitment, outcome)| SignatureStatus { slot, commitment, outcome }))
+            .map(|status| {
+                status.map(|(slot, commitment, outcome)| SignatureStatus {
+                    slot,
+                    commitment,
+                    outcome,
+                })
+            })
             .collect())
     }
 
@@ -118,8 +147,12 @@ impl Rpc {
     /// # Errors
     /// When no node answers.
     pub async fn slot(&self, at: Commitment) -> Result<Slot, Error> {
-        let answer = self.ask(RpcRequest::GetSlot, json!([{ "commitment": at.as_str() }])).await?;
-        answer.as_u64().ok_or_else(|| malformed("getSlot", "a slot"))
+        let answer = self
+            .ask(RpcRequest::GetSlot, json!([{ "commitment": at.as_str() }]))
+            .await?;
+        answer
+            .as_u64()
+            .ok_or_else(|| malformed("getSlot", "a slot"))
     }
 
     /// The token program and decimal places of a mint; `None` if there is no such mint on this network.
@@ -129,19 +162,29 @@ impl Rpc {
     pub async fn mint(&self, mint: Mint) -> Result<Option<(TokenProgram, Decimals)>, Error> {
         let params = json!([mint.to_string(), { "encoding": "base64", "commitment": "confirmed" }]);
         let answer = self.ask(RpcRequest::GetAccountInfo, params).await?;
-        let account = answer.get("value").ok_or_else(|| malformed("getAccountInfo", "an account"))?;
-        Ok(wire::mint(account).and_then(|(program, places)| Some((program, Decimals::new(places)?))))
+        let account = answer
+            .get("value")
+            .ok_or_else(|| malformed("getAccountInfo", "an account"))?;
+        Ok(wire::mint(account)
+            .and_then(|(program, places)| Some((program, Decimals::new(places)?))))
     }
 
     /// All token accounts of a wallet for a mint, the associated one or not, that exist now.
     ///
     /// # Errors
     /// When no node answers.
-    pub async fn token_accounts(&self, wallet: Wallet, mint: Mint) -> Result<Vec<TokenAccount>, Error> {
+    pub async fn token_accounts(
+        &self,
+        wallet: Wallet,
+        mint: Mint,
+    ) -> Result<Vec<TokenAccount>, Error> {
         let options = json!({ "encoding": "base64", "commitment": "confirmed", "dataSlice": { "offset": 0, "length": 0 } });
         let params = json!([wallet.to_string(), { "mint": mint.to_string() }, options]);
-        let answer = self.ask(RpcRequest::GetTokenAccountsByOwner, params).await?;
-        wire::token_accounts(&answer).ok_or_else(|| malformed("getTokenAccountsByOwner", "a list of token accounts"))
+        let answer = self
+            .ask(RpcRequest::GetTokenAccountsByOwner, params)
+            .await?;
+        wire::token_accounts(&answer)
+            .ok_or_else(|| malformed("getTokenAccountsByOwner", "a list of token accounts"))
     }
 }
 
@@ -149,10 +192,17 @@ impl Error {
     /// Whether the node does not know the signature that a page of history was to start or end at.
     #[must_use]
     pub fn is_unknown_anchor(&self) -> bool {
-        matches!(self.code(), Some(code::UNKNOWN_ANCHOR | code::INVALID_PARAMS))
+        matches!(
+            self.code(),
+            Some(code::UNKNOWN_ANCHOR | code::INVALID_PARAMS)
+        )
     }
 }
 
 fn malformed(method: &str, expected: &'static str) -> Error {
-    Error::Malformed { endpoint: "node".into(), method: method.into(), expected }
+    Error::Malformed {
+        endpoint: "node".into(),
+        method: method.into(),
+        expected,
+    }
 }

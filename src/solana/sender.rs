@@ -4,11 +4,12 @@
 //! it shows more of an endpoint than scheme and host.
 
 use super::endpoint_label;
+use super::error::{Advice, Error};
 use async_trait::async_trait;
-use reqwest::{StatusCode, header::RETRY_AFTER};
+use reqwest::header::RETRY_AFTER;
 use serde_json::Value;
 use solana_client::{
-    client_error::{ClientError, Result as ClientResult},
+    client_error::Result as ClientResult,
     rpc_request::RpcRequest,
     rpc_sender::{RpcSender, RpcTransportStats},
 };
@@ -38,116 +39,6 @@ pub struct Limits {
     pub max_in_flight: usize,
 }
 
-/// Why a node did not give an answer.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// No connection, no answer in time, or a cut one.
-    #[error("{endpoint}: {method} was not answered")]
-    Transport {
-        /// Scheme and host.
-        endpoint: String,
-        /// RPC method.
-        method: String,
-        /// The cause, without the address.
-        #[source]
-        source: reqwest::Error,
-    },
-    /// An HTTP status that is no answer.
-    #[error("{endpoint}: {method} was answered with HTTP status {status}")]
-    Status {
-        /// Scheme and host.
-        endpoint: String,
-        /// RPC method.
-        method: String,
-        /// The status.
-        status: StatusCode,
-        /// When the node wants to be asked again.
-        retry_after: Option<Duration>,
-    },
-    /// A JSON-RPC error.
-    #[error("{endpoint}: {method} failed with code {code}: {message}")]
-    Rpc {
-        /// Scheme and host.
-        endpoint: String,
-        /// RPC method.
-        method: String,
-        /// JSON-RPC code.
-        code: i64,
-        /// The node's words.
-        message: String,
-    },
-    /// An answer that is not what was asked for.
-    #[error("{endpoint}: the answer to {method} is not {expected}")]
-    Malformed {
-        /// Scheme and host.
-        endpoint: String,
-        /// RPC method.
-        method: String,
-        /// What it should have been.
-        expected: &'static str,
-    },
-}
-
-/// JSON-RPC codes with a meaning here (SOLANA.md, `solana_client::rpc_custom_error`).
-pub(super) mod code {
-    pub(in crate::solana) const UNSUPPORTED_TRANSACTION_VERSION: i64 = -32015;
-    pub(in crate::solana) const UNKNOWN_ANCHOR: i64 = -32020;
-    pub(in crate::solana) const INVALID_PARAMS: i64 = -32602;
-    pub(in crate::solana) const TOO_MANY_REQUESTS: i64 = 429;
-    /// Block not available, node behind, slot skipped, status not available yet, min context slot, … : another node, or later.
-    pub(in crate::solana) const RETRY: [i64; 10] =
-        [-32004, -32005, -32007, -32009, -32011, -32014, -32016, -32019, -32603, TOO_MANY_REQUESTS];
-}
-
-/// What to do about an error.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Advice {
-    /// Ask another endpoint now, this one again after a pause.
-    Elsewhere(Option<Duration>),
-    /// Ask another endpoint once; asking this one again is useless.
-    ElsewhereOnce,
-    /// The question is wrong, or the answer is final.
-    Final,
-}
-
-impl Error {
-    fn advice(&self) -> Advice {
-        match self {
-            Self::Transport { .. } | Self::Malformed { .. } => Advice::Elsewhere(None),
-            Self::Status { status, retry_after, .. } => match status.as_u16() {
-                408 | 429 | 500..=599 => Advice::Elsewhere(*retry_after),
-                _ => Advice::ElsewhereOnce,
-            },
-            Self::Rpc { code, .. } if code::RETRY.contains(code) => Advice::Elsewhere(None),
-            Self::Rpc { code: code::UNSUPPORTED_TRANSACTION_VERSION | code::UNKNOWN_ANCHOR, .. } => Advice::ElsewhereOnce,
-            Self::Rpc { .. } => Advice::Final,
-        }
-    }
-
-    /// The JSON-RPC code, if the node gave one.
-    #[must_use]
-    pub fn code(&self) -> Option<i64> {
-        match self {
-            Self::Rpc { code, .. } => Some(*code),
-            _ => None,
-        }
-    }
-}
-
-/// Undoes the wrapping that `RpcClient` puts around our errors.
-impl From<ClientError> for Error {
-    fn from(error: ClientError) -> Self {
-        let unexpected =
-            || Self::Malformed { endpoint: "?".into(), method: "?".into(), expected: "of the expected type" };
-        match *error.kind {
-            solana_client::client_error::ClientErrorKind::Io(io) => {
-                io.into_inner().and_then(|inner| inner.downcast().ok()).map_or_else(unexpected, |own: Box<Self>| *own)
-            }
-            _ => unexpected(),
-        }
-    }
-}
-
 pub(super) struct Sender {
     http: reqwest::Client,
     endpoints: Vec<Endpoint>,
@@ -167,10 +58,17 @@ impl Sender {
     const REST: Duration = Duration::from_secs(2);
 
     pub(super) fn new(urls: &[Url], limits: Limits) -> Result<Self, reqwest::Error> {
-        let http = reqwest::Client::builder().timeout(limits.request_timeout).tcp_nodelay(true).build()?;
+        let http = reqwest::Client::builder()
+            .timeout(limits.request_timeout)
+            .tcp_nodelay(true)
+            .build()?;
         let endpoints = urls
             .iter()
-            .map(|url| Endpoint { url: url.clone(), label: endpoint_label(url), resting_until: Mutex::new(None) })
+            .map(|url| Endpoint {
+                url: url.clone(),
+                label: endpoint_label(url),
+                resting_until: Mutex::new(None),
+            })
             .collect();
         Ok(Self {
             http,
@@ -192,7 +90,9 @@ impl Sender {
                     _ => return Err(error),
                 },
             };
-            let pause = pause.unwrap_or(Duration::from_millis(200 << round)).min(PAUSE_MAX);
+            let pause = pause
+                .unwrap_or(Duration::from_millis(200 << round))
+                .min(PAUSE_MAX);
             tracing::debug!(%error, ?pause, "asking again");
             tokio::time::sleep(pause.mul_f64(rand::random_range(0.8..1.2))).await;
             round += 1;
@@ -228,7 +128,12 @@ impl Sender {
         }))
     }
 
-    async fn ask_one(&self, endpoint: &Endpoint, method: &str, body: &Value) -> Result<Value, Error> {
+    async fn ask_one(
+        &self,
+        endpoint: &Endpoint,
+        method: &str,
+        body: &Value,
+    ) -> Result<Value, Error> {
         // Closed only when the process ends; a missing permit is no reason to lose the request.
         let _permit = self.permits.acquire().await.ok();
         if let Some(pace) = &self.pace {
@@ -240,23 +145,43 @@ impl Sender {
         result
     }
 
-    async fn exchange(&self, endpoint: &Endpoint, method: &str, body: &Value) -> Result<Value, Error> {
+    async fn exchange(
+        &self,
+        endpoint: &Endpoint,
+        method: &str,
+        body: &Value,
+    ) -> Result<Value, Error> {
         let label = || endpoint.label.clone();
         let transport = |source: reqwest::Error| Error::Transport {
             endpoint: label(),
             method: method.to_owned(),
             source: source.without_url(),
         };
-        let malformed = |expected| Error::Malformed { endpoint: label(), method: method.to_owned(), expected };
-        let mut response = self.http.post(endpoint.url.clone()).json(body).send().await.map_err(transport)?;
+        let malformed = |expected| Error::Malformed {
+            endpoint: label(),
+            method: method.to_owned(),
+            expected,
+        };
+        let mut response = self
+            .http
+            .post(endpoint.url.clone())
+            .json(body)
+            .send()
+            .await
+            .map_err(transport)?;
         let status = response.status();
         if !status.is_success() {
-            let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+            let retry_after = response
+                .headers()
+                .get(RETRY_AFTER)
+                .and_then(|value| value.to_str().ok());
             return Err(Error::Status {
                 endpoint: label(),
                 method: method.to_owned(),
                 status,
-                retry_after: retry_after.and_then(|text| text.parse().ok()).map(Duration::from_secs),
+                retry_after: retry_after
+                    .and_then(|text| text.parse().ok())
+                    .map(Duration::from_secs),
             });
         }
         let mut bytes = Vec::new();
@@ -272,17 +197,28 @@ impl Sender {
                 endpoint: label(),
                 method: method.to_owned(),
                 code: error.get("code").and_then(Value::as_i64).unwrap_or(0),
-                message: error.get("message").and_then(Value::as_str).unwrap_or("").chars().take(200).collect(),
+                message: error
+                    .get("message")
+                    .and_then(Value::as_str)
+                    .unwrap_or("")
+                    .chars()
+                    .take(200)
+                    .collect(),
             });
         }
-        answer.get_mut("result").map(Value::take).ok_or_else(|| malformed("a JSON-RPC answer"))
+        answer
+            .get_mut("result")
+            .map(Value::take)
+            .ok_or_else(|| malformed("a JSON-RPC answer"))
     }
 }
 
 #[async_trait]
 impl RpcSender for Sender {
     async fn send(&self, request: RpcRequest, params: Value) -> ClientResult<Value> {
-        self.ask(request, &params).await.map_err(|error| io::Error::other(error).into())
+        self.ask(request, &params)
+            .await
+            .map_err(|error| io::Error::other(error).into())
     }
 
     fn get_transport_stats(&self) -> RpcTransportStats {
@@ -290,17 +226,26 @@ impl RpcSender for Sender {
     }
 
     fn url(&self) -> String {
-        self.endpoints.first().map(|endpoint| endpoint.label.clone()).unwrap_or_default()
+        self.endpoints
+            .first()
+            .map(|endpoint| endpoint.label.clone())
+            .unwrap_or_default()
     }
 }
 
 impl Endpoint {
     fn is_resting(&self, now: Instant) -> bool {
-        self.resting_until.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|until| until > now)
+        self.resting_until
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .is_some_and(|until| until > now)
     }
 
     fn rest(&self) {
-        *self.resting_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + Sender::REST);
+        *self
+            .resting_until
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + Sender::REST);
     }
 }
 
@@ -315,7 +260,10 @@ impl Pace {
 
     fn new(max_rps: u32) -> Option<Self> {
         let interval = Duration::from_secs(1).checked_div(max_rps)?;
-        Some(Self { interval, next: Mutex::new(Instant::now()) })
+        Some(Self {
+            interval,
+            next: Mutex::new(Instant::now()),
+        })
     }
 
     async fn wait(&self) {

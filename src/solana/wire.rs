@@ -4,8 +4,8 @@
 //! value at all. What cannot be read is `Unreadable` with a reason; nothing here panics on any input.
 
 use crate::domain::{
-    BaseUnits, Commitment, Instruction, Mint, Outcome, Pubkey, Signature, Slot, TokenAccount, TokenBalance, TokenProgram,
-    Transaction, Wallet,
+    BaseUnits, Commitment, Instruction, Mint, Outcome, Pubkey, Signature, Slot, TokenAccount,
+    TokenBalance, TokenProgram, Transaction, Wallet,
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -147,7 +147,10 @@ pub(super) fn transaction(signature: Signature, answer: Value) -> Result<Transac
         None => (instructions(&decoded, &keys, Vec::new())?, false),
     };
     let balances = |raw: Option<Vec<RawBalance>>| match (raw, outcome) {
-        (Some(raw), _) => raw.into_iter().map(|balance| token_balance(balance, &keys)).collect(),
+        (Some(raw), _) => raw
+            .into_iter()
+            .map(|balance| token_balance(balance, &keys))
+            .collect(),
         (None, Outcome::Failed) => Ok(Vec::new()),
         (None, Outcome::Succeeded) => Err(Unreadable::NoBalances),
     };
@@ -165,14 +168,20 @@ pub(super) fn transaction(signature: Signature, answer: Value) -> Result<Transac
 }
 
 fn outcome(err: &Value) -> Outcome {
-    if err.is_null() { Outcome::Succeeded } else { Outcome::Failed }
+    if err.is_null() {
+        Outcome::Succeeded
+    } else {
+        Outcome::Failed
+    }
 }
 
 fn decode_bytes((blob, encoding): (String, String)) -> Result<VersionedTransaction, Unreadable> {
     if encoding != "base64" {
         return Err(Unreadable::Form);
     }
-    EncodedTransaction::Binary(blob, TransactionBinaryEncoding::Base64).decode().ok_or(Unreadable::Bytes)
+    EncodedTransaction::Binary(blob, TransactionBinaryEncoding::Base64)
+        .decode()
+        .ok_or(Unreadable::Bytes)
 }
 
 /// Static keys, then the loaded writable ones, then the loaded read-only ones.
@@ -191,20 +200,45 @@ fn instructions(
 ) -> Result<Vec<Instruction>, Unreadable> {
     let mut all = Vec::new();
     for (index, outer) in transaction.message.instructions().iter().enumerate() {
-        all.push(instruction(keys, outer.program_id_index, &outer.accounts, outer.data.clone())?);
+        all.push(instruction(
+            keys,
+            outer.program_id_index,
+            &outer.accounts,
+            outer.data.clone(),
+        )?);
         for group in inner.extract_if(.., |group| group.index == index) {
             for raw in group.instructions {
-                let data = solana_sdk::bs58::decode(&raw.data).into_vec().map_err(|_| Unreadable::Form)?;
-                all.push(instruction(keys, raw.program_id_index, &raw.accounts, data)?);
+                let data = solana_sdk::bs58::decode(&raw.data)
+                    .into_vec()
+                    .map_err(|_| Unreadable::Form)?;
+                all.push(instruction(
+                    keys,
+                    raw.program_id_index,
+                    &raw.accounts,
+                    data,
+                )?);
             }
         }
     }
     Ok(all)
 }
 
-fn instruction(keys: &[Pubkey], program: u8, accounts: &[u8], data: Vec<u8>) -> Result<Instruction, Unreadable> {
-    let key = |index: &u8| keys.get(usize::from(*index)).copied().ok_or(Unreadable::NoSuchKey);
-    Ok(Instruction { program: key(&program)?, accounts: accounts.iter().map(key).collect::<Result<_, _>>()?, data })
+fn instruction(
+    keys: &[Pubkey],
+    program: u8,
+    accounts: &[u8],
+    data: Vec<u8>,
+) -> Result<Instruction, Unreadable> {
+    let key = |index: &u8| {
+        keys.get(usize::from(*index))
+            .copied()
+            .ok_or(Unreadable::NoSuchKey)
+    };
+    Ok(Instruction {
+        program: key(&program)?,
+        accounts: accounts.iter().map(key).collect::<Result<_, _>>()?,
+        data,
+    })
 }
 
 fn token_balance(raw: RawBalance, keys: &[Pubkey]) -> Result<TokenBalance, Unreadable> {
@@ -213,8 +247,17 @@ fn token_balance(raw: RawBalance, keys: &[Pubkey]) -> Result<TokenBalance, Unrea
         token_account: TokenAccount(*keys.get(raw.account_index).ok_or(Unreadable::NoSuchKey)?),
         mint: Mint(key(&raw.mint)?),
         owner: raw.owner.as_ref().map(key).transpose()?.map(Wallet),
-        token_program: raw.program_id.as_ref().map(key).transpose()?.and_then(|id| TokenProgram::from_id(&id)),
-        amount: raw.ui_token_amount.amount.parse::<BaseUnits>().map_err(|_| Unreadable::Form)?,
+        token_program: raw
+            .program_id
+            .as_ref()
+            .map(key)
+            .transpose()?
+            .and_then(|id| TokenProgram::from_id(&id)),
+        amount: raw
+            .ui_token_amount
+            .amount
+            .parse::<BaseUnits>()
+            .map_err(|_| Unreadable::Form)?,
     })
 }
 
@@ -226,7 +269,11 @@ pub(super) fn statuses(answer: &Value) -> Option<Vec<Option<(Slot, Option<Commit
             Some("confirmed") => Some(Commitment::Confirmed),
             _ => None,
         };
-        Some((entry.get("slot")?.as_u64()?, commitment, outcome(entry.get("err").unwrap_or(&Value::Null))))
+        Some((
+            entry.get("slot")?.as_u64()?,
+            commitment,
+            outcome(entry.get("err").unwrap_or(&Value::Null)),
+        ))
     };
     let list = answer.get("value")?.as_array()?;
     Some(list.iter().map(status).collect())
@@ -238,13 +285,23 @@ pub(super) fn statuses(answer: &Value) -> Option<Vec<Option<(Slot, Option<Commit
 pub(super) fn mint(account: &Value) -> Option<(TokenProgram, u8)> {
     use base64::{Engine, prelude::BASE64_STANDARD};
     let program = TokenProgram::from_id(&account.get("owner")?.as_str()?.parse().ok()?)?;
-    let data = BASE64_STANDARD.decode(account.get("data")?.get(0)?.as_str()?).ok()?;
+    let data = BASE64_STANDARD
+        .decode(account.get("data")?.get(0)?.as_str()?)
+        .ok()?;
     let is_mint = data.get(45) == Some(&1);
-    is_mint.then(|| data.get(44).copied()).flatten().map(|decimals| (program, decimals))
+    is_mint
+        .then(|| data.get(44).copied())
+        .flatten()
+        .map(|decimals| (program, decimals))
 }
 
 /// Reads the addresses out of an answer of `getTokenAccountsByOwner`.
 pub(super) fn token_accounts(answer: &Value) -> Option<Vec<TokenAccount>> {
     let address = |entry: &Value| entry.get("pubkey")?.as_str()?.parse().ok();
-    answer.get("value")?.as_array()?.iter().map(address).collect()
+    answer
+        .get("value")?
+        .as_array()?
+        .iter()
+        .map(address)
+        .collect()
 }

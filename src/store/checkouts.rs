@@ -63,7 +63,12 @@ impl Store {
         .fetch_all(&self.read)
         .await?;
         rows.iter()
-            .map(|row| Ok(PendingTarget { mint: row::parse(row, "mint")?, recipient: row::parse(row, "recipient")? }))
+            .map(|row| {
+                Ok(PendingTarget {
+                    mint: row::parse(row, "mint")?,
+                    recipient: row::parse(row, "recipient")?,
+                })
+            })
             .collect()
     }
 }
@@ -102,7 +107,10 @@ async fn upsert(tx: &mut Tx, checkout: &Checkout) -> Result<u64> {
 
 /// The checkouts a memo names: the exact one, or else all that differ from it only in the case of hexadecimal digits.
 pub(super) async fn named_by(tx: &mut Tx, memo: &Memo) -> Result<Vec<Checkout>> {
-    let rows = sqlx::query("SELECT * FROM checkouts WHERE folded = $1 LIMIT 8").bind(memo.folded()).fetch_all(&mut **tx).await?;
+    let rows = sqlx::query("SELECT * FROM checkouts WHERE folded = $1 LIMIT 8")
+        .bind(memo.folded())
+        .fetch_all(&mut **tx)
+        .await?;
     let mut found = rows.iter().map(row::checkout).collect::<Result<Vec<_>>>()?;
     if let Some(exact) = found.iter().position(|checkout| checkout.memo == *memo) {
         found = vec![found.swap_remove(exact)];

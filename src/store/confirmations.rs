@@ -71,7 +71,12 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn claim_due(&self, now: Timestamp, lease: Duration, limit: usize) -> Result<Vec<Due>> {
+    pub async fn claim_due(
+        &self,
+        now: Timestamp,
+        lease: Duration,
+        limit: usize,
+    ) -> Result<Vec<Due>> {
         let rows = sqlx::query(
             "UPDATE confirmations SET due_at = $2 WHERE id IN \
              (SELECT id FROM confirmations WHERE state = 'queued' AND due_at <= $1 ORDER BY due_at, id LIMIT $3) \
@@ -90,7 +95,9 @@ impl Store {
                     signature: row::parse(r, "signature")?,
                     attempts: u32::try_from(r.try_get::<i64, _>("attempts")?).unwrap_or(u32::MAX),
                     queued_at: Timestamp(r.try_get("queued_at")?),
-                    rejected_since: r.try_get::<Option<i64>, _>("rejected_since")?.map(Timestamp),
+                    rejected_since: r
+                        .try_get::<Option<i64>, _>("rejected_since")?
+                        .map(Timestamp),
                 })
             })
             .collect()
@@ -101,9 +108,10 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn next_due_at(&self) -> Result<Option<Timestamp>> {
-        let at: Option<i64> = sqlx::query_scalar("SELECT MIN(due_at) FROM confirmations WHERE state = 'queued'")
-            .fetch_one(&self.read)
-            .await?;
+        let at: Option<i64> =
+            sqlx::query_scalar("SELECT MIN(due_at) FROM confirmations WHERE state = 'queued'")
+                .fetch_one(&self.read)
+                .await?;
         Ok(at.map(Timestamp))
     }
 
@@ -143,7 +151,10 @@ impl Store {
             .await?;
         let closed_at = attempt.at.plus(attempt.took);
         match next {
-            Next::Retry { due_at, rejected_since } => {
+            Next::Retry {
+                due_at,
+                rejected_since,
+            } => {
                 sqlx::query(
                     "UPDATE confirmations SET due_at = $2, rejected_since = $3, attempts = attempts + 1, note = $4 \
                      WHERE id = $1 AND state = 'queued'",
@@ -155,7 +166,9 @@ impl Store {
                 .execute(&mut *tx)
                 .await?;
             }
-            Next::Acknowledged => close(&mut tx, id, "acknowledged", &attempt.reason, closed_at).await?,
+            Next::Acknowledged => {
+                close(&mut tx, id, "acknowledged", &attempt.reason, closed_at).await?
+            }
             Next::Parked => close(&mut tx, id, "parked", &attempt.reason, closed_at).await?,
             Next::PaidByOther => {
                 close(&mut tx, id, "cancelled", &attempt.reason, closed_at).await?;
@@ -238,7 +251,11 @@ pub(super) async fn claim(tx: &mut Tx, memo: &Memo, payment: Option<PaymentId>) 
             .bind(payment.unwrap_or(-1))
             .fetch_optional(&mut **tx)
             .await?;
-    Ok(if taken.is_some() { Claim::Taken } else { Claim::Free })
+    Ok(if taken.is_some() {
+        Claim::Taken
+    } else {
+        Claim::Free
+    })
 }
 
 /// Whether the merchant may know of this payment: an attempt was logged, or one may be under way.

@@ -30,10 +30,12 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn cursors(&self, token_account: TokenAccount) -> Result<Vec<Cursor>> {
-        let rows = sqlx::query("SELECT slot, signature, at FROM cursors WHERE token_account = $1 ORDER BY slot DESC")
-            .bind(token_account.to_string())
-            .fetch_all(&self.read)
-            .await?;
+        let rows = sqlx::query(
+            "SELECT slot, signature, at FROM cursors WHERE token_account = $1 ORDER BY slot DESC",
+        )
+        .bind(token_account.to_string())
+        .fetch_all(&self.read)
+        .await?;
         rows.iter()
             .map(|r| {
                 Ok(Cursor {
@@ -50,7 +52,11 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn watched_since(&self, token_account: TokenAccount, now: Timestamp) -> Result<Timestamp> {
+    pub async fn watched_since(
+        &self,
+        token_account: TokenAccount,
+        now: Timestamp,
+    ) -> Result<Timestamp> {
         let since = sqlx::query_scalar(
             "INSERT INTO token_accounts (address, watched_since) VALUES ($1, $2) \
              ON CONFLICT (address) DO UPDATE SET address = excluded.address RETURNING watched_since",
@@ -64,7 +70,10 @@ impl Store {
 
     /// Moves a cursor forward, never back; thins the anchors and forgets signatures far below them.
     pub(super) async fn advance(tx: &mut Tx, cursor: &Cursor) -> Result<()> {
-        let (account, slot) = (cursor.token_account.to_string(), row::slot_column(cursor.slot));
+        let (account, slot) = (
+            cursor.token_account.to_string(),
+            row::slot_column(cursor.slot),
+        );
         // A row younger than the spacing is not an anchor yet: it moves along, and keeps its age.
         let moved = sqlx::query(
             "UPDATE cursors SET slot = $2, signature = $3 WHERE token_account = $1 AND slot <= $2 AND at > $4 \

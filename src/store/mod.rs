@@ -10,16 +10,20 @@ mod cursors;
 mod payments;
 mod quarantine;
 mod record;
+mod reports;
 mod row;
 
 pub use checkouts::PendingTarget;
 pub use confirmations::{Attempt, ConfirmationCounts, Due, Next};
 pub use cursors::Cursor;
-pub use payments::{PaymentSummary, Tally, Unsettled};
+pub use payments::Unsettled;
 pub use quarantine::Quarantined;
 pub use record::{Ingested, Reading, Recorded};
+pub use reports::{PaymentSummary, Tally};
 
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
 use std::{str::FromStr, time::Duration};
 
 /// Why the store did not do what it was asked.
@@ -70,9 +74,15 @@ impl Store {
             .synchronous(SqliteSynchronous::Normal)
             .busy_timeout(Self::BUSY_TIMEOUT)
             .foreign_keys(true);
-        let write = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
+        let write = SqlitePoolOptions::new()
+            .max_connections(1)
+            .connect_with(options.clone())
+            .await?;
         sqlx::migrate!("src/store/migrations").run(&write).await?;
-        let read = SqlitePoolOptions::new().max_connections(Self::READERS).connect_with(options.read_only(true)).await?;
+        let read = SqlitePoolOptions::new()
+            .max_connections(Self::READERS)
+            .connect_with(options.read_only(true))
+            .await?;
         Ok(Self { write, read })
     }
 
@@ -81,7 +91,10 @@ impl Store {
     /// # Errors
     /// When the file exists or cannot be written.
     pub async fn copy_to(&self, path: &std::path::Path) -> Result<()> {
-        sqlx::query("VACUUM INTO $1").bind(path.to_string_lossy()).execute(&self.write).await?;
+        sqlx::query("VACUUM INTO $1")
+            .bind(path.to_string_lossy())
+            .execute(&self.write)
+            .await?;
         Ok(())
     }
 

@@ -2,9 +2,11 @@
 
 use super::record::PaymentId;
 use super::{Ingested, Result, Store, Tx, confirmations, row};
-use crate::domain::{BaseUnits, Commitment, Credit, Held, Matched, Memo, Signature, Slot, Timestamp, TokenAccount, Verdict};
+use crate::domain::{
+    BaseUnits, Commitment, Credit, Held, Matched, Memo, Signature, Slot, Timestamp, TokenAccount,
+    Verdict,
+};
 use sqlx::{Row, sqlite::SqliteRow};
-use std::ops::RangeInclusive;
 
 /// What is known of a payment that is seen again.
 pub(super) struct Known {
@@ -32,87 +34,17 @@ pub struct Unsettled {
     pub recorded_at: Timestamp,
 }
 
-/// How many payments have one verdict.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct Tally {
-    /// `matched`, or the reason it is held.
-    pub verdict: String,
-    /// How many.
-    pub payments: u64,
-}
-
-/// One payment in a line, for reports.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct PaymentSummary {
-    /// The transaction.
-    pub signature: String,
-    /// Where it arrived.
-    pub token_account: String,
-    /// Base units, unless unreadable.
-    pub received: Option<String>,
-    /// `matched`, or the reason it is held.
-    pub verdict: String,
-    /// The checkout it pays for.
-    pub checkout: Option<String>,
-    /// State of its confirmation, if there is one.
-    pub confirmation: Option<String>,
-    /// `confirmed`, `finalized` or `dropped`.
-    pub chain_state: String,
-}
-
 impl Store {
-    /// How many payments of these slots there are of each verdict.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn tally(&self, slots: RangeInclusive<Slot>) -> Result<Vec<Tally>> {
-        let rows = sqlx::query(
-            "SELECT COALESCE(reason, verdict) AS word, COUNT(*) AS payments FROM payments \
-             WHERE slot BETWEEN $1 AND $2 GROUP BY 1 ORDER BY 1",
-        )
-        .bind(row::slot_column(*slots.start()))
-        .bind(row::slot_column(*slots.end()))
-        .fetch_all(&self.read)
-        .await?;
-        rows.iter()
-            .map(|r| Ok(Tally { verdict: r.try_get("word")?, payments: row::count(r, "payments")? }))
-            .collect()
-    }
-
-    /// The newest payments, newest first.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn payments(&self, limit: u32) -> Result<Vec<PaymentSummary>> {
-        let rows = sqlx::query(
-            "SELECT p.signature, p.token_account, p.received, COALESCE(p.reason, p.verdict) AS word, p.checkout, \
-             p.chain_state, c.state FROM payments p \
-             LEFT JOIN confirmations c ON c.payment_id = p.id AND c.state <> 'cancelled' ORDER BY p.id DESC LIMIT $1",
-        )
-        .bind(limit)
-        .fetch_all(&self.read)
-        .await?;
-        rows.iter()
-            .map(|r| {
-                Ok(PaymentSummary {
-                    signature: r.try_get("signature")?,
-                    token_account: r.try_get("token_account")?,
-                    received: r.try_get("received")?,
-                    verdict: r.try_get("word")?,
-                    checkout: r.try_get("checkout")?,
-                    confirmation: r.try_get("state")?,
-                    chain_state: r.try_get("chain_state")?,
-                })
-            })
-            .collect()
-    }
-
     /// Payments at `confirmed` that someone waits for to be finalized, or that were recorded before `recorded_before` and
     /// should long be; oldest slot first.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn unsettled(&self, recorded_before: Timestamp, limit: usize) -> Result<Vec<Unsettled>> {
+    pub async fn unsettled(
+        &self,
+        recorded_before: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<Unsettled>> {
         let rows = sqlx::query(
             "SELECT p.signature, MIN(p.slot) AS slot, MIN(p.recorded_at) AS recorded_at FROM payments p \
              LEFT JOIN confirmations c ON c.payment_id = p.id AND c.state = 'queued' AND c.due_at IS NULL \
@@ -172,7 +104,11 @@ impl Store {
     }
 }
 
-pub(super) async fn find(tx: &mut Tx, signature: Signature, token_account: TokenAccount) -> Result<Option<Known>> {
+pub(super) async fn find(
+    tx: &mut Tx,
+    signature: Signature,
+    token_account: TokenAccount,
+) -> Result<Option<Known>> {
     let found = sqlx::query("SELECT id, received, chain_state FROM payments WHERE signature = $1 AND token_account = $2")
         .bind(signature.to_string())
         .bind(token_account.to_string())
@@ -222,11 +158,13 @@ pub(super) async fn insert(
     .fetch_one(&mut **tx)
     .await?;
     for memo in memos {
-        sqlx::query("INSERT INTO payment_memos (payment_id, folded) VALUES ($1, $2) ON CONFLICT DO NOTHING")
-            .bind(id)
-            .bind(memo.folded())
-            .execute(&mut **tx)
-            .await?;
+        sqlx::query(
+            "INSERT INTO payment_memos (payment_id, folded) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+        )
+        .bind(id)
+        .bind(memo.folded())
+        .execute(&mut **tx)
+        .await?;
     }
     Ok(id)
 }
@@ -259,14 +197,16 @@ pub(super) async fn insert_unreadable(
 
 pub(super) async fn set_verdict(tx: &mut Tx, id: PaymentId, verdict: &Verdict) -> Result<()> {
     let words = Words::of(verdict);
-    sqlx::query("UPDATE payments SET verdict = $2, reason = $3, note = $4, checkout = $5 WHERE id = $1")
-        .bind(id)
-        .bind(words.verdict)
-        .bind(words.reason)
-        .bind(words.note)
-        .bind(words.checkout)
-        .execute(&mut **tx)
-        .await?;
+    sqlx::query(
+        "UPDATE payments SET verdict = $2, reason = $3, note = $4, checkout = $5 WHERE id = $1",
+    )
+    .bind(id)
+    .bind(words.verdict)
+    .bind(words.reason)
+    .bind(words.note)
+    .bind(words.checkout)
+    .execute(&mut **tx)
+    .await?;
     Ok(())
 }
 
@@ -281,7 +221,12 @@ pub(super) async fn set_credit(tx: &mut Tx, id: PaymentId, credit: &Credit) -> R
 }
 
 /// Takes over slot and chain state of a payment that was seen again; a dropped one is alive again.
-pub(super) async fn seen_again(tx: &mut Tx, known: &Known, ingested: &Ingested, now: Timestamp) -> Result<()> {
+pub(super) async fn seen_again(
+    tx: &mut Tx,
+    known: &Known,
+    ingested: &Ingested,
+    now: Timestamp,
+) -> Result<()> {
     sqlx::query("UPDATE payments SET slot = $2, block_time = $3, chain_state = 'confirmed' WHERE id = $1 AND chain_state <> 'finalized'")
         .bind(known.id)
         .bind(row::slot_column(ingested.slot))
@@ -294,7 +239,12 @@ pub(super) async fn seen_again(tx: &mut Tx, known: &Known, ingested: &Ingested, 
     Ok(())
 }
 
-pub(super) async fn finalize(tx: &mut Tx, signature: Signature, slot: Slot, now: Timestamp) -> Result<()> {
+pub(super) async fn finalize(
+    tx: &mut Tx,
+    signature: Signature,
+    slot: Slot,
+    now: Timestamp,
+) -> Result<()> {
     let ids: Vec<PaymentId> = sqlx::query_scalar(
         "UPDATE payments SET chain_state = 'finalized', slot = $2 WHERE signature = $1 AND chain_state <> 'finalized' RETURNING id",
     )
@@ -335,7 +285,11 @@ fn judgeable(r: &SqliteRow) -> Result<(PaymentId, Judgeable)> {
             signature: row::parse(r, "signature")?,
             credit,
             memos: row::memos(r)?,
-            reached: if finalized { Commitment::Finalized } else { Commitment::Confirmed },
+            reached: if finalized {
+                Commitment::Finalized
+            } else {
+                Commitment::Confirmed
+            },
         },
     ))
 }
@@ -351,10 +305,18 @@ struct Words<'a> {
 impl<'a> Words<'a> {
     fn of(verdict: &'a Verdict) -> Self {
         match verdict {
-            Verdict::Held(held) => Self { verdict: "held", reason: Some(held.as_str()), note: None, checkout: None },
-            Verdict::Matched(Matched::Confirm { memo, note, .. }) => {
-                Self { verdict: "matched", reason: None, note: *note, checkout: Some(memo.as_str()) }
-            }
+            Verdict::Held(held) => Self {
+                verdict: "held",
+                reason: Some(held.as_str()),
+                note: None,
+                checkout: None,
+            },
+            Verdict::Matched(Matched::Confirm { memo, note, .. }) => Self {
+                verdict: "matched",
+                reason: None,
+                note: *note,
+                checkout: Some(memo.as_str()),
+            },
             Verdict::Matched(Matched::Settled { memo }) => Self {
                 verdict: "matched",
                 reason: None,

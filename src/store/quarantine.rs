@@ -48,15 +48,25 @@ impl Store {
 }
 
 /// Puts a transaction into quarantine, or sets the time of its next try.
-pub(super) async fn put(tx: &mut Tx, ingested: &Ingested, token_account: TokenAccount, now: Timestamp) -> Result<()> {
+pub(super) async fn put(
+    tx: &mut Tx,
+    ingested: &Ingested,
+    token_account: TokenAccount,
+    now: Timestamp,
+) -> Result<()> {
     let (signature, token_account) = (ingested.signature.to_string(), token_account.to_string());
-    let retries: Option<i64> = sqlx::query_scalar("SELECT retries FROM quarantine WHERE signature = $1 AND token_account = $2")
-        .bind(&signature)
-        .bind(&token_account)
-        .fetch_optional(&mut **tx)
-        .await?;
+    let retries: Option<i64> = sqlx::query_scalar(
+        "SELECT retries FROM quarantine WHERE signature = $1 AND token_account = $2",
+    )
+    .bind(&signature)
+    .bind(&token_account)
+    .fetch_optional(&mut **tx)
+    .await?;
     let retries = retries.map_or(0, |retries| retries.saturating_add(1));
-    let pause = usize::try_from(retries).ok().and_then(|tries| PAUSES.get(tries)).unwrap_or(&PAUSES[PAUSES.len() - 1]);
+    let pause = usize::try_from(retries)
+        .ok()
+        .and_then(|tries| PAUSES.get(tries))
+        .unwrap_or(&PAUSES[PAUSES.len() - 1]);
     sqlx::query(
         "INSERT INTO quarantine (signature, token_account, slot, retries, retry_at) VALUES ($1, $2, $3, $4, $5) \
          ON CONFLICT (signature, token_account) DO UPDATE SET retries = excluded.retries, retry_at = excluded.retry_at",
@@ -73,13 +83,18 @@ pub(super) async fn put(tx: &mut Tx, ingested: &Ingested, token_account: TokenAc
 
 /// Ends the quarantine of a transaction that was read: its real payments take the place of the unreadable ones.
 pub(super) async fn release(tx: &mut Tx, signature: Signature) -> Result<()> {
-    let done = sqlx::query("DELETE FROM quarantine WHERE signature = $1").bind(signature.to_string()).execute(&mut **tx).await?;
+    let done = sqlx::query("DELETE FROM quarantine WHERE signature = $1")
+        .bind(signature.to_string())
+        .execute(&mut **tx)
+        .await?;
     if done.rows_affected() > 0 {
-        sqlx::query("DELETE FROM payments WHERE signature = $1 AND verdict = 'held' AND reason = $2")
-            .bind(signature.to_string())
-            .bind(Held::Unreadable.as_str())
-            .execute(&mut **tx)
-            .await?;
+        sqlx::query(
+            "DELETE FROM payments WHERE signature = $1 AND verdict = 'held' AND reason = $2",
+        )
+        .bind(signature.to_string())
+        .bind(Held::Unreadable.as_str())
+        .execute(&mut **tx)
+        .await?;
     }
     Ok(())
 }

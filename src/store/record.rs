@@ -3,7 +3,8 @@
 
 use super::{Cursor, Result, Store, Tx, checkouts, confirmations, payments, quarantine, row};
 use crate::domain::{
-    Candidate, Commitment, Credit, Decoded, Memo, Policy, Signature, Slot, Timestamp, TokenAccount, Verdict, judge,
+    Candidate, Commitment, Credit, Decoded, Memo, Policy, Signature, Slot, Timestamp, TokenAccount,
+    Verdict, judge,
 };
 
 /// A transaction that was looked at, ready to be recorded. Recording it again changes nothing.
@@ -84,16 +85,25 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn known(&self, token_account: TokenAccount, signatures: &[Signature]) -> Result<Vec<(Signature, Slot)>> {
-        let mut query = sqlx::QueryBuilder::new("SELECT signature, slot FROM ingested WHERE token_account = ");
-        query.push_bind(token_account.to_string()).push(" AND signature IN (");
+    pub async fn known(
+        &self,
+        token_account: TokenAccount,
+        signatures: &[Signature],
+    ) -> Result<Vec<(Signature, Slot)>> {
+        let mut query =
+            sqlx::QueryBuilder::new("SELECT signature, slot FROM ingested WHERE token_account = ");
+        query
+            .push_bind(token_account.to_string())
+            .push(" AND signature IN (");
         let mut list = query.separated(", ");
         for signature in signatures {
             list.push_bind(signature.to_string());
         }
         query.push(")");
         let rows = query.build().fetch_all(&self.read).await?;
-        rows.iter().map(|r| Ok((row::parse(r, "signature")?, row::slot(r)?))).collect()
+        rows.iter()
+            .map(|r| Ok((row::parse(r, "signature")?, row::slot(r)?)))
+            .collect()
     }
 
     /// Judges again the payments whose memo was unknown and no longer is. Returns them.
@@ -104,9 +114,25 @@ impl Store {
         let mut tx = self.begin().await?;
         let mut recorded = Vec::new();
         for (id, payment) in payments::no_longer_unknown(&mut tx).await? {
-            let verdict = judge_in(&mut tx, Some(id), payment.signature, &payment.credit, &payment.memos, policy).await?;
+            let verdict = judge_in(
+                &mut tx,
+                Some(id),
+                payment.signature,
+                &payment.credit,
+                &payment.memos,
+                policy,
+            )
+            .await?;
             payments::set_verdict(&mut tx, id, &verdict).await?;
-            confirmations::queue(&mut tx, id, payment.signature, &verdict, payment.reached, now).await?;
+            confirmations::queue(
+                &mut tx,
+                id,
+                payment.signature,
+                &verdict,
+                payment.reached,
+                now,
+            )
+            .await?;
             recorded.push(Recorded {
                 signature: payment.signature,
                 memos: payment.memos,
@@ -208,7 +234,10 @@ async fn judge_in(
     let mut candidates: Vec<Candidate> = Vec::new();
     for memo in memos {
         for checkout in checkouts::named_by(tx, memo).await? {
-            if candidates.iter().all(|candidate| candidate.checkout.memo != checkout.memo) {
+            if candidates
+                .iter()
+                .all(|candidate| candidate.checkout.memo != checkout.memo)
+            {
                 let claim = confirmations::claim(tx, &checkout.memo, payment).await?;
                 candidates.push(Candidate { checkout, claim });
             }
@@ -216,7 +245,8 @@ async fn judge_in(
     }
     let mut verdict = judge(signature, credit, memos, &candidates, policy);
     // A memo that is left to the backend is still good for one payment only.
-    if let (Verdict::Matched(crate::domain::Matched::Confirm { memo, .. }), true) = (&verdict, candidates.is_empty())
+    if let (Verdict::Matched(crate::domain::Matched::Confirm { memo, .. }), true) =
+        (&verdict, candidates.is_empty())
         && confirmations::claim(tx, memo, payment).await? == crate::domain::Claim::Taken
     {
         verdict = Verdict::Held(crate::domain::Held::AlreadyPaid);

@@ -7,7 +7,9 @@ use std::str::FromStr;
 
 /// A text column that must parse.
 pub(super) fn parse<T: FromStr>(row: &SqliteRow, column: &'static str) -> Result<T> {
-    row.try_get::<&str, _>(column)?.parse().map_err(|_| Error::Corrupt { column })
+    row.try_get::<&str, _>(column)?
+        .parse()
+        .map_err(|_| Error::Corrupt { column })
 }
 
 /// A text column that may be NULL.
@@ -36,8 +38,8 @@ pub(super) fn slot_column(slot: Slot) -> i64 {
 }
 
 pub(super) fn memos(row: &SqliteRow) -> Result<Vec<Memo>> {
-    let texts: Vec<String> =
-        serde_json::from_str(row.try_get("memos")?).map_err(|_| Error::Corrupt { column: "memos" })?;
+    let texts: Vec<String> = serde_json::from_str(row.try_get("memos")?)
+        .map_err(|_| Error::Corrupt { column: "memos" })?;
     Ok(texts.iter().filter_map(|text| Memo::parse(text)).collect())
 }
 

@@ -14,10 +14,19 @@ async fn recovers_from(mode: Mode) {
     let world = World::new().await;
     let api = Proxy::before(&world.api).await;
     let checkout = world.checkout(&world.usdc).await;
-    let daemon = world.watch(&[("MERCHANT__BASE_URL", &through(&world, &api))]).await;
+    let daemon = world
+        .watch(&[("MERCHANT__BASE_URL", &through(&world, &api))])
+        .await;
     api.set(mode);
-    let signature = world.net.pay(&world.payment(checkout.amount, &checkout.memo)).await.unwrap();
-    eventually("an attempt fails", async || daemon.log().contains("confirmation not taken")).await;
+    let signature = world
+        .net
+        .pay(&world.payment(checkout.amount, &checkout.memo))
+        .await
+        .unwrap();
+    eventually("an attempt fails", async || {
+        daemon.log().contains("confirmation not taken")
+    })
+    .await;
     api.set(Mode::Pass);
     world.wait_confirmed(&checkout, signature).await;
     eventually("it is acknowledged", async || {
@@ -25,7 +34,12 @@ async fn recovers_from(mode: Mode) {
     })
     .await;
     let calls = world.calls().await;
-    assert!(calls.iter().all(|(memo, hash, _)| *memo == checkout.memo && *hash == signature.to_string()), "{calls:?}");
+    assert!(
+        calls
+            .iter()
+            .all(|(memo, hash, _)| *memo == checkout.memo && *hash == signature.to_string()),
+        "{calls:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -60,21 +74,37 @@ async fn a_refused_key_stops_confirming_keeps_the_queue_and_says_so() {
     let daemon = world.watch(&[]).await;
     // The API comes back at the same address and wants a key.
     let address = world.api["http://".len()..world.api.find("/api").unwrap()].to_owned();
-    let settings = sandbox_settings(&world.net, &world.folder, &[("USDC", &world.usdc)], &world.merchant.pubkey());
+    let settings = sandbox_settings(
+        &world.net,
+        &world.folder,
+        &[("USDC", &world.usdc)],
+        &world.merchant.pubkey(),
+    );
     let settings = settings.replace("127.0.0.1:0", &address);
-    std::fs::write(world.folder.path().join("sandbox.toml"), format!("api_key = \"secret\"\n{settings}")).unwrap();
+    std::fs::write(
+        world.folder.path().join("sandbox.toml"),
+        format!("api_key = \"secret\"\n{settings}"),
+    )
+    .unwrap();
     let old = std::mem::replace(&mut world.sandbox, Child::sandbox(&world.folder));
     old.kill();
     world.sandbox = Child::sandbox(&world.folder);
     world.sandbox.address("sandbox API at http://").await;
-    let signature = world.net.pay(&world.payment(checkout.amount, &checkout.memo)).await.unwrap();
+    let signature = world
+        .net
+        .pay(&world.payment(checkout.amount, &checkout.memo))
+        .await
+        .unwrap();
     let ops = daemon.ops().await;
     eventually("the daemon is not ready, and says why", async || {
         let answer = reqwest::get(format!("{ops}/readyz")).await.unwrap();
         answer.status() == 503 && answer.text().await.unwrap().contains("refuses the key")
     })
     .await;
-    assert_eq!(world.recorded(signature).await[0].confirmation.as_deref(), Some("queued"));
+    assert_eq!(
+        world.recorded(signature).await[0].confirmation.as_deref(),
+        Some("queued")
+    );
     assert!(daemon.terminate().success());
 
     // With the right key, the queue goes out.
@@ -88,14 +118,33 @@ async fn a_refused_key_stops_confirming_keeps_the_queue_and_says_so() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_checkout_confirmed_by_hand_is_not_confirmed_again() {
     let world = World::new().await;
-    let (by_same, by_other) = (world.checkout(&world.usdc).await, world.checkout(&world.usdc).await);
+    let (by_same, by_other) = (
+        world.checkout(&world.usdc).await,
+        world.checkout(&world.usdc).await,
+    );
     let put = async |memo: &str, signature: &str| {
         let query = [("payment_id", memo), ("transaction_hash", signature)];
-        world.http.put(format!("{}/crypto/confirm", world.api)).query(&query).send().await.unwrap().error_for_status().unwrap();
+        world
+            .http
+            .put(format!("{}/crypto/confirm", world.api))
+            .query(&query)
+            .send()
+            .await
+            .unwrap()
+            .error_for_status()
+            .unwrap();
     };
-    let same = world.net.pay(&world.payment(by_same.amount, &by_same.memo)).await.unwrap();
+    let same = world
+        .net
+        .pay(&world.payment(by_same.amount, &by_same.memo))
+        .await
+        .unwrap();
     put(&by_same.memo, &same.to_string()).await;
-    let other = world.net.pay(&world.payment(by_other.amount, &by_other.memo)).await.unwrap();
+    let other = world
+        .net
+        .pay(&world.payment(by_other.amount, &by_other.memo))
+        .await
+        .unwrap();
     put(&by_other.memo, &other.to_string()).await;
     let mut second = world.payment(by_other.amount, &by_other.memo);
     second.memos_after.push("again".into());

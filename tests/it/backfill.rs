@@ -1,6 +1,6 @@
 //! `paywatch backfill`: the sweep with an end.
 
-use crate::support::{World, exit_of, eventually};
+use crate::support::{World, eventually, exit_of};
 use serde_json::Value;
 use std::process::Output;
 
@@ -13,7 +13,8 @@ impl World {
     fn backfill_json(&self, args: &[&str]) -> (i32, Value) {
         let output = self.backfill(&[args, &["--json"]].concat());
         let text = String::from_utf8_lossy(&output.stdout);
-        let report = serde_json::from_str(&text).unwrap_or_else(|_| panic!("{text}{}", String::from_utf8_lossy(&output.stderr)));
+        let report = serde_json::from_str(&text)
+            .unwrap_or_else(|_| panic!("{text}{}", String::from_utf8_lossy(&output.stderr)));
         (output.status.code().unwrap(), report)
     }
 }
@@ -26,23 +27,43 @@ async fn on_an_empty_database_it_finds_what_the_daemon_would_have_and_twice_is_o
         bought.push(world.buy().await);
     }
     let (code, report) = world.backfill_json(&["--since", "1h"]);
-    assert_eq!((code, &report["new_payments"], &report["acknowledged"]), (0, &4.into(), &4.into()), "{report}");
+    assert_eq!(
+        (code, &report["new_payments"], &report["acknowledged"]),
+        (0, &4.into(), &4.into()),
+        "{report}"
+    );
     for (checkout, signature) in &bought {
         world.wait_confirmed(checkout, *signature).await;
     }
     let (code, report) = world.backfill_json(&["--since", "1h"]);
-    assert_eq!((code, &report["new_payments"], &report["acknowledged"], &report["fetched"]), (0, &0.into(), &0.into(), &0.into()), "{report}");
+    assert_eq!(
+        (
+            code,
+            &report["new_payments"],
+            &report["acknowledged"],
+            &report["fetched"]
+        ),
+        (0, &0.into(), &0.into(), &0.into()),
+        "{report}"
+    );
     assert_eq!(world.calls().await.len(), 4);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn held_payments_end_it_with_code_2_and_a_summary() {
     let world = World::new().await;
-    let held = world.net.pay(&world.payment(5, "nobody-knows-this")).await.unwrap();
+    let held = world
+        .net
+        .pay(&world.payment(5, "nobody-knows-this"))
+        .await
+        .unwrap();
     let output = world.backfill(&["--since", "1h"]);
     let text = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(2), "{text}");
-    assert!(text.contains("unknown_memo") && text.contains("need a person"), "{text}");
+    assert!(
+        text.contains("unknown_memo") && text.contains("need a person"),
+        "{text}"
+    );
     world.wait_verdict(held, "unknown_memo").await;
 }
 
@@ -51,7 +72,11 @@ async fn a_dry_run_tells_and_changes_nothing() {
     let world = World::new().await;
     let (checkout, _) = world.buy().await;
     let (code, report) = world.backfill_json(&["--since", "1h", "--dry-run"]);
-    assert_eq!((code, &report["new_payments"], &report["acknowledged"]), (0, &1.into(), &0.into()), "{report}");
+    assert_eq!(
+        (code, &report["new_payments"], &report["acknowledged"]),
+        (0, &1.into(), &0.into()),
+        "{report}"
+    );
     assert_eq!(world.session(&checkout.memo).await["status"], 0);
     assert!(!world.folder.path().join("paywatch.db").exists());
     assert_eq!(world.calls().await.len(), 0);
@@ -64,16 +89,39 @@ async fn bounds_may_be_slots_signatures_and_times() {
     for _ in 0..3 {
         let signature = world.buy().await.1;
         let slot = world.net.client().get_slot().await.unwrap();
-        eventually("the next slot has come", async || world.net.client().get_slot().await.unwrap() > slot + 1).await;
+        eventually("the next slot has come", async || {
+            world.net.client().get_slot().await.unwrap() > slot + 1
+        })
+        .await;
         signatures.push(signature.to_string());
     }
-    let count = |args: &[&str]| world.backfill_json(&[args, &["--dry-run"]].concat()).1["new_payments"].as_u64().unwrap();
+    let count = |args: &[&str]| {
+        world.backfill_json(&[args, &["--dry-run"]].concat()).1["new_payments"]
+            .as_u64()
+            .unwrap()
+    };
     assert_eq!(count(&["--since", &signatures[1]]), 2, "from the second on");
-    assert_eq!(count(&["--since", "1h", "--until", &signatures[1]]), 2, "up to the second");
-    assert_eq!(count(&["--since", &signatures[1], "--until", &signatures[1]]), 1, "the second alone");
+    assert_eq!(
+        count(&["--since", "1h", "--until", &signatures[1]]),
+        2,
+        "up to the second"
+    );
+    assert_eq!(
+        count(&["--since", &signatures[1], "--until", &signatures[1]]),
+        1,
+        "the second alone"
+    );
     assert_eq!(count(&["--since", "0"]), 3, "since the first slot");
     assert_eq!(count(&["--since", "2020-01-01T00:00:00Z"]), 3);
-    assert_eq!(count(&["--since", "2020-01-01T00:00:00Z", "--until", "2020-01-02T00:00:00Z"]), 0);
+    assert_eq!(
+        count(&[
+            "--since",
+            "2020-01-01T00:00:00Z",
+            "--until",
+            "2020-01-02T00:00:00Z"
+        ]),
+        0
+    );
     let output = world.backfill(&["--since", "yesterday-ish"]);
     assert_eq!(output.status.code(), Some(64));
 }
@@ -101,8 +149,18 @@ async fn interrupted_and_started_again_it_goes_on() {
     let mut bought = Vec::new();
     for _ in 0..20 {
         let checkout = world.checkout(&world.usdc).await;
-        let instructions = world.payment(checkout.amount, &checkout.memo).instructions().unwrap();
-        bought.push((checkout, world.net.submit(&world.buyer, &[], &instructions).await.unwrap()));
+        let instructions = world
+            .payment(checkout.amount, &checkout.memo)
+            .instructions()
+            .unwrap();
+        bought.push((
+            checkout,
+            world
+                .net
+                .submit(&world.buyer, &[], &instructions)
+                .await
+                .unwrap(),
+        ));
     }
     for (_, signature) in &bought {
         world.net.wait_for(*signature).await.unwrap();
@@ -111,14 +169,25 @@ async fn interrupted_and_started_again_it_goes_on() {
     let mut environment = world.environment();
     environment.push(("PAYWATCH__SOLANA__MAX_IN_FLIGHT".into(), "1".into()));
     for milliseconds in [150, 250, 350] {
-        let child = crate::support::Child::command(&world.folder, &environment, &["backfill", "--since", "1h"]);
+        let child = crate::support::Child::command(
+            &world.folder,
+            &environment,
+            &["backfill", "--since", "1h"],
+        );
         tokio::time::sleep(std::time::Duration::from_millis(milliseconds)).await;
         child.kill();
     }
     // What the killed runs had leased comes back by itself within this run or the next.
     eventually("a run ends with all confirmed", async || {
         world.backfill(&["--since", "1h"]);
-        world.store().await.count_confirmations().await.unwrap().queued == 0
+        world
+            .store()
+            .await
+            .count_confirmations()
+            .await
+            .unwrap()
+            .queued
+            == 0
     })
     .await;
     for (checkout, signature) in &bought {
@@ -135,5 +204,9 @@ async fn without_bounds_it_resumes_where_the_last_sweep_ended() {
     assert_eq!(report["new_payments"], 1, "{report}");
     world.wait_confirmed(&checkout, signature).await;
     let (_, report) = world.backfill_json(&[]);
-    assert_eq!((&report["new_payments"], &report["fetched"]), (&0.into(), &0.into()), "{report}");
+    assert_eq!(
+        (&report["new_payments"], &report["fetched"]),
+        (&0.into(), &0.into()),
+        "{report}"
+    );
 }

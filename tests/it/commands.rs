@@ -4,13 +4,21 @@ use crate::support::{World, exit_of};
 use std::process::Output;
 
 fn said(output: &Output) -> String {
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+    format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
 }
 
 fn valid() -> Vec<(String, String)> {
-    [("MERCHANT__BASE_URL", "http://127.0.0.1:1/api"), ("SOLANA__RPC_URLS", "http://127.0.0.1:1/?api-key=hunter2"), ("STORE__URL", "sqlite:/nonexistent/x.db")]
-        .map(|(key, value)| (format!("PAYWATCH__{key}"), value.to_owned()))
-        .to_vec()
+    [
+        ("MERCHANT__BASE_URL", "http://127.0.0.1:1/api"),
+        ("SOLANA__RPC_URLS", "http://127.0.0.1:1/?api-key=hunter2"),
+        ("STORE__URL", "sqlite:/nonexistent/x.db"),
+    ]
+    .map(|(key, value)| (format!("PAYWATCH__{key}"), value.to_owned()))
+    .to_vec()
 }
 
 #[test]
@@ -18,7 +26,11 @@ fn a_bad_configuration_is_refused_before_anything_opens() {
     let output = exit_of(&[], &["run"]);
     let text = said(&output);
     assert_eq!(output.status.code(), Some(64), "{text}");
-    assert!(text.contains("merchant.base_url: found nothing") && text.contains("solana.rpc_urls: found an empty list"), "{text}");
+    assert!(
+        text.contains("merchant.base_url: found nothing")
+            && text.contains("solana.rpc_urls: found an empty list"),
+        "{text}"
+    );
 
     let mut environment = valid();
     environment.push(("PAYWATCH__SOLANA__SWEEP_EVRY".into(), "15s".into()));
@@ -28,7 +40,11 @@ fn a_bad_configuration_is_refused_before_anything_opens() {
 
     let output = exit_of(&[], &["--config", "/nonexistent/paywatch.toml", "run"]);
     assert_eq!(output.status.code(), Some(64));
-    assert!(said(&output).contains("/nonexistent/paywatch.toml"), "{}", said(&output));
+    assert!(
+        said(&output).contains("/nonexistent/paywatch.toml"),
+        "{}",
+        said(&output)
+    );
 }
 
 #[test]
@@ -42,7 +58,11 @@ fn check_accepts_a_valid_configuration_without_touching_anything() {
 fn a_database_that_cannot_be_opened_is_a_failure_with_its_name() {
     let output = exit_of(&valid(), &["run"]);
     assert_eq!(output.status.code(), Some(1), "{}", said(&output));
-    assert!(said(&output).contains("sqlite:/nonexistent/x.db"), "{}", said(&output));
+    assert!(
+        said(&output).contains("sqlite:/nonexistent/x.db"),
+        "{}",
+        said(&output)
+    );
 }
 
 #[test]
@@ -63,19 +83,36 @@ async fn a_wrong_url_or_key_fails_a_backfill_with_a_clear_message_and_no_secret(
     let world = World::new().await;
     let folder = world.folder.path().join("b.db");
     let mut environment = world.environment();
-    environment.push(("PAYWATCH__STORE__URL".into(), format!("sqlite:{}", folder.display())));
-    environment.push(("PAYWATCH__MERCHANT__BASE_URL".into(), world.api.replace("payments", "elsewhere")));
+    environment.push((
+        "PAYWATCH__STORE__URL".into(),
+        format!("sqlite:{}", folder.display()),
+    ));
+    environment.push((
+        "PAYWATCH__MERCHANT__BASE_URL".into(),
+        world.api.replace("payments", "elsewhere"),
+    ));
     let output = exit_of(&environment, &["backfill", "--since", "1h"]);
     assert_eq!(output.status.code(), Some(1));
-    assert!(said(&output).contains("the payments API answered with HTTP status 404"), "{}", said(&output));
+    assert!(
+        said(&output).contains("the payments API answered with HTTP status 404"),
+        "{}",
+        said(&output)
+    );
 
     environment.retain(|(name, _)| name != "PAYWATCH__MERCHANT__BASE_URL");
     environment.push(("PAYWATCH__MERCHANT__BASE_URL".into(), world.api.clone()));
-    environment.push(("PAYWATCH__SOLANA__RPC_URLS".into(), "http://127.0.0.1:1/?api-key=hunter2".into()));
+    environment.push((
+        "PAYWATCH__SOLANA__RPC_URLS".into(),
+        "http://127.0.0.1:1/?api-key=hunter2".into(),
+    ));
     let output = exit_of(&environment, &["backfill", "--since", "1h"]);
     assert_eq!(output.status.code(), Some(1));
     let text = said(&output);
-    assert!(text.contains("http://127.0.0.1:1: getAccountInfo was not answered") && !text.contains("hunter2"), "{text}");
+    assert!(
+        text.contains("http://127.0.0.1:1: getAccountInfo was not answered")
+            && !text.contains("hunter2"),
+        "{text}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -83,11 +120,24 @@ async fn healthcheck_asks_the_running_daemon() {
     let world = World::new().await;
     let daemon = world.watch(&[]).await;
     let mut environment = world.environment();
-    environment.push(("PAYWATCH__OPS__LISTEN".into(), daemon.ops().await.replace("http://", "")));
+    environment.push((
+        "PAYWATCH__OPS__LISTEN".into(),
+        daemon.ops().await.replace("http://", ""),
+    ));
     let output = exit_of(&environment, &["healthcheck"]);
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));
-    let metrics = reqwest::get(format!("{}/metrics", daemon.ops().await)).await.unwrap().text().await.unwrap();
-    for name in ["paywatch_rpc_requests_total", "paywatch_checkouts_pending", "paywatch_confirmations_queued", "paywatch_slot"] {
+    let metrics = reqwest::get(format!("{}/metrics", daemon.ops().await))
+        .await
+        .unwrap()
+        .text()
+        .await
+        .unwrap();
+    for name in [
+        "paywatch_rpc_requests_total",
+        "paywatch_checkouts_pending",
+        "paywatch_confirmations_queued",
+        "paywatch_last_poll_timestamp_seconds",
+    ] {
         assert!(metrics.contains(name), "{name} in\n{metrics}");
     }
 }

@@ -11,13 +11,26 @@ async fn usdc_and_usdt_payments_are_confirmed_and_credited() {
     for mint in [&world.usdc, &world.usdt] {
         let checkout = world.checkout(mint).await;
         // The first payment creates the merchant's token account, which nobody had when the watching began.
-        let payment = Payment::new(&world.buyer, world.merchant.pubkey(), mint, checkout.amount, &checkout.memo);
+        let payment = Payment::new(
+            &world.buyer,
+            world.merchant.pubkey(),
+            mint,
+            checkout.amount,
+            &checkout.memo,
+        );
         let signature = world.net.pay(&payment).await.unwrap();
         world.wait_confirmed(&checkout, signature).await;
     }
     let root = world.api.replace("/api/v1/payments", "");
-    let balance: serde_json::Value =
-        world.http.get(format!("{root}/_sandbox/organizations/239")).send().await.unwrap().json().await.unwrap();
+    let balance: serde_json::Value = world
+        .http
+        .get(format!("{root}/_sandbox/organizations/239"))
+        .send()
+        .await
+        .unwrap()
+        .json()
+        .await
+        .unwrap();
     assert_eq!(balance["credits"], 3800);
     assert_eq!(world.calls().await.len(), 2, "one call a payment");
 }
@@ -26,13 +39,25 @@ async fn usdc_and_usdt_payments_are_confirmed_and_credited() {
 async fn memo_before_or_after_the_transfer_in_any_case_and_with_space_around_it() {
     let world = World::new().await;
     let _daemon = world.watch(&[]).await;
-    let (before, after, loud) = tokio::join!(world.checkout(&world.usdc), world.checkout(&world.usdc), world.checkout(&world.usdc));
-    let first = world.net.pay(&world.payment(before.amount, &before.memo)).await.unwrap();
+    let (before, after, loud) = tokio::join!(
+        world.checkout(&world.usdc),
+        world.checkout(&world.usdc),
+        world.checkout(&world.usdc)
+    );
+    let first = world
+        .net
+        .pay(&world.payment(before.amount, &before.memo))
+        .await
+        .unwrap();
     let mut payment = world.payment(after.amount, "");
     (payment.memos_before, payment.memos_after) = (vec![], vec![after.memo.clone()]);
     let second = world.net.pay(&payment).await.unwrap();
     let spaced = format!(" {}\n", loud.memo.to_uppercase());
-    let third = world.net.pay(&world.payment(loud.amount, &spaced)).await.unwrap();
+    let third = world
+        .net
+        .pay(&world.payment(loud.amount, &spaced))
+        .await
+        .unwrap();
     world.wait_confirmed(&before, first).await;
     world.wait_confirmed(&after, second).await;
     world.wait_confirmed(&loud, third).await;
@@ -41,18 +66,34 @@ async fn memo_before_or_after_the_transfer_in_any_case_and_with_space_around_it(
 #[tokio::test(flavor = "multi_thread")]
 async fn legacy_v0_and_v1_transactions_and_plain_transfers() {
     let world = World::new().await;
-    world.net.fund(&world.merchant.pubkey(), &world.usdc, 1).await.unwrap();
+    world
+        .net
+        .fund(&world.merchant.pubkey(), &world.usdc, 1)
+        .await
+        .unwrap();
     let _daemon = world.watch(&[]).await;
     let account = associated(&world.merchant.pubkey(), &world.usdc);
-    for version in [Version::Legacy, Version::V0(vec![account, world.usdc.address]), Version::V1] {
+    for version in [
+        Version::Legacy,
+        Version::V0(vec![account, world.usdc.address]),
+        Version::V1,
+    ] {
         let checkout = world.checkout(&world.usdc).await;
         let pay = transfer_checked(&world.buyer, &account, &world.usdc, checkout.amount).unwrap();
-        let signature = world.net.land_as(version, &world.buyer, &[pay, memo(&checkout.memo)]).await.unwrap();
+        let signature = world
+            .net
+            .land_as(version, &world.buyer, &[pay, memo(&checkout.memo)])
+            .await
+            .unwrap();
         world.wait_confirmed(&checkout, signature).await;
     }
     let checkout = world.checkout(&world.usdc).await;
     let pay = transfer(&world.buyer, &account, &world.usdc, checkout.amount).unwrap();
-    let signature = world.net.send(&world.buyer, &[], &[memo(&checkout.memo), pay]).await.unwrap();
+    let signature = world
+        .net
+        .send(&world.buyer, &[], &[memo(&checkout.memo), pay])
+        .await
+        .unwrap();
     world.wait_confirmed(&checkout, signature).await;
 }
 
@@ -76,10 +117,18 @@ async fn without_any_websocket_the_sweep_confirms() {
 async fn another_token_account_of_the_wallet_is_noticed_without_a_restart() {
     let world = World::new().await;
     let _daemon = world.watch(&[("SOLANA__SWEEP_EVERY", "500ms")]).await;
-    let account = world.net.token_account(&world.buyer, &world.merchant.pubkey(), &world.usdc).await.unwrap();
+    let account = world
+        .net
+        .token_account(&world.buyer, &world.merchant.pubkey(), &world.usdc)
+        .await
+        .unwrap();
     let checkout = world.checkout(&world.usdc).await;
     let pay = transfer_checked(&world.buyer, &account, &world.usdc, checkout.amount).unwrap();
-    let signature = world.net.send(&world.buyer, &[], &[memo(&checkout.memo), pay]).await.unwrap();
+    let signature = world
+        .net
+        .send(&world.buyer, &[], &[memo(&checkout.memo), pay])
+        .await
+        .unwrap();
     world.wait_confirmed(&checkout, signature).await;
 }
 
@@ -89,7 +138,12 @@ async fn finalized_is_waited_for_where_it_is_asked() {
     let daemon = world.watch(&[("SOLANA__CONFIRM_AT", "finalized")]).await;
     let (checkout, signature) = world.buy().await;
     let recorded = world.recorded(signature).await;
-    assert_eq!(recorded[0].confirmation.as_deref(), Some("queued"), "{}", daemon.log());
+    assert_eq!(
+        recorded[0].confirmation.as_deref(),
+        Some("queued"),
+        "{}",
+        daemon.log()
+    );
     world.wait_confirmed(&checkout, signature).await;
     assert_eq!(world.recorded(signature).await[0].chain_state, "finalized");
 }
@@ -97,18 +151,37 @@ async fn finalized_is_waited_for_where_it_is_asked() {
 #[tokio::test(flavor = "multi_thread")]
 async fn large_payments_wait_for_finalized_and_small_ones_do_not() {
     let world = World::new().await;
-    let _daemon = world.watch(&[("POLICY__FINALIZED_ABOVE__USDC", "18.99"), ("POLICY__FINALIZED_ABOVE__USDT", "19")]).await;
+    let _daemon = world
+        .watch(&[
+            ("POLICY__FINALIZED_ABOVE__USDC", "18.99"),
+            ("POLICY__FINALIZED_ABOVE__USDT", "19"),
+        ])
+        .await;
     let (_, large) = world.buy().await;
     let small = world.checkout(&world.usdt).await;
-    let payment = Payment::new(&world.buyer, world.merchant.pubkey(), &world.usdt, small.amount, &small.memo);
+    let payment = Payment::new(
+        &world.buyer,
+        world.merchant.pubkey(),
+        &world.usdt,
+        small.amount,
+        &small.memo,
+    );
     let signature = world.net.pay(&payment).await.unwrap();
     world.wait_confirmed(&small, signature).await;
-    assert_eq!(world.recorded(signature).await[0].chain_state, "confirmed", "the small one did not wait");
+    assert_eq!(
+        world.recorded(signature).await[0].chain_state,
+        "confirmed",
+        "the small one did not wait"
+    );
     eventually("the large one is confirmed", async || {
         world.recorded(large).await[0].confirmation.as_deref() == Some("acknowledged")
     })
     .await;
-    assert_eq!(world.recorded(large).await[0].chain_state, "finalized", "the large one waited");
+    assert_eq!(
+        world.recorded(large).await[0].chain_state,
+        "finalized",
+        "the large one waited"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -128,22 +201,41 @@ async fn a_burst_of_payments_is_confirmed_each_exactly_once() {
     let mut pairs = Vec::new();
     for _ in 0..PAYMENTS {
         let checkout = world.checkout(&world.usdc).await;
-        let instructions = world.payment(checkout.amount, &checkout.memo).instructions().unwrap();
-        pairs.push((checkout, world.net.submit(&world.buyer, &[], &instructions).await.unwrap()));
+        let instructions = world
+            .payment(checkout.amount, &checkout.memo)
+            .instructions()
+            .unwrap();
+        pairs.push((
+            checkout,
+            world
+                .net
+                .submit(&world.buyer, &[], &instructions)
+                .await
+                .unwrap(),
+        ));
     }
     let began = Instant::now();
     for (checkout, signature) in &pairs {
         world.wait_confirmed(checkout, *signature).await;
     }
-    println!("{PAYMENTS} payments confirmed {:?} after the last was sent", began.elapsed());
+    println!(
+        "{PAYMENTS} payments confirmed {:?} after the last was sent",
+        began.elapsed()
+    );
     assert_eq!(world.calls().await.len(), PAYMENTS);
     world.assert_no_double_confirm().await;
     // A sweep that meets them all again changes nothing.
     eventually("the cursor has passed them", async || {
         let recorded = world.store().await.payments(100).await.unwrap();
-        recorded.iter().all(|payment| payment.chain_state == "finalized")
+        recorded
+            .iter()
+            .all(|payment| payment.chain_state == "finalized")
     })
     .await;
-    assert!(!try_eventually(Duration::from_secs(3), async || world.calls().await.len() > PAYMENTS).await);
+    assert!(
+        !try_eventually(Duration::from_secs(3), async || world.calls().await.len()
+            > PAYMENTS)
+        .await
+    );
     assert!(PATIENCE > Duration::ZERO && daemon.terminate().success());
 }

@@ -7,16 +7,31 @@ use std::{fs, path::Path, process::Command};
 fn systemd_accepts_the_units() {
     let folder = tempfile::tempdir().unwrap();
     let mut units = Vec::new();
-    for name in ["paywatch.service", "paywatch-backfill.service", "paywatch-backfill.timer"] {
+    for name in [
+        "paywatch.service",
+        "paywatch-backfill.service",
+        "paywatch-backfill.timer",
+    ] {
         let text = fs::read_to_string(Path::new("deploy").join(name)).unwrap();
         let unit = folder.path().join(name);
-        fs::write(&unit, text.replace("/usr/local/bin/paywatch", env!("CARGO_BIN_EXE_paywatch"))).unwrap();
+        fs::write(
+            &unit,
+            text.replace("/usr/local/bin/paywatch", env!("CARGO_BIN_EXE_paywatch")),
+        )
+        .unwrap();
         units.push(unit);
     }
-    let output = Command::new("systemd-analyze").arg("verify").args(&units).output().expect("systemd-analyze; `make test` installs it");
+    let output = Command::new("systemd-analyze")
+        .arg("verify")
+        .args(&units)
+        .output()
+        .expect("systemd-analyze; `make test` installs it");
     let said = String::from_utf8_lossy(&output.stderr);
     // It also reads the units of the machine, and warns of theirs.
-    let about_ours: Vec<_> = said.lines().filter(|line| line.contains("paywatch")).collect();
+    let about_ours: Vec<_> = said
+        .lines()
+        .filter(|line| line.contains("paywatch"))
+        .collect();
     assert!(output.status.success() && about_ours.is_empty(), "{said}");
 }
 
@@ -26,24 +41,27 @@ fn the_daemon_tells_systemd_when_it_is_ready_and_when_it_stops() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("notify");
     let socket = UnixDatagram::bind(&path).unwrap();
-    socket.set_read_timeout(Some(crate::support::PATIENCE)).unwrap();
+    socket
+        .set_read_timeout(Some(crate::support::PATIENCE))
+        .unwrap();
     let database = format!("sqlite:{}", folder.path().join("paywatch.db").display());
     let mut environment = [
         ("PAYWATCH__MERCHANT__BASE_URL", "http://127.0.0.1:1"),
         ("PAYWATCH__SOLANA__RPC_URLS", "http://127.0.0.1:1"),
         ("PAYWATCH__OPS__LISTEN", ""),
         ("PAYWATCH__STORE__URL", &database),
-        ("WATCHDOG_USEC", "300000"),
     ]
     .map(|(name, value)| (name.to_owned(), value.to_owned()))
     .to_vec();
     environment.push(("NOTIFY_SOCKET".into(), path.display().to_string()));
-    let daemon = crate::support::Child::daemon(&folder, &environment);
+    let daemon = crate::support::Child::under_watchdog(&folder, &environment);
     let mut heard = String::new();
     let mut hear = |word: &str| {
         while !heard.contains(word) {
             let mut bytes = [0; 256];
-            let count = socket.recv(&mut bytes).unwrap_or_else(|error| panic!("{word}: {error}; heard {heard}"));
+            let count = socket
+                .recv(&mut bytes)
+                .unwrap_or_else(|error| panic!("{word}: {error}; heard {heard}"));
             heard += &String::from_utf8_lossy(&bytes[..count]);
         }
     };

@@ -6,8 +6,14 @@ use std::path::Path;
 /// The two keys that have no usable default.
 fn must_be_set() -> Vec<(String, String)> {
     vec![
-        ("PAYWATCH__MERCHANT__BASE_URL".into(), "https://api.example.com".into()),
-        ("PAYWATCH__SOLANA__RPC_URLS".into(), "https://rpc.example.com".into()),
+        (
+            "PAYWATCH__MERCHANT__BASE_URL".into(),
+            "https://api.example.com".into(),
+        ),
+        (
+            "PAYWATCH__SOLANA__RPC_URLS".into(),
+            "https://rpc.example.com".into(),
+        ),
     ]
 }
 
@@ -26,7 +32,10 @@ fn it_names_every_key() {
     let mut section = String::new();
     let mut keys = 0;
     for line in sections.lines().map(str::trim) {
-        if let Some(name) = line.strip_prefix("/// `[").and_then(|rest| rest.strip_suffix("]`")) {
+        if let Some(name) = line
+            .strip_prefix("/// `[")
+            .and_then(|rest| rest.strip_suffix("]`"))
+        {
             section = name.to_owned();
         }
         // `key: Type = default,`
@@ -37,7 +46,10 @@ fn it_names_every_key() {
         {
             // The key itself never stands in a file that others may read.
             if (section.as_str(), key) != ("merchant", "api_key") {
-                assert!(example[&section].as_table().unwrap().contains_key(key), "{section}.{key} is missing in config/example.toml");
+                assert!(
+                    example[&section].as_table().unwrap().contains_key(key),
+                    "{section}.{key} is missing in config/example.toml"
+                );
             }
             keys += 1;
         }

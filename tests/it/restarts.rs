@@ -49,13 +49,31 @@ async fn killed_at_many_moments_it_confirms_all_and_never_twice() {
 async fn killed_between_the_call_and_its_answer_it_sends_the_same_pair_again() {
     let world = World::new().await;
     let api = Proxy::before(&world.api).await;
-    let base = world.api.replace(&world.api[7..world.api.find("/api").unwrap()], &api.address.to_string());
+    let base = world.api.replace(
+        &world.api[7..world.api.find("/api").unwrap()],
+        &api.address.to_string(),
+    );
     let checkout = world.checkout(&world.usdc).await;
-    let daemon = world.watch(&[("MERCHANT__BASE_URL", &base), ("MERCHANT__POLL_EVERY", "1h")]).await;
-    eventually("the checkout is known", async || world.store().await.count_checkouts().await.unwrap().1 == 1).await;
+    let daemon = world
+        .watch(&[
+            ("MERCHANT__BASE_URL", &base),
+            ("MERCHANT__POLL_EVERY", "1h"),
+        ])
+        .await;
+    eventually("the checkout is known", async || {
+        world.store().await.count_checkouts().await.unwrap().1 == 1
+    })
+    .await;
     api.set(Mode::SwallowAnswers);
-    let signature = world.net.pay(&world.payment(checkout.amount, &checkout.memo)).await.unwrap();
-    eventually("the API has been told", async || !world.calls().await.is_empty()).await;
+    let signature = world
+        .net
+        .pay(&world.payment(checkout.amount, &checkout.memo))
+        .await
+        .unwrap();
+    eventually("the API has been told", async || {
+        !world.calls().await.is_empty()
+    })
+    .await;
     daemon.kill();
     api.set(Mode::Pass);
     let _daemon = world.watch(&[("MERCHANT__BASE_URL", &base)]).await;
@@ -64,7 +82,13 @@ async fn killed_between_the_call_and_its_answer_it_sends_the_same_pair_again() {
     })
     .await;
     let calls = world.calls().await;
-    assert!(calls.iter().all(|(memo, hash, status)| (memo, hash, *status) == (&checkout.memo, &signature.to_string(), 200)), "{calls:?}");
+    assert!(
+        calls
+            .iter()
+            .all(|(memo, hash, status)| (memo, hash, *status)
+                == (&checkout.memo, &signature.to_string(), 200)),
+        "{calls:?}"
+    );
     world.assert_no_double_confirm().await;
 }
 
@@ -72,41 +96,78 @@ async fn killed_between_the_call_and_its_answer_it_sends_the_same_pair_again() {
 async fn sigterm_lets_the_confirmation_under_way_finish() {
     let world = World::new().await;
     let api = Proxy::before(&world.api).await;
-    let base = world.api.replace(&world.api[7..world.api.find("/api").unwrap()], &api.address.to_string());
+    let base = world.api.replace(
+        &world.api[7..world.api.find("/api").unwrap()],
+        &api.address.to_string(),
+    );
     let checkout = world.checkout(&world.usdc).await;
-    let mut daemon = world.watch(&[("MERCHANT__BASE_URL", &base), ("MERCHANT__REQUEST_TIMEOUT", "8s"), ("MERCHANT__POLL_EVERY", "1h")]).await;
+    let mut daemon = world
+        .watch(&[
+            ("MERCHANT__BASE_URL", &base),
+            ("MERCHANT__REQUEST_TIMEOUT", "8s"),
+            ("MERCHANT__POLL_EVERY", "1h"),
+        ])
+        .await;
     api.set(Mode::Stall);
-    let signature = world.net.pay(&world.payment(checkout.amount, &checkout.memo)).await.unwrap();
+    let signature = world
+        .net
+        .pay(&world.payment(checkout.amount, &checkout.memo))
+        .await
+        .unwrap();
     world.wait_verdict(signature, "matched").await;
     daemon.signal("TERM");
-    assert!(daemon.wait_for_exit(Duration::from_millis(500)).is_none(), "it waits for the answer");
+    assert!(
+        daemon.wait_for_exit(Duration::from_millis(500)).is_none(),
+        "it waits for the answer"
+    );
     api.set(Mode::Pass);
     assert!(daemon.wait_for_exit(PATIENCE).unwrap().success());
     assert_eq!(world.session(&checkout.memo).await["status"], 1);
-    assert_eq!(world.recorded(signature).await[0].confirmation.as_deref(), Some("acknowledged"));
+    assert_eq!(
+        world.recorded(signature).await[0].confirmation.as_deref(),
+        Some("acknowledged")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn draining_ends_within_ten_seconds_and_a_second_signal_at_once() {
     let world = World::new().await;
     let api = Proxy::before(&world.api).await;
-    let base = world.api.replace(&world.api[7..world.api.find("/api").unwrap()], &api.address.to_string());
-    let changes = [("MERCHANT__BASE_URL", base.as_str()), ("MERCHANT__REQUEST_TIMEOUT", "60s"), ("MERCHANT__POLL_EVERY", "1h")];
+    let base = world.api.replace(
+        &world.api[7..world.api.find("/api").unwrap()],
+        &api.address.to_string(),
+    );
+    let changes = [
+        ("MERCHANT__BASE_URL", base.as_str()),
+        ("MERCHANT__REQUEST_TIMEOUT", "60s"),
+        ("MERCHANT__POLL_EVERY", "1h"),
+    ];
     for second_signal in [false, true] {
         let checkout = world.checkout(&world.usdc).await;
         api.set(Mode::Pass);
         let mut daemon = world.watch(&changes).await;
         api.set(Mode::Stall);
-        let signature = world.net.pay(&world.payment(checkout.amount, &checkout.memo)).await.unwrap();
+        let signature = world
+            .net
+            .pay(&world.payment(checkout.amount, &checkout.memo))
+            .await
+            .unwrap();
         world.wait_verdict(signature, "matched").await;
         daemon.signal("TERM");
         assert!(daemon.wait_for_exit(Duration::from_millis(300)).is_none());
         if second_signal {
             daemon.signal("INT");
-            let status = daemon.wait_for_exit(Duration::from_secs(2)).expect("it stops at once");
+            let status = daemon
+                .wait_for_exit(Duration::from_secs(2))
+                .expect("it stops at once");
             assert_eq!(status.code(), Some(1));
         } else {
-            assert!(daemon.wait_for_exit(Duration::from_secs(10)).expect("it stops within ten seconds").success());
+            assert!(
+                daemon
+                    .wait_for_exit(Duration::from_secs(10))
+                    .expect("it stops within ten seconds")
+                    .success()
+            );
         }
     }
 }

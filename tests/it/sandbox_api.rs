@@ -7,19 +7,52 @@ use serde_json::{Value, json};
 #[tokio::test(flavor = "multi_thread")]
 async fn confirm_takes_the_right_payment_once_and_nothing_else() {
     let world = World::new().await;
-    let (checkout, other) = (world.checkout(&world.usdc).await, world.checkout(&world.usdc).await);
+    let (checkout, other) = (
+        world.checkout(&world.usdc).await,
+        world.checkout(&world.usdc).await,
+    );
     let put = async |memo: &str, signature: &str| {
         let query = [("payment_id", memo), ("transaction_hash", signature)];
-        world.http.put(format!("{}/crypto/confirm", world.api)).query(&query).send().await.unwrap().status().as_u16()
+        world
+            .http
+            .put(format!("{}/crypto/confirm", world.api))
+            .query(&query)
+            .send()
+            .await
+            .unwrap()
+            .status()
+            .as_u16()
     };
-    let right = world.net.pay(&world.payment(PRICE, &checkout.memo)).await.unwrap().to_string();
-    let short = world.net.pay(&world.payment(PRICE - 1, &checkout.memo)).await.unwrap().to_string();
+    let right = world
+        .net
+        .pay(&world.payment(PRICE, &checkout.memo))
+        .await
+        .unwrap()
+        .to_string();
+    let short = world
+        .net
+        .pay(&world.payment(PRICE - 1, &checkout.memo))
+        .await
+        .unwrap()
+        .to_string();
     let mut silent = world.payment(PRICE, "");
     silent.memos_before.clear();
     let no_memo = world.net.pay(&silent).await.unwrap().to_string();
-    let usdt = Payment::new(&world.buyer, world.merchant.pubkey(), &world.usdt, PRICE, &checkout.memo);
+    let usdt = Payment::new(
+        &world.buyer,
+        world.merchant.pubkey(),
+        &world.usdt,
+        PRICE,
+        &checkout.memo,
+    );
     let wrong_mint = world.net.pay(&usdt).await.unwrap().to_string();
-    let stranger = Payment::new(&world.buyer, Keypair::new().pubkey(), &world.usdc, PRICE, &checkout.memo);
+    let stranger = Payment::new(
+        &world.buyer,
+        Keypair::new().pubkey(),
+        &world.usdc,
+        PRICE,
+        &checkout.memo,
+    );
     let wrong_wallet = world.net.pay(&stranger).await.unwrap().to_string();
     let unknown = localnet::Signature::from([7; 64]).to_string();
 
@@ -29,12 +62,32 @@ async fn confirm_takes_the_right_payment_once_and_nothing_else() {
     for wrong in [&short, &no_memo, &wrong_mint, &wrong_wallet] {
         assert_eq!(put(&checkout.memo, wrong).await, 422);
     }
-    assert_eq!(put(&other.memo, &right).await, 422, "the memo names another checkout");
+    assert_eq!(
+        put(&other.memo, &right).await,
+        422,
+        "the memo names another checkout"
+    );
     assert_eq!(put(&checkout.memo, &right).await, 200);
-    assert_eq!(put(&checkout.memo, &right).await, 200, "the same pair again");
-    assert_eq!(put(&checkout.memo, &short).await, 409, "a second transaction");
+    assert_eq!(
+        put(&checkout.memo, &right).await,
+        200,
+        "the same pair again"
+    );
+    assert_eq!(
+        put(&checkout.memo, &short).await,
+        409,
+        "a second transaction"
+    );
     let root = world.api.replace("/api/v1/payments", "");
-    let balance: Value = world.http.get(format!("{root}/_sandbox/organizations/239")).send().await.unwrap().json().await.unwrap();
+    let balance: Value = world
+        .http
+        .get(format!("{root}/_sandbox/organizations/239"))
+        .send()
+        .await
+        .unwrap()
+        .json()
+        .await
+        .unwrap();
     assert_eq!(balance["credits"], 1900, "credited once");
 }
 
@@ -42,30 +95,93 @@ async fn confirm_takes_the_right_payment_once_and_nothing_else() {
 async fn plans_tokens_and_a_card_payment_with_its_redirects() {
     let world = World::new().await;
     let get = async |path: &str| -> Value {
-        world.http.get(format!("{}/{path}", world.api)).send().await.unwrap().json().await.unwrap()
+        world
+            .http
+            .get(format!("{}/{path}", world.api))
+            .send()
+            .await
+            .unwrap()
+            .json()
+            .await
+            .unwrap()
     };
     assert_eq!(get("credit_plans").await[0]["id"], 11);
     let tokens = get("supported_tokens").await;
     assert_eq!(tokens[0]["mint"], world.usdc.address.to_string());
-    assert_eq!((&tokens[0]["decimals"], &tokens[0]["enabled"]), (&6.into(), &true.into()));
+    assert_eq!(
+        (&tokens[0]["decimals"], &tokens[0]["enabled"]),
+        (&6.into(), &true.into())
+    );
 
-    let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
-    for (choice, target, status) in [("cancelled", "http://shop.test/no", 0), ("paid", "http://shop.test/yes", 1)] {
+    let client = reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .build()
+        .unwrap();
+    for (choice, target, status) in [
+        ("cancelled", "http://shop.test/no", 0),
+        ("paid", "http://shop.test/yes", 1),
+    ] {
         let body = json!({ "credit_plan_id": 11, "success_url": "http://shop.test/yes", "cancel_url": "http://shop.test/no" });
-        let answer = client.post(format!("{}/credit_card", world.api)).json(&body).send().await.unwrap();
+        let answer = client
+            .post(format!("{}/credit_card", world.api))
+            .json(&body)
+            .send()
+            .await
+            .unwrap();
         let link: Value = answer.error_for_status().unwrap().json().await.unwrap();
         let link = link["payment_link"].as_str().unwrap();
-        let page = client.get(link).send().await.unwrap().error_for_status().unwrap().text().await.unwrap();
-        assert!(page.contains("/paid") && page.contains("1900 credits"), "{page}");
-        let redirect = client.post(format!("{link}/{choice}")).send().await.unwrap();
+        let page = client
+            .get(link)
+            .send()
+            .await
+            .unwrap()
+            .error_for_status()
+            .unwrap()
+            .text()
+            .await
+            .unwrap();
+        assert!(
+            page.contains("/paid") && page.contains("1900 credits"),
+            "{page}"
+        );
+        let redirect = client
+            .post(format!("{link}/{choice}"))
+            .send()
+            .await
+            .unwrap();
         assert_eq!(redirect.headers()["location"], target);
-        assert_eq!(world.session(link.rsplit('/').next().unwrap()).await["status"], status);
+        assert_eq!(
+            world.session(link.rsplit('/').next().unwrap()).await["status"],
+            status
+        );
     }
     let bad = json!({ "credit_plan_id": 11, "success_url": "javascript:alert(1)", "cancel_url": "http://shop.test/no" });
-    assert_eq!(client.post(format!("{}/credit_card", world.api)).json(&bad).send().await.unwrap().status(), 400);
-    for query in ["credit_plan_id=12&token=", "credit_plan_id=11&token=x", "credit_plan_id=11&quantity=0&token="] {
-        let query = if query.ends_with("token=") { format!("{query}{}", world.usdc.address) } else { query.to_owned() };
-        let status = client.post(format!("{}/crypto/checkout?{query}", world.api)).send().await.unwrap().status();
+    assert_eq!(
+        client
+            .post(format!("{}/credit_card", world.api))
+            .json(&bad)
+            .send()
+            .await
+            .unwrap()
+            .status(),
+        400
+    );
+    for query in [
+        "credit_plan_id=12&token=",
+        "credit_plan_id=11&token=x",
+        "credit_plan_id=11&quantity=0&token=",
+    ] {
+        let query = if query.ends_with("token=") {
+            format!("{query}{}", world.usdc.address)
+        } else {
+            query.to_owned()
+        };
+        let status = client
+            .post(format!("{}/crypto/checkout?{query}", world.api))
+            .send()
+            .await
+            .unwrap()
+            .status();
         assert!(status.is_client_error(), "{query}: {status}");
     }
 }

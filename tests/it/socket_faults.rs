@@ -8,7 +8,9 @@ async fn a_cut_websocket_is_opened_again_and_nothing_between_is_lost() {
     let socket = Proxy::before(&world.net.ws_url).await;
     let url = format!("ws://{}", socket.address);
     // Sweeps come from reconnecting alone.
-    let _daemon = world.watch(&[("SOLANA__WS_URLS", &url), ("SOLANA__SWEEP_EVERY", "1h")]).await;
+    let _daemon = world
+        .watch(&[("SOLANA__WS_URLS", &url), ("SOLANA__SWEEP_EVERY", "1h")])
+        .await;
     let (checkout, signature) = world.buy().await;
     world.wait_confirmed(&checkout, signature).await;
 
@@ -28,10 +30,15 @@ async fn a_websocket_that_stands_open_and_says_nothing_is_noticed() {
     let world = World::new().await;
     let socket = Proxy::before(&world.net.ws_url).await;
     let url = format!("ws://{}", socket.address);
-    let daemon = world.watch(&[("SOLANA__WS_URLS", &url), ("SOLANA__SWEEP_EVERY", "1h")]).await;
+    let daemon = world
+        .watch(&[("SOLANA__WS_URLS", &url), ("SOLANA__SWEEP_EVERY", "1h")])
+        .await;
     socket.set(Mode::Stall);
     let (checkout, signature) = world.buy().await;
-    eventually("the silence is noticed", async || daemon.log().contains("no slot for")).await;
+    eventually("the silence is noticed", async || {
+        daemon.log().contains("no slot for")
+    })
+    .await;
     socket.set(Mode::Pass);
     world.wait_confirmed(&checkout, signature).await;
 }
@@ -57,7 +64,12 @@ async fn two_websockets_bring_one_confirmation() {
     let daemon = world.watch(&[("SOLANA__WS_URLS", &urls)]).await;
     let ops = daemon.ops().await;
     eventually("both sockets are open", async || {
-        let metrics = reqwest::get(format!("{ops}/metrics")).await.unwrap().text().await.unwrap();
+        let metrics = reqwest::get(format!("{ops}/metrics"))
+            .await
+            .unwrap()
+            .text()
+            .await
+            .unwrap();
         metrics.contains("paywatch_open_sockets 2")
     })
     .await;
@@ -69,14 +81,30 @@ async fn two_websockets_bring_one_confirmation() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_is_away_makes_it_unready_and_its_return_ready_again() {
     let world = World::new().await;
-    let (rpc, socket) = (Proxy::before(&world.net.rpc_url).await, Proxy::before(&world.net.ws_url).await);
-    let (rpc_url, ws_url) = (format!("http://{}", rpc.address), format!("ws://{}", socket.address));
+    let (rpc, socket) = (
+        Proxy::before(&world.net.rpc_url).await,
+        Proxy::before(&world.net.ws_url).await,
+    );
+    let (rpc_url, ws_url) = (
+        format!("http://{}", rpc.address),
+        format!("ws://{}", socket.address),
+    );
     rpc.set(Mode::Cut);
     socket.set(Mode::Cut);
     let daemon = world.start(&[("SOLANA__RPC_URLS", &rpc_url), ("SOLANA__WS_URLS", &ws_url)]);
     let ops = daemon.ops().await;
-    let ready = async || reqwest::get(format!("{ops}/readyz")).await.unwrap().status().is_success();
-    let healthy = reqwest::get(format!("{ops}/healthz")).await.unwrap().status().is_success();
+    let ready = async || {
+        reqwest::get(format!("{ops}/readyz"))
+            .await
+            .unwrap()
+            .status()
+            .is_success()
+    };
+    let healthy = reqwest::get(format!("{ops}/healthz"))
+        .await
+        .unwrap()
+        .status()
+        .is_success();
     assert!(healthy && !ready().await);
     let (checkout, signature) = world.buy().await;
     rpc.set(Mode::Pass);

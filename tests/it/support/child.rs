@@ -26,12 +26,31 @@ impl Child {
 
     pub(crate) fn sandbox(folder: &TempDir) -> Self {
         let mut command = command(&[]);
-        command.arg("--config").arg(folder.path().join("sandbox.toml")).arg("sandbox");
+        command
+            .arg("--config")
+            .arg(folder.path().join("sandbox.toml"))
+            .arg("sandbox");
         Self::spawn(command, folder, "sandbox")
     }
 
+    /// As systemd starts it: the watchdog is meant for this very process.
+    pub(crate) fn under_watchdog(folder: &TempDir, environment: &[(String, String)]) -> Self {
+        let mut command = Command::new("/bin/sh");
+        command.arg("-c").arg(format!(
+            "WATCHDOG_USEC=300000 WATCHDOG_PID=$$ exec {BINARY} run"
+        ));
+        command
+            .env_clear()
+            .envs(environment.iter().map(|(name, value)| (name, value)));
+        Self::spawn(command, folder, "daemon")
+    }
+
     /// Any command, in the background.
-    pub(crate) fn command(folder: &TempDir, environment: &[(String, String)], args: &[&str]) -> Self {
+    pub(crate) fn command(
+        folder: &TempDir,
+        environment: &[(String, String)],
+        args: &[&str],
+    ) -> Self {
         let mut command = command(environment);
         command.args(args);
         Self::spawn(command, folder, "command")
@@ -39,7 +58,10 @@ impl Child {
 
     fn spawn(mut command: Command, folder: &TempDir, name: &str) -> Self {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
-        let log = folder.path().join(format!("{name}-{}.log", COUNT.fetch_add(1, Ordering::Relaxed)));
+        let log = folder.path().join(format!(
+            "{name}-{}.log",
+            COUNT.fetch_add(1, Ordering::Relaxed)
+        ));
         let file = std::fs::File::create(&log).unwrap();
         let process = command.stdout(Stdio::null()).stderr(file).spawn().unwrap();
         Self { process, log }
@@ -65,13 +87,19 @@ impl Child {
 
     /// Root of the daemon's ops pages.
     pub(crate) async fn ops(&self) -> String {
-        format!("http://{}", self.address("ops pages at /healthz, /readyz, /metrics address=").await)
+        format!(
+            "http://{}",
+            self.address("ops pages at /healthz, /readyz, /metrics address=")
+                .await
+        )
     }
 
     pub(crate) async fn wait_until_ready(&self) {
         let ops = self.ops().await;
         eventually("the daemon is ready", async || {
-            reqwest::get(format!("{ops}/readyz")).await.is_ok_and(|answer| answer.status().is_success())
+            reqwest::get(format!("{ops}/readyz"))
+                .await
+                .is_ok_and(|answer| answer.status().is_success())
         })
         .await;
     }
@@ -85,11 +113,16 @@ impl Child {
     /// SIGTERM, and the exit status once it has drained.
     pub(crate) fn terminate(mut self) -> ExitStatus {
         self.signal("TERM");
-        self.wait_for_exit(PATIENCE).expect("the daemon drains in time")
+        self.wait_for_exit(PATIENCE)
+            .expect("the daemon drains in time")
     }
 
     pub(crate) fn signal(&self, name: &str) {
-        let status = Command::new("kill").arg(format!("-{name}")).arg(self.process.id().to_string()).status().unwrap();
+        let status = Command::new("kill")
+            .arg(format!("-{name}"))
+            .arg(self.process.id().to_string())
+            .status()
+            .unwrap();
         assert!(status.success());
     }
 
@@ -118,12 +151,18 @@ impl Drop for Child {
 
 /// Runs a command to its end.
 pub(crate) fn exit_of(environment: &[(String, String)], args: &[&str]) -> Output {
-    command(environment).args(args).stdin(Stdio::null()).output().unwrap()
+    command(environment)
+        .args(args)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
 }
 
 /// The binary in an environment that is the test's own.
 fn command(environment: &[(String, String)]) -> Command {
     let mut command = Command::new(BINARY);
-    command.env_clear().envs(environment.iter().map(|(name, value)| (name, value)));
+    command
+        .env_clear()
+        .envs(environment.iter().map(|(name, value)| (name, value)));
     command
 }

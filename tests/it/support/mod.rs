@@ -28,9 +28,15 @@ fn network() -> &'static (String, String) {
     NETWORK.get_or_init(|| {
         let (sender, receiver) = std::sync::mpsc::channel();
         std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+            let runtime = tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(1)
+                .enable_all()
+                .build()
+                .unwrap();
             let network = runtime.block_on(Localnet::start(SLOT_TIME_MS)).unwrap();
-            sender.send((network.rpc_url.clone(), network.ws_url.clone())).unwrap();
+            sender
+                .send((network.rpc_url.clone(), network.ws_url.clone()))
+                .unwrap();
             loop {
                 std::thread::park();
             }
@@ -76,43 +82,97 @@ impl World {
     pub(crate) async fn with_program(token_program: Pubkey) -> Self {
         let net = localnet();
         let buyer = net.wallet().await.unwrap();
-        let (usdc, usdt) = (net.mint_of(token_program).await.unwrap(), net.mint_of(token_program).await.unwrap());
+        let (usdc, usdt) = (
+            net.mint_of(token_program).await.unwrap(),
+            net.mint_of(token_program).await.unwrap(),
+        );
         for mint in [&usdc, &usdt] {
-            net.fund(&buyer.pubkey(), mint, 1_000_000_000_000).await.unwrap();
+            net.fund(&buyer.pubkey(), mint, 1_000_000_000_000)
+                .await
+                .unwrap();
         }
         let merchant = Keypair::new();
         let folder = tempfile::tempdir().unwrap();
-        let settings = sandbox_settings(&net, &folder, &[("USDC", &usdc), ("USDT", &usdt)], &merchant.pubkey());
+        let settings = sandbox_settings(
+            &net,
+            &folder,
+            &[("USDC", &usdc), ("USDT", &usdt)],
+            &merchant.pubkey(),
+        );
         std::fs::write(folder.path().join("sandbox.toml"), settings).unwrap();
         let sandbox = Child::sandbox(&folder);
-        let api = format!("http://{}/api/v1/payments", sandbox.address("sandbox API at http://").await);
-        Self { net, merchant, buyer, usdc, usdt, folder, sandbox, api, http: reqwest::Client::new() }
+        let api = format!(
+            "http://{}/api/v1/payments",
+            sandbox.address("sandbox API at http://").await
+        );
+        Self {
+            net,
+            merchant,
+            buyer,
+            usdc,
+            usdt,
+            folder,
+            sandbox,
+            api,
+            http: reqwest::Client::new(),
+        }
     }
 
     /// Opens a checkout of plan 11.
     pub(crate) async fn checkout(&self, mint: &TestMint) -> Checkout {
-        let query = [("organization_id", "239"), ("credit_plan_id", "11"), ("token", &mint.address.to_string())];
-        let request = self.http.post(format!("{}/crypto/checkout", self.api)).query(&query);
-        let body: Value = request.send().await.unwrap().error_for_status().unwrap().json().await.unwrap();
+        let query = [
+            ("organization_id", "239"),
+            ("credit_plan_id", "11"),
+            ("token", &mint.address.to_string()),
+        ];
+        let request = self
+            .http
+            .post(format!("{}/crypto/checkout", self.api))
+            .query(&query);
+        let body: Value = request
+            .send()
+            .await
+            .unwrap()
+            .error_for_status()
+            .unwrap()
+            .json()
+            .await
+            .unwrap();
         assert_eq!(body["recipient"], self.merchant.pubkey().to_string());
-        Checkout { memo: body["memo"].as_str().unwrap().to_owned(), amount: body["amount"].as_u64().unwrap() }
+        Checkout {
+            memo: body["memo"].as_str().unwrap().to_owned(),
+            amount: body["amount"].as_u64().unwrap(),
+        }
     }
 
     /// A payment of some amount in USDC with a memo.
     pub(crate) fn payment(&self, amount: u64, memo: &str) -> Payment<'_> {
-        Payment::new(&self.buyer, self.merchant.pubkey(), &self.usdc, amount, memo)
+        Payment::new(
+            &self.buyer,
+            self.merchant.pubkey(),
+            &self.usdc,
+            amount,
+            memo,
+        )
     }
 
     /// Opens a USDC checkout and pays it.
     pub(crate) async fn buy(&self) -> (Checkout, Signature) {
         let checkout = self.checkout(&self.usdc).await;
-        let signature = self.net.pay(&self.payment(checkout.amount, &checkout.memo)).await.unwrap();
+        let signature = self
+            .net
+            .pay(&self.payment(checkout.amount, &checkout.memo))
+            .await
+            .unwrap();
         (checkout, signature)
     }
 
     /// Environment of a daemon that watches this world through this API and WebSocket.
     pub(crate) fn environment(&self) -> Vec<(String, String)> {
-        let database = format!("sqlite:{}", self.folder.path().join("paywatch.db").display());
+        let database = format!(
+            "sqlite:{}",
+            self.folder.path().join("paywatch.db").display()
+        );
         [
             ("MERCHANT__BASE_URL", self.api.as_str()),
             ("MERCHANT__POLL_EVERY", "2s"),
@@ -139,7 +199,11 @@ impl World {
     /// Starts a daemon without waiting.
     pub(crate) fn start(&self, changes: &[(&str, &str)]) -> Child {
         let mut environment = self.environment();
-        environment.extend(changes.iter().map(|(key, value)| (format!("PAYWATCH__{key}"), (*value).to_owned())));
+        environment.extend(
+            changes
+                .iter()
+                .map(|(key, value)| (format!("PAYWATCH__{key}"), (*value).to_owned())),
+        );
         Child::daemon(&self.folder, &environment)
     }
 
@@ -147,38 +211,77 @@ impl World {
     pub(crate) async fn session(&self, memo: &str) -> Value {
         let request = self.http.get(format!("{}/history?limit=100", self.api));
         let history: Vec<Value> = request.send().await.unwrap().json().await.unwrap();
-        history.into_iter().find(|session| session["memo"] == memo).unwrap()
+        history
+            .into_iter()
+            .find(|session| session["memo"] == memo)
+            .unwrap()
     }
 
     /// Waits until the API shows the checkout as confirmed by this transaction.
     pub(crate) async fn wait_confirmed(&self, checkout: &Checkout, signature: Signature) {
-        eventually("the checkout is confirmed", async || self.session(&checkout.memo).await["status"] == 1).await;
-        assert_eq!(self.session(&checkout.memo).await["transaction_hash"], signature.to_string());
+        eventually("the checkout is confirmed", async || {
+            self.session(&checkout.memo).await["status"] == 1
+        })
+        .await;
+        assert_eq!(
+            self.session(&checkout.memo).await["transaction_hash"],
+            signature.to_string()
+        );
     }
 
     /// Every confirm call the API saw, as (payment id, transaction hash, answer).
     pub(crate) async fn calls(&self) -> Vec<(String, String, u64)> {
         let root = self.api.replace("/api/v1/payments", "");
-        let calls: Vec<Value> = self.http.get(format!("{root}/_sandbox/confirm_calls")).send().await.unwrap().json().await.unwrap();
+        let calls: Vec<Value> = self
+            .http
+            .get(format!("{root}/_sandbox/confirm_calls"))
+            .send()
+            .await
+            .unwrap()
+            .json()
+            .await
+            .unwrap();
         let text = |call: &Value, key: &str| call[key].as_str().unwrap().to_owned();
-        calls.iter().map(|call| (text(call, "payment_id"), text(call, "transaction_hash"), call["status"].as_u64().unwrap())).collect()
+        calls
+            .iter()
+            .map(|call| {
+                (
+                    text(call, "payment_id"),
+                    text(call, "transaction_hash"),
+                    call["status"].as_u64().unwrap(),
+                )
+            })
+            .collect()
     }
 
     /// No checkout was ever claimed by two different transactions, and no transaction for two checkouts.
     pub(crate) async fn assert_no_double_confirm(&self) {
-        let mut pairs: Vec<_> = self.calls().await.into_iter().map(|(memo, hash, _)| (memo, hash)).collect();
+        let mut pairs: Vec<_> = self
+            .calls()
+            .await
+            .into_iter()
+            .map(|(memo, hash, _)| (memo, hash))
+            .collect();
         pairs.sort();
         pairs.dedup();
         for (index, (memo, hash)) in pairs.iter().enumerate() {
             for (other_memo, other_hash) in &pairs[index + 1..] {
-                assert!(memo != other_memo && hash != other_hash, "two different confirms: {pairs:?}");
+                assert!(
+                    memo != other_memo && hash != other_hash,
+                    "two different confirms: {pairs:?}"
+                );
             }
         }
     }
 
     /// The daemon's database.
     pub(crate) async fn store(&self) -> Store {
-        Store::open(&format!("sqlite:{}", self.folder.path().join("paywatch.db").display())).await.unwrap()
+        Store::open(&format!(
+            "sqlite:{}",
+            self.folder.path().join("paywatch.db").display()
+        ))
+        .await
+        .unwrap()
     }
 
     /// Waits until a transaction is recorded; returns its payments.
@@ -206,7 +309,12 @@ impl World {
     }
 }
 
-pub(crate) fn sandbox_settings(net: &Localnet, folder: &TempDir, tokens: &[(&str, &TestMint)], recipient: &Pubkey) -> String {
+pub(crate) fn sandbox_settings(
+    net: &Localnet,
+    folder: &TempDir,
+    tokens: &[(&str, &TestMint)],
+    recipient: &Pubkey,
+) -> String {
     let database = folder.path().join("sandbox.db");
     let mut text = format!(
         "listen = \"127.0.0.1:0\"\nrpc_url = \"{}\"\ndatabase = \"sqlite:{}\"\n\
@@ -216,18 +324,26 @@ pub(crate) fn sandbox_settings(net: &Localnet, folder: &TempDir, tokens: &[(&str
     );
     for (symbol, mint) in tokens {
         let (mint, decimals) = (mint.address, mint.decimals);
-        text += &format!("[[tokens]]\nsymbol = \"{symbol}\"\nmint = \"{mint}\"\nrecipient = \"{recipient}\"\ndecimals = {decimals}\n");
+        text += &format!(
+            "[[tokens]]\nsymbol = \"{symbol}\"\nmint = \"{mint}\"\nrecipient = \"{recipient}\"\ndecimals = {decimals}\n"
+        );
     }
     text
 }
 
 /// Waits until a condition holds; fails the test when it does not in time.
 pub(crate) async fn eventually(what: &str, condition: impl AsyncFnMut() -> bool) {
-    assert!(try_eventually(PATIENCE, condition).await, "not within {PATIENCE:?}: {what}");
+    assert!(
+        try_eventually(PATIENCE, condition).await,
+        "not within {PATIENCE:?}: {what}"
+    );
 }
 
 /// Waits until a condition holds, or returns `false`.
-pub(crate) async fn try_eventually(patience: Duration, mut condition: impl AsyncFnMut() -> bool) -> bool {
+pub(crate) async fn try_eventually(
+    patience: Duration,
+    mut condition: impl AsyncFnMut() -> bool,
+) -> bool {
     let deadline = Instant::now() + patience;
     while Instant::now() < deadline {
         if condition().await {

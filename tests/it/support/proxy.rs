@@ -32,7 +32,14 @@ pub(crate) enum Mode {
     Status429,
 }
 
-const MODES: [Mode; 6] = [Mode::Pass, Mode::Cut, Mode::Stall, Mode::SwallowAnswers, Mode::Status500, Mode::Status429];
+const MODES: [Mode; 6] = [
+    Mode::Pass,
+    Mode::Cut,
+    Mode::Stall,
+    Mode::SwallowAnswers,
+    Mode::Status500,
+    Mode::Status429,
+];
 /// How often a stalled or standing connection looks at the mode.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
@@ -61,10 +68,18 @@ impl Proxy {
         let target = format!("{}:{}", url.host_str().unwrap(), url.port().unwrap());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let shared = Arc::new(Shared { mode: AtomicU8::new(Mode::Pass as u8), connections: AtomicUsize::new(0), target });
+        let shared = Arc::new(Shared {
+            mode: AtomicU8::new(Mode::Pass as u8),
+            connections: AtomicUsize::new(0),
+            target,
+        });
         let mut tasks = JoinSet::new();
         tasks.spawn(accept(listener, shared.clone()));
-        Self { address, shared, _tasks: tasks }
+        Self {
+            address,
+            shared,
+            _tasks: tasks,
+        }
     }
 
     pub(crate) fn set(&self, mode: Mode) {
@@ -101,7 +116,9 @@ async fn serve(mut client: TcpStream, shared: Arc<Shared>) {
         if server.is_none() {
             server = TcpStream::connect(&shared.target).await.ok();
         }
-        let Some(server) = server.as_mut() else { return };
+        let Some(server) = server.as_mut() else {
+            return;
+        };
         let goes_on = tokio::select! {
             read = client.read(&mut up) => match read {
                 Ok(count) if count > 0 => on_request(shared.mode(), &up[..count], &mut client, server).await,
@@ -126,12 +143,33 @@ async fn serve(mut client: TcpStream, shared: Arc<Shared>) {
 }
 
 /// Returns whether the connection goes on.
-async fn on_request(mode: Mode, bytes: &[u8], client: &mut TcpStream, server: &mut TcpStream) -> bool {
-    let canned = |status: &str| format!("HTTP/1.1 {status}\r\nretry-after: 1\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{{}}");
+async fn on_request(
+    mode: Mode,
+    bytes: &[u8],
+    client: &mut TcpStream,
+    server: &mut TcpStream,
+) -> bool {
+    let canned = |status: &str| {
+        format!(
+            "HTTP/1.1 {status}\r\nretry-after: 1\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{{}}"
+        )
+    };
     match mode {
         Mode::Pass | Mode::SwallowAnswers => server.write_all(bytes).await.is_ok(),
-        Mode::Status500 => client.write_all(canned("500 Internal Server Error").as_bytes()).await.is_ok() && false,
-        Mode::Status429 => client.write_all(canned("429 Too Many Requests").as_bytes()).await.is_ok() && false,
+        Mode::Status500 => {
+            client
+                .write_all(canned("500 Internal Server Error").as_bytes())
+                .await
+                .is_ok()
+                && false
+        }
+        Mode::Status429 => {
+            client
+                .write_all(canned("429 Too Many Requests").as_bytes())
+                .await
+                .is_ok()
+                && false
+        }
         Mode::Cut | Mode::Stall => mode == Mode::Stall,
     }
 }

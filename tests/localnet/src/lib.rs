@@ -7,12 +7,12 @@ mod payment;
 mod versioned;
 
 pub use payment::{Payment, associated, memo, transfer, transfer_checked};
-pub use versioned::Version;
 pub use solana_sdk::{
     instruction::{AccountMeta, Instruction},
     pubkey::Pubkey,
     signature::{Keypair, Signature, Signer},
 };
+pub use versioned::Version;
 
 use anyhow::{Context, bail};
 use solana_client::nonblocking::rpc_client::RpcClient;
@@ -53,7 +53,12 @@ impl TestMint {
     /// A mint of the classic program that somebody else made: good for paying, not for funding.
     #[must_use]
     pub fn existing(address: Pubkey, decimals: u8) -> Self {
-        Self { address, token_program: spl_token::id(), decimals, authority: Keypair::new() }
+        Self {
+            address,
+            token_program: spl_token::id(),
+            decimals,
+            authority: Keypair::new(),
+        }
     }
 }
 
@@ -63,7 +68,10 @@ impl Localnet {
     /// # Errors
     /// When the network does not start, or only one of the two variables is set.
     pub async fn start(slot_time_ms: u64) -> anyhow::Result<Self> {
-        match (std::env::var("PAYWATCH_TEST_RPC"), std::env::var("PAYWATCH_TEST_WS")) {
+        match (
+            std::env::var("PAYWATCH_TEST_RPC"),
+            std::env::var("PAYWATCH_TEST_WS"),
+        ) {
             (Ok(rpc_url), Ok(ws_url)) => Ok(Self::over(rpc_url, ws_url, None)),
             (Err(_), Err(_)) => {
                 let surfnet = Surfnet::builder()
@@ -72,7 +80,11 @@ impl Localnet {
                     .start()
                     .await
                     .context("start the embedded network")?;
-                Ok(Self::over(surfnet.rpc_url().to_owned(), surfnet.ws_url().to_owned(), Some(surfnet)))
+                Ok(Self::over(
+                    surfnet.rpc_url().to_owned(),
+                    surfnet.ws_url().to_owned(),
+                    Some(surfnet),
+                ))
             }
             _ => bail!("set both PAYWATCH_TEST_RPC and PAYWATCH_TEST_WS, or neither"),
         }
@@ -86,7 +98,12 @@ impl Localnet {
 
     fn over(rpc_url: String, ws_url: String, embedded: Option<Surfnet>) -> Self {
         let client = RpcClient::new_with_commitment(rpc_url.clone(), CommitmentConfig::confirmed());
-        Self { rpc_url, ws_url, client, _embedded: embedded }
+        Self {
+            rpc_url,
+            ws_url,
+            client,
+            _embedded: embedded,
+        }
     }
 
     /// A plain client of the network.
@@ -110,7 +127,11 @@ impl Localnet {
     /// # Errors
     /// When the faucet does not give.
     pub async fn airdrop(&self, wallet: &Pubkey) -> anyhow::Result<()> {
-        let signature = self.client.request_airdrop(wallet, ALLOWANCE).await.context("ask the faucet")?;
+        let signature = self
+            .client
+            .request_airdrop(wallet, ALLOWANCE)
+            .await
+            .context("ask the faucet")?;
         self.wait_for(signature).await
     }
 
@@ -118,9 +139,17 @@ impl Localnet {
     ///
     /// # Errors
     /// When the network does not take it.
-    pub async fn token_account(&self, payer: &Keypair, owner: &Pubkey, mint: &TestMint) -> anyhow::Result<Pubkey> {
+    pub async fn token_account(
+        &self,
+        payer: &Keypair,
+        owner: &Pubkey,
+        mint: &TestMint,
+    ) -> anyhow::Result<Pubkey> {
         let (account, size) = (Keypair::new(), spl_token::state::Account::LEN);
-        let rent = self.client.get_minimum_balance_for_rent_exemption(size).await?;
+        let rent = self
+            .client
+            .get_minimum_balance_for_rent_exemption(size)
+            .await?;
         let create = solana_system_interface::instruction::create_account(
             &payer.pubkey(),
             &account.pubkey(),
@@ -134,7 +163,9 @@ impl Localnet {
             &mint.address,
             owner,
         )?;
-        self.send(payer, &[&account], &[create, initialize]).await.context("create a token account")?;
+        self.send(payer, &[&account], &[create, initialize])
+            .await
+            .context("create a token account")?;
         Ok(account.pubkey())
     }
 
@@ -154,7 +185,10 @@ impl Localnet {
         const DECIMALS: u8 = 6;
         let (authority, mint) = (self.wallet().await?, Keypair::new());
         let size = spl_token::state::Mint::LEN;
-        let rent = self.client.get_minimum_balance_for_rent_exemption(size).await?;
+        let rent = self
+            .client
+            .get_minimum_balance_for_rent_exemption(size)
+            .await?;
         let create = solana_system_interface::instruction::create_account(
             &authority.pubkey(),
             &mint.pubkey(),
@@ -169,8 +203,15 @@ impl Localnet {
             None,
             DECIMALS,
         )?;
-        self.send(&authority, &[&mint], &[create, initialize]).await.context("create a mint")?;
-        Ok(TestMint { address: mint.pubkey(), token_program, decimals: DECIMALS, authority })
+        self.send(&authority, &[&mint], &[create, initialize])
+            .await
+            .context("create a mint")?;
+        Ok(TestMint {
+            address: mint.pubkey(),
+            token_program,
+            decimals: DECIMALS,
+            authority,
+        })
     }
 
     /// Gives a wallet tokens, in its associated token account.
@@ -188,7 +229,9 @@ impl Localnet {
             amount,
         )?;
         let create = payment::create_associated(&mint.authority.pubkey(), wallet, mint);
-        self.send(&mint.authority, &[], &[create, give]).await.context("fund a wallet")?;
+        self.send(&mint.authority, &[], &[create, give])
+            .await
+            .context("fund a wallet")?;
         Ok(())
     }
 
@@ -196,7 +239,13 @@ impl Localnet {
     ///
     /// # Errors
     /// When the network does not take it.
-    pub async fn mint_into(&self, account: &Pubkey, mint: &TestMint, amount: u64, text: &str) -> anyhow::Result<Signature> {
+    pub async fn mint_into(
+        &self,
+        account: &Pubkey,
+        mint: &TestMint,
+        amount: u64,
+        text: &str,
+    ) -> anyhow::Result<Signature> {
         let give = spl_token_2022_interface::instruction::mint_to(
             &mint.token_program,
             &mint.address,
@@ -220,7 +269,12 @@ impl Localnet {
     ///
     /// # Errors
     /// When the network refuses the transaction or it fails.
-    pub async fn send(&self, payer: &Keypair, others: &[&Keypair], instructions: &[Instruction]) -> anyhow::Result<Signature> {
+    pub async fn send(
+        &self,
+        payer: &Keypair,
+        others: &[&Keypair],
+        instructions: &[Instruction],
+    ) -> anyhow::Result<Signature> {
         let signature = self.submit(payer, others, instructions).await?;
         self.wait_for(signature).await?;
         Ok(signature)
@@ -230,12 +284,29 @@ impl Localnet {
     ///
     /// # Errors
     /// When the network refuses the transaction.
-    pub async fn submit(&self, payer: &Keypair, others: &[&Keypair], instructions: &[Instruction]) -> anyhow::Result<Signature> {
-        let blockhash = self.client.get_latest_blockhash().await.context("ask for a blockhash")?;
+    pub async fn submit(
+        &self,
+        payer: &Keypair,
+        others: &[&Keypair],
+        instructions: &[Instruction],
+    ) -> anyhow::Result<Signature> {
+        let blockhash = self
+            .client
+            .get_latest_blockhash()
+            .await
+            .context("ask for a blockhash")?;
         let mut signers = vec![payer];
         signers.extend(others);
-        let transaction = Transaction::new_signed_with_payer(instructions, Some(&payer.pubkey()), &signers, blockhash);
-        self.client.send_transaction(&transaction).await.context("send a transaction")
+        let transaction = Transaction::new_signed_with_payer(
+            instructions,
+            Some(&payer.pubkey()),
+            &signers,
+            blockhash,
+        );
+        self.client
+            .send_transaction(&transaction)
+            .await
+            .context("send a transaction")
     }
 
     /// Sends a transaction of any version without checking it first, so that it may fail on chain; waits for it to land.
@@ -243,18 +314,29 @@ impl Localnet {
     /// # Errors
     /// When the network refuses it outright.
     pub async fn land(&self, transaction: &VersionedTransaction) -> anyhow::Result<Signature> {
-        let config = solana_client::rpc_config::RpcSendTransactionConfig { skip_preflight: true, ..Default::default() };
-        let signature = self.client.send_transaction_with_config(transaction, config).await.context("send a transaction")?;
+        let config = solana_client::rpc_config::RpcSendTransactionConfig {
+            skip_preflight: true,
+            ..Default::default()
+        };
+        let signature = self
+            .client
+            .send_transaction_with_config(transaction, config)
+            .await
+            .context("send a transaction")?;
         let landed = async {
             loop {
                 let statuses = self.client.get_signature_statuses(&[signature]).await;
-                if statuses.is_ok_and(|statuses| statuses.value.first().is_some_and(Option::is_some)) {
+                if statuses
+                    .is_ok_and(|statuses| statuses.value.first().is_some_and(Option::is_some))
+                {
                     return;
                 }
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
-        tokio::time::timeout(PATIENCE, landed).await.context("the transaction did not land in time")?;
+        tokio::time::timeout(PATIENCE, landed)
+            .await
+            .context("the transaction did not land in time")?;
         Ok(signature)
     }
 
@@ -279,6 +361,8 @@ impl Localnet {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
-        tokio::time::timeout(PATIENCE, confirmed).await.context("the transaction was not confirmed in time")?
+        tokio::time::timeout(PATIENCE, confirmed)
+            .await
+            .context("the transaction was not confirmed in time")?
     }
 }

@@ -2,7 +2,8 @@
 
 use super::{AccountMeta, Instruction, Keypair, Pubkey, Signer, TestMint};
 use spl_associated_token_account_interface::{
-    address::get_associated_token_address_with_program_id, instruction::create_associated_token_account_idempotent,
+    address::get_associated_token_address_with_program_id,
+    instruction::create_associated_token_account_idempotent,
 };
 
 /// A payment as a standard wallet makes it; change a field for another wallet's habits.
@@ -25,7 +26,14 @@ impl<'a> Payment<'a> {
     /// With one memo, before the transfer.
     #[must_use]
     pub fn new(from: &'a Keypair, to: Pubkey, mint: &'a TestMint, amount: u64, memo: &str) -> Self {
-        Self { from, to, mint, amount, memos_before: vec![memo.to_owned()], memos_after: Vec::new() }
+        Self {
+            from,
+            to,
+            mint,
+            amount,
+            memos_before: vec![memo.to_owned()],
+            memos_after: Vec::new(),
+        }
     }
 
     /// Creates the recipient's token account if it is missing, says the memos and transfers.
@@ -35,7 +43,12 @@ impl<'a> Payment<'a> {
     pub fn instructions(&self) -> anyhow::Result<Vec<Instruction>> {
         let mut instructions = vec![create_associated(&self.from.pubkey(), &self.to, self.mint)];
         instructions.extend(self.memos_before.iter().map(|text| memo(text)));
-        instructions.push(transfer_checked(self.from, &associated(&self.to, self.mint), self.mint, self.amount)?);
+        instructions.push(transfer_checked(
+            self.from,
+            &associated(&self.to, self.mint),
+            self.mint,
+            self.amount,
+        )?);
         instructions.extend(self.memos_after.iter().map(|text| memo(text)));
         Ok(instructions)
     }
@@ -54,14 +67,23 @@ pub(crate) fn create_associated(payer: &Pubkey, wallet: &Pubkey, mint: &TestMint
 /// A memo of the program most wallets use (v3).
 #[must_use]
 pub fn memo(text: &str) -> Instruction {
-    Instruction { program_id: spl_memo_interface::v3::id(), accounts: Vec::<AccountMeta>::new(), data: text.as_bytes().to_vec() }
+    Instruction {
+        program_id: spl_memo_interface::v3::id(),
+        accounts: Vec::<AccountMeta>::new(),
+        data: text.as_bytes().to_vec(),
+    }
 }
 
 /// `TransferChecked` from a wallet's associated token account.
 ///
 /// # Errors
 /// Never for a test mint.
-pub fn transfer_checked(from: &Keypair, to: &Pubkey, mint: &TestMint, amount: u64) -> anyhow::Result<Instruction> {
+pub fn transfer_checked(
+    from: &Keypair,
+    to: &Pubkey,
+    mint: &TestMint,
+    amount: u64,
+) -> anyhow::Result<Instruction> {
     let source = associated(&from.pubkey(), mint);
     Ok(spl_token_2022_interface::instruction::transfer_checked(
         &mint.token_program,
@@ -79,8 +101,20 @@ pub fn transfer_checked(from: &Keypair, to: &Pubkey, mint: &TestMint, amount: u6
 ///
 /// # Errors
 /// Never for a test mint.
-pub fn transfer(from: &Keypair, to: &Pubkey, mint: &TestMint, amount: u64) -> anyhow::Result<Instruction> {
+pub fn transfer(
+    from: &Keypair,
+    to: &Pubkey,
+    mint: &TestMint,
+    amount: u64,
+) -> anyhow::Result<Instruction> {
     let source = associated(&from.pubkey(), mint);
     #[expect(deprecated, reason = "wallets still send it")]
-    Ok(spl_token_2022_interface::instruction::transfer(&mint.token_program, &source, to, &from.pubkey(), &[], amount)?)
+    Ok(spl_token_2022_interface::instruction::transfer(
+        &mint.token_program,
+        &source,
+        to,
+        &from.pubkey(),
+        &[],
+        amount,
+    )?)
 }

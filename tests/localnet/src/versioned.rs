@@ -2,7 +2,9 @@
 
 use super::{Instruction, Keypair, Localnet, Pubkey, Signature, Signer};
 use anyhow::{Context, bail};
-use solana_address_lookup_table_interface::instruction::{create_lookup_table, extend_lookup_table};
+use solana_address_lookup_table_interface::instruction::{
+    create_lookup_table, extend_lookup_table,
+};
 use solana_message::{AddressLookupTableAccount, VersionedMessage, legacy, v0, v1};
 use solana_sdk::hash::Hash;
 use solana_transaction::versioned::VersionedTransaction;
@@ -24,26 +26,52 @@ impl Localnet {
     ///
     /// # Errors
     /// When the network refuses it outright.
-    pub async fn land_as(&self, version: Version, payer: &Keypair, instructions: &[Instruction]) -> anyhow::Result<Signature> {
+    pub async fn land_as(
+        &self,
+        version: Version,
+        payer: &Keypair,
+        instructions: &[Instruction],
+    ) -> anyhow::Result<Signature> {
         let tables = match &version {
-            Version::V0(keys) => vec![self.lookup_table(payer, keys).await.context("make a lookup table")?],
+            Version::V0(keys) => vec![
+                self.lookup_table(payer, keys)
+                    .await
+                    .context("make a lookup table")?,
+            ],
             Version::Legacy | Version::V1 => Vec::new(),
         };
-        let blockhash = self.client().get_latest_blockhash().await.context("ask for a blockhash")?;
+        let blockhash = self
+            .client()
+            .get_latest_blockhash()
+            .await
+            .context("ask for a blockhash")?;
         let message = compile(&version, &payer.pubkey(), instructions, &tables, blockhash)?;
-        self.land(&VersionedTransaction::try_new(message, &[payer])?).await
+        self.land(&VersionedTransaction::try_new(message, &[payer])?)
+            .await
     }
 
-    async fn lookup_table(&self, authority: &Keypair, keys: &[Pubkey]) -> anyhow::Result<AddressLookupTableAccount> {
+    async fn lookup_table(
+        &self,
+        authority: &Keypair,
+        keys: &[Pubkey],
+    ) -> anyhow::Result<AddressLookupTableAccount> {
         let recent = self.client().get_slot().await?.saturating_sub(1);
         let (create, table) = create_lookup_table(authority.pubkey(), authority.pubkey(), recent);
-        let extend = extend_lookup_table(table, authority.pubkey(), Some(authority.pubkey()), keys.to_vec());
+        let extend = extend_lookup_table(
+            table,
+            authority.pubkey(),
+            Some(authority.pubkey()),
+            keys.to_vec(),
+        );
         self.send(authority, &[], &[create, extend]).await?;
         // A table serves from the slot after the one that extended it.
         let extended_in = self.client().get_slot().await?;
         for _ in 0..400 {
             if self.client().get_slot().await? > extended_in + 1 {
-                return Ok(AddressLookupTableAccount { key: table, addresses: keys.to_vec() });
+                return Ok(AddressLookupTableAccount {
+                    key: table,
+                    addresses: keys.to_vec(),
+                });
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -59,8 +87,17 @@ fn compile(
     blockhash: Hash,
 ) -> anyhow::Result<VersionedMessage> {
     Ok(match version {
-        Version::Legacy => VersionedMessage::Legacy(legacy::Message::new_with_blockhash(instructions, Some(payer), &blockhash)),
-        Version::V0(_) => VersionedMessage::V0(v0::Message::try_compile(payer, instructions, tables, blockhash)?),
+        Version::Legacy => VersionedMessage::Legacy(legacy::Message::new_with_blockhash(
+            instructions,
+            Some(payer),
+            &blockhash,
+        )),
+        Version::V0(_) => VersionedMessage::V0(v0::Message::try_compile(
+            payer,
+            instructions,
+            tables,
+            blockhash,
+        )?),
         Version::V1 => {
             // What a v1 transaction does not ask for, it does not get.
             let config = v1::TransactionConfig {
@@ -68,7 +105,12 @@ fn compile(
                 loaded_accounts_data_size_limit: Some(1 << 20),
                 ..v1::TransactionConfig::empty()
             };
-            VersionedMessage::V1(v1::Message::try_compile_with_config(payer, instructions, blockhash, config)?)
+            VersionedMessage::V1(v1::Message::try_compile_with_config(
+                payer,
+                instructions,
+                blockhash,
+                config,
+            )?)
         }
     })
 }

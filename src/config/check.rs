@@ -1,0 +1,356 @@
+//! From what was written to what was meant: every value checked, every fault collected.
+
+use super::{Config, Fault, Log, LogFormat, Merchant, Ops, Policy, Solana, Token, Watch, raw};
+use crate::domain::{AmountRule, Commitment, Decimals, UnknownMemo};
+use crate::merchant::{Auth, Secret};
+use crate::solana::Limits;
+use std::time::Duration;
+use url::Url;
+
+/// Collects faults instead of stopping at the first. A method returns `None` after it has noted why.
+pub(super) struct Check(pub(super) Vec<Fault>);
+
+const DURATION: &str = "a duration above zero, like \"15s\" or \"24h\"";
+
+impl Check {
+    pub(super) fn config(&mut self, raw: &raw::Raw) -> Option<Config> {
+        let merchant = self.merchant(&raw.merchant);
+        let solana = self.solana(&raw.solana);
+        let watch = self.watch(&raw.watch);
+        let policy = self.policy(&raw.policy);
+        let store = raw.store.url.starts_with("sqlite:") && raw.store.url.len() > "sqlite:".len();
+        let store = self.some(
+            "store.url",
+            &raw.store.url,
+            "sqlite:PATH",
+            store.then(|| raw.store.url.clone()),
+        );
+        let ops = self.ops(&raw.ops);
+        let log = self.log(&raw.log);
+        Some(Config {
+            merchant: merchant?,
+            solana: solana?,
+            watch: watch?,
+            policy: policy?,
+            store_url: store?,
+            ops: ops?,
+            log: log?,
+        })
+    }
+
+    fn merchant(&mut self, raw: &raw::Merchant) -> Option<Merchant> {
+        let base_url = self.url("merchant.base_url", &raw.base_url, &["http", "https"]);
+        let key = self.secret(
+            ("merchant.api_key", &raw.api_key),
+            ("merchant.api_key_file", &raw.api_key_file),
+        );
+        let usable = key
+            .as_ref()
+            .is_none_or(|key| key.expose().bytes().all(|byte| byte.is_ascii_graphic()));
+        let key = self.some(
+            "merchant.api_key",
+            "a key (not shown)",
+            "visible ASCII without spaces",
+            usable.then_some(key),
+        );
+        let header = raw.auth_header.parse().ok();
+        let header = self.some(
+            "merchant.auth_header",
+            &raw.auth_header,
+            "an HTTP header name",
+            header,
+        );
+        let scheme = raw
+            .auth_scheme
+            .bytes()
+            .all(|byte| byte.is_ascii_graphic())
+            .then(|| raw.auth_scheme.clone());
+        let scheme = self.some(
+            "merchant.auth_scheme",
+            &raw.auth_scheme,
+            "one word or nothing",
+            scheme,
+        );
+        let poll_every = self.duration("merchant.poll_every", &raw.poll_every);
+        let request_timeout = self.duration("merchant.request_timeout", &raw.request_timeout);
+        let max_in_flight = self.at_least_one("merchant.max_in_flight", raw.max_in_flight);
+        let give_up_after = self.duration("merchant.give_up_after", &raw.give_up_after);
+        Some(Merchant {
+            settings: crate::merchant::Settings {
+                base_url: base_url?,
+                auth: Auth {
+                    header: header?,
+                    scheme: scheme?,
+                    key: key?,
+                },
+                request_timeout: request_timeout?,
+                max_in_flight: max_in_flight?,
+            },
+            poll_every: poll_every?,
+            give_up_after: give_up_after?,
+        })
+    }
+
+    fn solana(&mut self, raw: &raw::Solana) -> Option<Solana> {
+        let rpc_urls = self.urls("solana.rpc_urls", &raw.rpc_urls, &["http", "https"]);
+        if raw.rpc_urls.is_empty() {
+            self.fault(
+                "solana.rpc_urls",
+                "an empty list",
+                "at least one http:// or https:// address",
+            );
+        }
+        let ws_urls = self.urls("solana.ws_urls", &raw.ws_urls, &["ws", "wss"]);
+        let confirm_at = match raw.confirm_at.as_str() {
+            "confirmed" => Some(Commitment::Confirmed),
+            "finalized" => Some(Commitment::Finalized),
+            _ => None,
+        };
+        let confirm_at = self.some(
+            "solana.confirm_at",
+            &raw.confirm_at,
+            "\"confirmed\" or \"finalized\"",
+            confirm_at,
+        );
+        let sweep_every = self.duration("solana.sweep_every", &raw.sweep_every);
+        let request_timeout = self.duration("solana.request_timeout", &raw.request_timeout);
+        let max_in_flight = self.at_least_one("solana.max_in_flight", raw.max_in_flight);
+        Some(Solana {
+            rpc_urls: rpc_urls?,
+            ws_urls: ws_urls?,
+            confirm_at: confirm_at?,
+            sweep_every: sweep_every?,
+            limits: Limits {
+                request_timeout: request_timeout?,
+                max_rps: raw.max_rps,
+                max_in_flight: max_in_flight?,
+            },
+        })
+    }
+
+    fn watch(&mut self, raw: &raw::Watch) -> Option<Watch> {
+        let look_back = self.duration("watch.look_back", &raw.look_back);
+        let tokens: Vec<_> = raw.tokens.iter().map(|token| self.token(token)).collect();
+        Some(Watch {
+            look_back: look_back?,
+            tokens: tokens.into_iter().collect::<Option<_>>()?,
+        })
+    }
+
+    fn token(&mut self, raw: &raw::Token) -> Option<Token> {
+        let address = "a base58 address of 32 bytes";
+        let mint = self.some(
+            "watch.tokens.mint",
+            &raw.mint,
+            address,
+            raw.mint.parse().ok(),
+        );
+        let recipient = self.some(
+            "watch.tokens.recipient",
+            &raw.recipient,
+            address,
+            raw.recipient.parse().ok(),
+        );
+        if let Some(places) = raw.decimals {
+            self.some(
+                "watch.tokens.decimals",
+                &places.to_string(),
+                "0 to 19",
+                Decimals::new(places),
+            );
+        }
+        Some(Token {
+            symbol: raw.symbol.clone(),
+            mint: mint?,
+            recipient: recipient?,
+        })
+    }
+
+    fn policy(&mut self, raw: &raw::Policy) -> Option<Policy> {
+        let amount = match raw.amount.as_str() {
+            "exact" => Some(AmountRule::Exact),
+            "at_least" => Some(AmountRule::AtLeast),
+            _ => None,
+        };
+        let amount = self.some(
+            "policy.amount",
+            &raw.amount,
+            "\"exact\" or \"at_least\"",
+            amount,
+        );
+        let unknown_memo = match raw.unknown_memo.as_str() {
+            "hold" => Some(UnknownMemo::Hold),
+            "confirm" => Some(UnknownMemo::Confirm),
+            _ => None,
+        };
+        let unknown_memo = self.some(
+            "policy.unknown_memo",
+            &raw.unknown_memo,
+            "\"hold\" or \"confirm\"",
+            unknown_memo,
+        );
+        let mut limits = Vec::new();
+        for (symbol, limit) in &raw.finalized_above {
+            let plain = limit
+                .bytes()
+                .all(|byte| byte.is_ascii_digit() || byte == b'.')
+                && limit.bytes().any(|byte| byte.is_ascii_digit())
+                && limit.matches('.').count() <= 1;
+            self.some(
+                "policy.finalized_above",
+                limit,
+                "decimal text in human units, like \"1000\" or \"0.5\"",
+                plain.then_some(()),
+            )?;
+            limits.push((symbol.to_ascii_uppercase(), limit.clone()));
+        }
+        Some(Policy {
+            amount: amount?,
+            unknown_memo: unknown_memo?,
+            finalized_above: limits,
+        })
+    }
+
+    fn ops(&mut self, raw: &raw::Ops) -> Option<Ops> {
+        let token = self.secret(("ops.token", ""), ("ops.token_file", &raw.token_file));
+        let listen = match raw.listen.as_str() {
+            "" => Some(None),
+            address => address.parse().ok().map(Some),
+        };
+        let listen = self.some(
+            "ops.listen",
+            &raw.listen,
+            "ADDRESS:PORT, or nothing for off",
+            listen,
+        );
+        Some(Ops {
+            listen: listen?,
+            token,
+        })
+    }
+
+    fn log(&mut self, raw: &raw::Log) -> Option<Log> {
+        let format = match raw.format.as_str() {
+            "text" => Some(LogFormat::Text),
+            "json" => Some(LogFormat::Json),
+            _ => None,
+        };
+        let format = self.some("log.format", &raw.format, "\"text\" or \"json\"", format);
+        let level = raw
+            .level
+            .parse::<tracing_subscriber::filter::Targets>()
+            .is_ok()
+            .then(|| raw.level.clone());
+        let level = self.some(
+            "log.level",
+            &raw.level,
+            "error, warn, info, debug or trace",
+            level,
+        );
+        Some(Log {
+            format: format?,
+            level: level?,
+        })
+    }
+
+    fn fault(&mut self, key: &'static str, found: &str, allowed: &'static str) {
+        self.0.push(Fault {
+            key,
+            found: found.to_owned(),
+            allowed,
+        });
+    }
+
+    fn some<T>(
+        &mut self,
+        key: &'static str,
+        found: &str,
+        allowed: &'static str,
+        value: Option<T>,
+    ) -> Option<T> {
+        if value.is_none() {
+            let found = if found.is_empty() {
+                "nothing".to_owned()
+            } else {
+                format!("\"{found}\"")
+            };
+            self.fault(key, &found, allowed);
+        }
+        value
+    }
+
+    fn duration(&mut self, key: &'static str, text: &str) -> Option<Duration> {
+        let duration = humantime::parse_duration(text)
+            .ok()
+            .filter(|duration| !duration.is_zero());
+        self.some(key, text, DURATION, duration)
+    }
+
+    fn at_least_one(&mut self, key: &'static str, count: usize) -> Option<usize> {
+        self.some(
+            key,
+            &count.to_string(),
+            "a number above zero",
+            (count > 0).then_some(count),
+        )
+    }
+
+    /// Addresses may hold keys: a faulty one is not repeated in the message beyond its scheme.
+    fn url(
+        &mut self,
+        key: &'static str,
+        text: &str,
+        schemes: &'static [&'static str],
+    ) -> Option<Url> {
+        let url = Url::parse(text).ok();
+        let found = match &url {
+            _ if text.is_empty() => String::new(),
+            Some(url) => format!("{}:…", url.scheme()),
+            None => "something that is no address".to_owned(),
+        };
+        let allowed = if schemes.contains(&"ws") {
+            "an address ws://… or wss://…"
+        } else {
+            "an address http://… or https://…"
+        };
+        self.some(
+            key,
+            &found,
+            allowed,
+            url.filter(|url| schemes.contains(&url.scheme()) && url.has_host()),
+        )
+    }
+
+    fn urls(
+        &mut self,
+        key: &'static str,
+        texts: &[String],
+        schemes: &'static [&'static str],
+    ) -> Option<Vec<Url>> {
+        let urls: Vec<_> = texts
+            .iter()
+            .map(|text| self.url(key, text.trim(), schemes))
+            .collect();
+        urls.into_iter().collect()
+    }
+
+    /// A secret given directly (environment) or in a file; the direct one wins, neither is fine.
+    fn secret(
+        &mut self,
+        direct: (&'static str, &str),
+        file: (&'static str, &str),
+    ) -> Option<Secret> {
+        if !direct.1.is_empty() {
+            return Some(Secret::new(direct.1.trim()));
+        }
+        if file.1.is_empty() {
+            return None;
+        }
+        let text = std::fs::read_to_string(file.1)
+            .ok()
+            .map(|text| text.trim().to_owned())
+            .filter(|text| !text.is_empty());
+        self.some(file.0, file.1, "a readable file that is not empty", text)
+            .map(Secret::new)
+    }
+}

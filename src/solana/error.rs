@@ -1,0 +1,136 @@
+//! Why a node did not give an answer, and what to do about it.
+
+use reqwest::StatusCode;
+use solana_client::client_error::ClientError;
+use std::time::Duration;
+
+/// Why a node did not give an answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No connection, no answer in time, or a cut one.
+    #[error("{endpoint}: {method} was not answered")]
+    Transport {
+        /// Scheme and host.
+        endpoint: String,
+        /// RPC method.
+        method: String,
+        /// The cause, without the address.
+        #[source]
+        source: reqwest::Error,
+    },
+    /// An HTTP status that is no answer.
+    #[error("{endpoint}: {method} was answered with HTTP status {status}")]
+    Status {
+        /// Scheme and host.
+        endpoint: String,
+        /// RPC method.
+        method: String,
+        /// The status.
+        status: StatusCode,
+        /// When the node wants to be asked again.
+        retry_after: Option<Duration>,
+    },
+    /// A JSON-RPC error.
+    #[error("{endpoint}: {method} failed with code {code}: {message}")]
+    Rpc {
+        /// Scheme and host.
+        endpoint: String,
+        /// RPC method.
+        method: String,
+        /// JSON-RPC code.
+        code: i64,
+        /// The node's words.
+        message: String,
+    },
+    /// An answer that is not what was asked for.
+    #[error("{endpoint}: the answer to {method} is not {expected}")]
+    Malformed {
+        /// Scheme and host.
+        endpoint: String,
+        /// RPC method.
+        method: String,
+        /// What it should have been.
+        expected: &'static str,
+    },
+}
+
+/// JSON-RPC codes with a meaning here (SOLANA.md, `solana_client::rpc_custom_error`).
+pub(super) mod code {
+    pub(in crate::solana) const UNSUPPORTED_TRANSACTION_VERSION: i64 = -32015;
+    pub(in crate::solana) const UNKNOWN_ANCHOR: i64 = -32020;
+    pub(in crate::solana) const INVALID_PARAMS: i64 = -32602;
+    pub(in crate::solana) const TOO_MANY_REQUESTS: i64 = 429;
+    /// Block not available, node behind, slot skipped, status not available yet, min context slot, … : another node, or later.
+    pub(in crate::solana) const RETRY: [i64; 10] = [
+        -32004,
+        -32005,
+        -32007,
+        -32009,
+        -32011,
+        -32014,
+        -32016,
+        -32019,
+        -32603,
+        TOO_MANY_REQUESTS,
+    ];
+}
+
+/// What to do about an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Advice {
+    /// Ask another endpoint now, this one again after a pause.
+    Elsewhere(Option<Duration>),
+    /// Ask another endpoint once; asking this one again is useless.
+    ElsewhereOnce,
+    /// The question is wrong, or the answer is final.
+    Final,
+}
+
+impl Error {
+    pub(super) fn advice(&self) -> Advice {
+        match self {
+            Self::Transport { .. } | Self::Malformed { .. } => Advice::Elsewhere(None),
+            Self::Status {
+                status,
+                retry_after,
+                ..
+            } => match status.as_u16() {
+                408 | 429 | 500..=599 => Advice::Elsewhere(*retry_after),
+                _ => Advice::ElsewhereOnce,
+            },
+            Self::Rpc { code, .. } if code::RETRY.contains(code) => Advice::Elsewhere(None),
+            Self::Rpc {
+                code: code::UNSUPPORTED_TRANSACTION_VERSION | code::UNKNOWN_ANCHOR,
+                ..
+            } => Advice::ElsewhereOnce,
+            Self::Rpc { .. } => Advice::Final,
+        }
+    }
+
+    /// The JSON-RPC code, if the node gave one.
+    #[must_use]
+    pub fn code(&self) -> Option<i64> {
+        match self {
+            Self::Rpc { code, .. } => Some(*code),
+            _ => None,
+        }
+    }
+}
+
+/// Undoes the wrapping that `RpcClient` puts around our errors.
+impl From<ClientError> for Error {
+    fn from(error: ClientError) -> Self {
+        let unexpected = || Self::Malformed {
+            endpoint: "?".into(),
+            method: "?".into(),
+            expected: "of the expected type",
+        };
+        match *error.kind {
+            solana_client::client_error::ClientErrorKind::Io(io) => io
+                .into_inner()
+                .and_then(|inner| inner.downcast().ok())
+                .map_or_else(unexpected, |own: Box<Self>| *own),
+            _ => unexpected(),
+        }
+    }
+}
