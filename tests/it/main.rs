@@ -2,6 +2,8 @@
 //!
 //! One test binary: it links an embedded Solana network once, and starts it once.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail")]
+
 mod support;
 
 mod api_faults;
@@ -12,6 +14,7 @@ mod deploy;
 mod example_config;
 mod held;
 mod node;
+mod outbox;
 mod restarts;
 mod sandbox_api;
 mod socket_faults;

@@ -1,5 +1,6 @@
 //! A stage for each test: a fresh wallet, mints, sandbox and database on the one shared network.
 
+pub(crate) mod books;
 mod child;
 mod proxy;
 

@@ -1,0 +1,182 @@
+//! The outbox: a checkout is won once, and a confirmation ends in one state.
+
+use crate::support::books::{
+    Books, DUE, NOW, checkout, confirm, credited, ingested, paid, signature,
+};
+use paywatch::domain::{Commitment, Held, Verdict};
+use paywatch::store::{Attempt, Next, Reading};
+use std::time::Duration;
+
+#[tokio::test]
+async fn a_checkout_is_won_once_however_many_pay() {
+    let books = Books::open().await;
+    books
+        .store
+        .upsert_checkouts(&[checkout("ab")])
+        .await
+        .unwrap();
+    assert_eq!(
+        books
+            .record(ingested(1, 5, Commitment::Confirmed, paid("ab")))
+            .await,
+        Some(confirm("ab"))
+    );
+    for (byte, text) in [(2, "ab"), (3, "AB")] {
+        let verdict = books
+            .record(ingested(byte, 5, Commitment::Confirmed, paid(text)))
+            .await;
+        assert_eq!(verdict, Some(Verdict::Held(Held::AlreadyPaid)));
+    }
+    assert_eq!(books.due().await, ["ab"]);
+}
+
+#[tokio::test]
+async fn a_payment_whose_fork_died_frees_its_checkout_if_nothing_was_sent() {
+    let books = Books::open().await;
+    books
+        .store
+        .upsert_checkouts(&[checkout("a"), checkout("b")])
+        .await
+        .unwrap();
+    books
+        .record(ingested(1, 5, Commitment::Confirmed, paid("a")))
+        .await;
+    assert!(
+        !books.store.drop_payment(signature(1), NOW).await.unwrap(),
+        "nothing was sent"
+    );
+    assert_eq!(books.due().await, [""; 0]);
+    assert_eq!(
+        books
+            .record(ingested(2, 6, Commitment::Confirmed, paid("a")))
+            .await,
+        Some(confirm("a"))
+    );
+    // Alive again after all: too late.
+    assert_eq!(
+        books
+            .record(ingested(1, 7, Commitment::Finalized, paid("a")))
+            .await,
+        Some(Verdict::Held(Held::AlreadyPaid))
+    );
+    books
+        .record(ingested(3, 6, Commitment::Confirmed, paid("b")))
+        .await;
+    assert_eq!(books.due().await, ["a", "b"]);
+    assert!(
+        books.store.drop_payment(signature(3), NOW).await.unwrap(),
+        "it may have been sent"
+    );
+}
+
+#[tokio::test]
+async fn another_fork_may_give_another_amount_until_the_merchant_knows() {
+    let books = Books::open().await;
+    books
+        .store
+        .upsert_checkouts(&[checkout("a")])
+        .await
+        .unwrap();
+    books
+        .record(ingested(1, 5, Commitment::Confirmed, credited("a", DUE)))
+        .await;
+    let short = books
+        .record(ingested(
+            1,
+            6,
+            Commitment::Finalized,
+            credited("a", DUE - 1),
+        ))
+        .await;
+    assert_eq!(short, Some(Verdict::Held(Held::Underpaid)));
+    assert_eq!(books.due().await, [""; 0]);
+}
+
+#[tokio::test]
+async fn what_waits_for_finalized_is_due_only_then() {
+    let mut books = Books::open().await;
+    books.policy.confirm_at = Commitment::Finalized;
+    books
+        .store
+        .upsert_checkouts(&[checkout("a")])
+        .await
+        .unwrap();
+    books
+        .record(ingested(1, 5, Commitment::Confirmed, paid("a")))
+        .await;
+    assert_eq!(books.due().await, [""; 0]);
+    assert_eq!(books.store.unsettled(NOW, 10).await.unwrap().len(), 1);
+    books
+        .record(ingested(1, 5, Commitment::Finalized, Reading::Known))
+        .await;
+    assert_eq!(books.due().await, ["a"]);
+}
+
+#[tokio::test]
+async fn an_attempt_decides_what_becomes_of_a_confirmation() {
+    let books = Books::open().await;
+    let all = ["a", "b", "c", "d"];
+    books
+        .store
+        .upsert_checkouts(&all.map(checkout))
+        .await
+        .unwrap();
+    for (byte, text) in (1..).zip(all) {
+        books
+            .record(ingested(byte, 5, Commitment::Confirmed, paid(text)))
+            .await;
+    }
+    let due = books
+        .store
+        .claim_due(NOW, Duration::from_secs(60), 100)
+        .await
+        .unwrap();
+    let attempt = Attempt {
+        at: NOW,
+        status: Some(200),
+        took: Duration::from_millis(5),
+        reason: "because".into(),
+    };
+    let again = NOW.plus(Duration::from_secs(2));
+    let outcomes = [
+        Next::Acknowledged,
+        Next::Retry {
+            due_at: again,
+            rejected_since: None,
+        },
+        Next::Parked,
+        Next::PaidByOther,
+    ];
+    for (due, next) in due.iter().zip(&outcomes) {
+        books.store.attempted(due.id, &attempt, next).await.unwrap();
+    }
+    let counts = books.store.count_confirmations().await.unwrap();
+    assert_eq!((counts.queued, counts.parked), (1, 1));
+    assert_eq!(books.store.next_due_at().await.unwrap(), Some(again));
+    let mut verdicts: Vec<_> = books
+        .store
+        .payments(10)
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|p| (p.verdict, p.confirmation))
+        .collect();
+    verdicts.reverse();
+    let state = |verdict: &str, state: Option<&str>| (verdict.to_owned(), state.map(str::to_owned));
+    assert_eq!(
+        verdicts,
+        [
+            state("matched", Some("acknowledged")),
+            state("matched", Some("queued")),
+            state("matched", Some("parked")),
+            state("already_paid", None),
+        ]
+    );
+    // Closed stays closed, whatever a late answer says.
+    books
+        .store
+        .attempted(due[0].id, &attempt, &Next::Parked)
+        .await
+        .unwrap();
+    assert_eq!(books.store.count_confirmations().await.unwrap().parked, 1);
+}

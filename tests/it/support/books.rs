@@ -1,0 +1,136 @@
+//! Books to record into: a store on a real file, and the simplest payments there are.
+
+use paywatch::domain::{
+    AmountRule, BaseUnits, Checkout, CheckoutStatus, Commitment, Credit, Decoded, Matched, Memo,
+    Mint, Policy, Pubkey, Signature, Slot, Timestamp, TokenAccount, UnknownMemo, Verdict, Wallet,
+};
+use paywatch::store::{Cursor, Ingested, Reading, Store};
+use std::{collections::BTreeMap, time::Duration};
+use tempfile::TempDir;
+
+pub(crate) const NOW: Timestamp = Timestamp(1_760_000_000_000);
+pub(crate) const DUE: u64 = 19_000_000;
+
+pub(crate) struct Books {
+    pub(crate) store: Store,
+    pub(crate) policy: Policy,
+    _folder: TempDir,
+}
+
+pub(crate) fn key<T>(wrap: fn(Pubkey) -> T, byte: u8) -> T {
+    wrap(Pubkey::new_from_array([byte; 32]))
+}
+
+pub(crate) fn account() -> TokenAccount {
+    key(TokenAccount, 1)
+}
+
+pub(crate) fn signature(byte: u8) -> Signature {
+    Signature::from([byte; 64])
+}
+
+pub(crate) fn memo(text: &str) -> Memo {
+    Memo::parse(text).unwrap()
+}
+
+pub(crate) fn checkout(text: &str) -> Checkout {
+    Checkout {
+        memo: memo(text),
+        amount: Some(BaseUnits(DUE)),
+        mint: Some(key(Mint, 2)),
+        recipient: Some(key(Wallet, 3)),
+        status: CheckoutStatus::Pending,
+        created_at: None,
+    }
+}
+
+pub(crate) fn ingested(byte: u8, slot: Slot, reached: Commitment, reading: Reading) -> Ingested {
+    Ingested {
+        signature: signature(byte),
+        slot,
+        block_time: None,
+        reached,
+        mentions: vec![account()],
+        seen_at: NOW,
+        reading,
+    }
+}
+
+/// A credit of the due amount with a memo.
+pub(crate) fn paid(text: &str) -> Reading {
+    credited(text, DUE)
+}
+
+pub(crate) fn credited(text: &str, amount: u64) -> Reading {
+    let credit = Credit {
+        token_account: account(),
+        wallet: key(Wallet, 3),
+        mint: key(Mint, 2),
+        received: BaseUnits(amount),
+        payer: None,
+    };
+    Reading::Decoded(Decoded {
+        credits: vec![credit],
+        transfers: vec![],
+        memos: vec![memo(text)],
+    })
+}
+
+pub(crate) fn cursor(slot: Slot, byte: u8, at: Timestamp) -> Cursor {
+    Cursor {
+        token_account: account(),
+        slot,
+        signature: signature(byte),
+        at,
+    }
+}
+
+impl Books {
+    pub(crate) async fn open() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&format!(
+            "sqlite:{}",
+            folder.path().join("books.db").display()
+        ))
+        .await
+        .unwrap();
+        let policy = Policy {
+            amount: AmountRule::Exact,
+            unknown_memo: UnknownMemo::Hold,
+            confirm_at: Commitment::Confirmed,
+            finalized_above: BTreeMap::new(),
+        };
+        Self {
+            store,
+            policy,
+            _folder: folder,
+        }
+    }
+
+    pub(crate) async fn record(&self, one: Ingested) -> Option<Verdict> {
+        let recorded = self
+            .store
+            .record(&[one], None, &self.policy, NOW)
+            .await
+            .unwrap();
+        assert!(recorded.len() <= 1);
+        recorded.into_iter().next().map(|recorded| recorded.verdict)
+    }
+
+    pub(crate) async fn due(&self) -> Vec<String> {
+        let due = self
+            .store
+            .claim_due(NOW, Duration::from_secs(60), 100)
+            .await
+            .unwrap();
+        due.iter().map(|due| due.memo.as_str().to_owned()).collect()
+    }
+}
+
+pub(crate) fn confirm(text: &str) -> Verdict {
+    Verdict::Matched(Matched::Confirm {
+        memo: memo(text),
+        wait_for: Commitment::Confirmed,
+        note: None,
+    })
+}
