@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 /// As on mainnet, about.
 const SLOT_TIME_MS: u64 = 300;
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {

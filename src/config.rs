@@ -195,10 +195,7 @@ mod tests {
         assert_eq!(config.merchant.settings.auth.key, Some(Secret::new("0123")));
         assert_eq!(config.solana.rpc_urls.len(), 2);
         assert_eq!(config.solana.limits.max_rps, 0);
-        assert_eq!(
-            config.merchant.give_up_after,
-            Duration::from_secs(72 * 3600)
-        );
+        assert_eq!(config.merchant.give_up_after, Duration::from_hours(72));
     }
 
     #[test]

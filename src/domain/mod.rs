@@ -4,6 +4,12 @@
 //! Pure: no clock, no randomness, no network, no database, no logging. Strange chain data is a
 //! verdict here, never an error.
 
+#![deny(
+    clippy::float_arithmetic,
+    clippy::as_conversions,
+    clippy::indexing_slicing
+)]
+
 mod address;
 mod amount;
 mod checkout;

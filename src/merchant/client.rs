@@ -210,9 +210,8 @@ impl Merchant {
             Ok(bytes) if serde_json::from_slice::<serde::de::IgnoredAny>(&bytes).is_ok() => {
                 Content::Json
             }
-            Ok(_) => Content::Other,
             Err(error) if status.is_success() => return ConfirmResult::fault(Some(status), &error),
-            Err(_) => Content::Other,
+            Ok(_) | Err(_) => Content::Other,
         };
         classify(status, content, retry_after)
     }

@@ -41,11 +41,12 @@ pub(super) fn token(entry: &Value) -> Option<SupportedToken> {
 pub(super) fn checkout(entry: &Value) -> Option<Checkout> {
     Some(Checkout {
         memo: Memo::parse(&text(entry, &["memo", "payment_id", "id"])?)?,
-        amount: optional(entry, &["amount"], amount)?,
+        amount: optional(entry, &["amount"], amount).ok()?,
         mint: optional(entry, &["token", "mint"], |value| {
             value.as_str()?.parse().ok()
-        })?,
-        recipient: optional(entry, &["recipient"], |value| value.as_str()?.parse().ok())?,
+        })
+        .ok()?,
+        recipient: optional(entry, &["recipient"], |value| value.as_str()?.parse().ok()).ok()?,
         status: status(entry)?,
         created_at: field(entry, &["created_at"]).and_then(unix_seconds),
     })
@@ -113,16 +114,19 @@ fn text(entry: &Value, names: &[&str]) -> Option<String> {
     }
 }
 
-/// `Some(None)` where the field is absent, `None` where it is unreadable.
+/// A field that is there and makes no sense.
+struct Nonsense;
+
+/// A field that may be absent, null or empty.
 fn optional<T>(
     entry: &Value,
     names: &[&str],
     read: impl Fn(&Value) -> Option<T>,
-) -> Option<Option<T>> {
+) -> Result<Option<T>, Nonsense> {
     match field(entry, names) {
-        None => Some(None),
-        Some(Value::String(text)) if text.is_empty() => Some(None),
-        Some(value) => read(value).map(Some),
+        None => Ok(None),
+        Some(Value::String(text)) if text.is_empty() => Ok(None),
+        Some(value) => read(value).map(Some).ok_or(Nonsense),
     }
 }
 

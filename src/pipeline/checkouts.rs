@@ -19,7 +19,7 @@ const OVERLAP: usize = 5;
 /// Most pages of one reading.
 const PAGES_MAX: usize = 100_000;
 /// How often everything is read, not only both ends: an old entry may have changed.
-const FULL_EVERY: Duration = Duration::from_secs(600);
+const FULL_EVERY: Duration = Duration::from_mins(10);
 
 /// Reads checkouts.
 pub struct Checkouts {

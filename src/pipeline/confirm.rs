@@ -10,9 +10,9 @@ use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnord
 use std::{sync::Arc, time::Duration};
 
 /// How long an API that says no is given to catch up with the chain before a person must look.
-const REJECTION_PATIENCE: Duration = Duration::from_secs(600);
+const REJECTION_PATIENCE: Duration = Duration::from_mins(10);
 /// How long confirmations wait after the key was refused.
-const KEY_PAUSE: Duration = Duration::from_secs(60);
+const KEY_PAUSE: Duration = Duration::from_mins(1);
 /// Added to the request's deadline before a leased confirmation may be sent by somebody else.
 const LEASE_MARGIN: Duration = Duration::from_secs(5);
 /// Longest sleep without a look at the outbox: another process may have filled it.

@@ -199,10 +199,10 @@ impl Follow {
         match result {
             Ok(Some(payments)) => return FollowOutcome::Ingested(signature, payments),
             Ok(None) => {
-                tracing::debug!(%signature, "hint came to nothing so far; the sweep will see")
+                tracing::debug!(%signature, "hint came to nothing so far; the sweep will see");
             }
             Err(error) => {
-                tracing::warn!(%signature, error = format!("{error:#}"), "hint not ingested; left to the sweep")
+                tracing::warn!(%signature, error = format!("{error:#}"), "hint not ingested; left to the sweep");
             }
         }
         self.recent.forget(signature);

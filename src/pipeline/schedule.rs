@@ -9,14 +9,14 @@ const SCHEDULE: [Duration; 8] = [
     Duration::from_secs(2),
     Duration::from_secs(5),
     Duration::from_secs(15),
-    Duration::from_secs(60),
-    Duration::from_secs(5 * 60),
-    Duration::from_secs(15 * 60),
-    Duration::from_secs(3600),
+    Duration::from_mins(1),
+    Duration::from_mins(5),
+    Duration::from_mins(15),
+    Duration::from_hours(1),
 ];
 
 /// A server that asks for more than this is not obeyed further.
-const RETRY_AFTER_MAX: Duration = Duration::from_secs(24 * 3600);
+const RETRY_AFTER_MAX: Duration = Duration::from_hours(24);
 
 /// When to try again after `attempts` attempts. `jitter` is 0.0 to 1.0 and stretches the pause by up to a fifth, so that
 /// a backlog does not return as one wave. `retry_after` is never undercut.

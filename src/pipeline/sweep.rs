@@ -48,7 +48,7 @@ const BATCH: usize = 256;
 /// Signatures asked about in one query.
 const KNOWN_AT_ONCE: usize = 500;
 /// Anchors younger than this are not relied on: a signature older than them may still be revealed by another node.
-const OVERLAP: Duration = Duration::from_secs(60);
+const OVERLAP: Duration = Duration::from_mins(1);
 
 impl Sweep {
     /// Sweeps what the pipeline watches.
@@ -76,12 +76,11 @@ impl Sweep {
                 }
             }
         }
-        match failure {
-            Some(error) => Err(error),
-            None => {
-                self.pipeline.status.swept(clock::now());
-                Ok(total)
-            }
+        if let Some(error) = failure {
+            Err(error)
+        } else {
+            self.pipeline.status.swept(clock::now());
+            Ok(total)
         }
     }
 

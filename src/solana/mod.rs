@@ -13,9 +13,9 @@ mod wire;
 pub use accounts::{Target, Unwatchable, watched_accounts};
 pub use error::Error;
 pub use pubsub::{Event, ListenError, listen_once};
-pub use rpc::{Fetched, Rpc, SignatureStatus};
+pub use rpc::{Fetched, Rpc};
 pub use sender::Limits;
-pub use wire::SignatureEntry;
+pub use wire::{SignatureEntry, SignatureStatus};
 
 /// Scheme and host of an endpoint: all of it that may be printed, since keys hide in paths and queries.
 #[must_use]

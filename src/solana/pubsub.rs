@@ -63,7 +63,12 @@ pub async fn listen_once(
     patience: Duration,
     mut sink: impl FnMut(Event),
 ) -> Result<Infallible, ListenError> {
-    let client = within(patience, "connect", PubsubClient::new(url.as_str())).await?;
+    let client = within(
+        patience,
+        "connect",
+        Box::pin(PubsubClient::new(url.as_str())),
+    )
+    .await?;
     let (slots, _) = within(patience, "subscribe to slots", client.slot_subscribe()).await?;
     let mut events = SelectAll::new();
     events.push(slots.map(|slot| Some(Event::Slot(slot.slot))).boxed());

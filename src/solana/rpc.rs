@@ -2,10 +2,9 @@
 
 use super::error::{Error, code};
 use super::sender::{Limits, Sender};
-use super::wire::{self, SignatureEntry};
+use super::wire::{self, SignatureEntry, SignatureStatus};
 use crate::domain::{
-    Commitment, Decimals, Mint, Outcome, Signature, Slot, TokenAccount, TokenProgram, Transaction,
-    Wallet,
+    Commitment, Decimals, Mint, Signature, Slot, TokenAccount, TokenProgram, Transaction, Wallet,
 };
 use serde_json::{Value, json};
 use solana_client::{
@@ -27,17 +26,6 @@ pub enum Fetched {
     NotYet,
     /// It is there and cannot be read; asking again soon is useless.
     Unreadable(String),
-}
-
-/// What the node knows of a signature.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SignatureStatus {
-    /// The slot it landed in.
-    pub slot: Slot,
-    /// How sure the chain is of it; `None` below `confirmed`.
-    pub commitment: Option<Commitment>,
-    /// Whether it failed.
-    pub outcome: Outcome,
 }
 
 impl Rpc {
@@ -127,19 +115,9 @@ impl Rpc {
         let list: Vec<String> = signatures.iter().map(ToString::to_string).collect();
         let params = json!([list, { "searchTransactionHistory": true }]);
         let answer = self.ask(RpcRequest::GetSignatureStatuses, params).await?;
-        let statuses = wire::statuses(&answer)
+        wire::statuses(&answer)
             .filter(|statuses| statuses.len() == signatures.len())
-            .ok_or_else(|| malformed("getSignatureStatuses", "a list of statuses"))?;
-        Ok(statuses
-            .into_iter()
-            .map(|status| {
-                status.map(|(slot, commitment, outcome)| SignatureStatus {
-                    slot,
-                    commitment,
-                    outcome,
-                })
-            })
-            .collect())
+            .ok_or_else(|| malformed("getSignatureStatuses", "a list of statuses"))
     }
 
     /// The newest slot at a commitment.

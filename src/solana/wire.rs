@@ -122,11 +122,7 @@ pub(super) fn signatures(page: Value) -> Option<Vec<SignatureEntry>> {
                 slot: entry.slot,
                 block_time: entry.block_time,
                 outcome: outcome(&entry.err),
-                commitment: match entry.confirmation_status.as_deref() {
-                    Some("finalized") => Some(Commitment::Finalized),
-                    Some("confirmed") => Some(Commitment::Confirmed),
-                    _ => None,
-                },
+                commitment: entry.confirmation_status.as_deref().and_then(commitment),
             })
         })
         .collect()
@@ -140,7 +136,7 @@ pub(super) fn transaction(signature: Signature, answer: Value) -> Result<Transac
     if decoded.signatures.first() != Some(&signature) {
         return Err(Unreadable::OtherSignature);
     }
-    let keys = keys(&decoded, meta.loaded_addresses.unwrap_or_default())?;
+    let keys = keys(&decoded, &meta.loaded_addresses.unwrap_or_default())?;
     let outcome = outcome(&meta.err);
     let (instructions, inner_known) = match meta.inner_instructions {
         Some(inner) => (instructions(&decoded, &keys, inner)?, true),
@@ -148,7 +144,7 @@ pub(super) fn transaction(signature: Signature, answer: Value) -> Result<Transac
     };
     let balances = |raw: Option<Vec<RawBalance>>| match (raw, outcome) {
         (Some(raw), _) => raw
-            .into_iter()
+            .iter()
             .map(|balance| token_balance(balance, &keys))
             .collect(),
         (None, Outcome::Failed) => Ok(Vec::new()),
@@ -185,7 +181,7 @@ fn decode_bytes((blob, encoding): (String, String)) -> Result<VersionedTransacti
 }
 
 /// Static keys, then the loaded writable ones, then the loaded read-only ones.
-fn keys(transaction: &VersionedTransaction, loaded: RawLoaded) -> Result<Vec<Pubkey>, Unreadable> {
+fn keys(transaction: &VersionedTransaction, loaded: &RawLoaded) -> Result<Vec<Pubkey>, Unreadable> {
     let mut keys = transaction.message.static_account_keys().to_vec();
     for key in loaded.writable.iter().chain(&loaded.readonly) {
         keys.push(key.parse().map_err(|_| Unreadable::Form)?);
@@ -241,7 +237,7 @@ fn instruction(
     })
 }
 
-fn token_balance(raw: RawBalance, keys: &[Pubkey]) -> Result<TokenBalance, Unreadable> {
+fn token_balance(raw: &RawBalance, keys: &[Pubkey]) -> Result<TokenBalance, Unreadable> {
     let key = |text: &String| text.parse::<Pubkey>().map_err(|_| Unreadable::Form);
     Ok(TokenBalance {
         token_account: TokenAccount(*keys.get(raw.account_index).ok_or(Unreadable::NoSuchKey)?),
@@ -261,22 +257,37 @@ fn token_balance(raw: RawBalance, keys: &[Pubkey]) -> Result<TokenBalance, Unrea
     })
 }
 
+/// What the node knows of a signature.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SignatureStatus {
+    /// The slot it landed in.
+    pub slot: Slot,
+    /// How sure the chain is of it; `None` below `confirmed`.
+    pub commitment: Option<Commitment>,
+    /// Whether it failed.
+    pub outcome: Outcome,
+}
+
 /// Reads an answer of `getSignatureStatuses`: `None` where the node knows nothing.
-pub(super) fn statuses(answer: &Value) -> Option<Vec<Option<(Slot, Option<Commitment>, Outcome)>>> {
+pub(super) fn statuses(answer: &Value) -> Option<Vec<Option<SignatureStatus>>> {
     let status = |entry: &Value| {
-        let commitment = match entry.get("confirmationStatus").and_then(Value::as_str) {
-            Some("finalized") => Some(Commitment::Finalized),
-            Some("confirmed") => Some(Commitment::Confirmed),
-            _ => None,
-        };
-        Some((
-            entry.get("slot")?.as_u64()?,
-            commitment,
-            outcome(entry.get("err").unwrap_or(&Value::Null)),
-        ))
+        let word = entry.get("confirmationStatus").and_then(Value::as_str);
+        Some(SignatureStatus {
+            slot: entry.get("slot")?.as_u64()?,
+            commitment: word.and_then(commitment),
+            outcome: outcome(entry.get("err").unwrap_or(&Value::Null)),
+        })
     };
     let list = answer.get("value")?.as_array()?;
     Some(list.iter().map(status).collect())
+}
+
+fn commitment(word: &str) -> Option<Commitment> {
+    match word {
+        "finalized" => Some(Commitment::Finalized),
+        "confirmed" => Some(Commitment::Confirmed),
+        _ => None,
+    }
 }
 
 /// Reads the account of a mint: which program it belongs to and its decimal places. `None` if it is no mint.

@@ -167,7 +167,7 @@ impl Store {
                 .await?;
             }
             Next::Acknowledged => {
-                close(&mut tx, id, "acknowledged", &attempt.reason, closed_at).await?
+                close(&mut tx, id, "acknowledged", &attempt.reason, closed_at).await?;
             }
             Next::Parked => close(&mut tx, id, "parked", &attempt.reason, closed_at).await?,
             Next::PaidByOther => {

@@ -23,7 +23,7 @@ impl Store {
     /// How many rows an account keeps: its cursor and the anchors behind it.
     const ANCHORS_KEPT: i64 = 16;
     /// How long signatures below all anchors are remembered, for the sake of repeated backfills.
-    const INGESTED_KEPT: Duration = Duration::from_secs(24 * 3600);
+    const INGESTED_KEPT: Duration = Duration::from_hours(24);
 
     /// The cursor of a token account and the anchors behind it, newest first.
     ///

@@ -18,10 +18,10 @@ pub struct Quarantined {
 /// Pauses between tries; the last repeats.
 const PAUSES: [Duration; 5] = [
     Duration::from_secs(10),
-    Duration::from_secs(60),
-    Duration::from_secs(5 * 60),
-    Duration::from_secs(30 * 60),
-    Duration::from_secs(3600),
+    Duration::from_mins(1),
+    Duration::from_mins(5),
+    Duration::from_mins(30),
+    Duration::from_hours(1),
 ];
 
 impl Store {

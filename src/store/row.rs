@@ -44,7 +44,11 @@ pub(super) fn memos(row: &SqliteRow) -> Result<Vec<Memo>> {
 }
 
 pub(super) fn memos_column(memos: &[Memo]) -> String {
-    serde_json::Value::from_iter(memos.iter().map(Memo::as_str)).to_string()
+    memos
+        .iter()
+        .map(Memo::as_str)
+        .collect::<serde_json::Value>()
+        .to_string()
 }
 
 pub(super) fn checkout(row: &SqliteRow) -> Result<Checkout> {

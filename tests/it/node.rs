@@ -58,7 +58,7 @@ impl Node {
         server.spawn(async move {
             axum::serve(listener, Router::new().route("/", post(answer)))
                 .await
-                .unwrap()
+                .unwrap();
         });
         Self {
             url,
@@ -211,7 +211,7 @@ async fn a_node_that_forgot_the_anchor_costs_a_fall_back_and_no_payment() {
     server.spawn(async move {
         axum::serve(listener, Router::new().route("/", post(answer)))
             .await
-            .unwrap()
+            .unwrap();
     });
 
     let changes = [

@@ -128,7 +128,7 @@ async fn an_attempt_decides_what_becomes_of_a_confirmation() {
     }
     let due = books
         .store
-        .claim_due(NOW, Duration::from_secs(60), 100)
+        .claim_due(NOW, Duration::from_mins(1), 100)
         .await
         .unwrap();
     let attempt = Attempt {

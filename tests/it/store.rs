@@ -75,7 +75,7 @@ async fn the_unreadable_is_shown_quarantined_and_replaced_once_it_can_be_read() 
         Some(Verdict::Held(Held::Unreadable))
     );
     assert_eq!(books.record(broken).await, None, "alarms once");
-    let later = NOW.plus(Duration::from_secs(3600));
+    let later = NOW.plus(Duration::from_hours(1));
     assert_eq!(books.store.quarantined(NOW, 10).await.unwrap().len(), 0);
     assert_eq!(
         books.store.quarantined(later, 10).await.unwrap()[0].signature,

@@ -17,7 +17,7 @@ use std::{
 use tempfile::TempDir;
 
 /// How long anything may take. Waiting ends as soon as the awaited holds.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 /// Fast, so that finality comes within seconds.
 const SLOT_TIME_MS: u64 = 100;
 /// Price of the sandbox's plan 11, in base units of every test mint.

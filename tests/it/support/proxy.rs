@@ -154,22 +154,14 @@ async fn on_request(
             "HTTP/1.1 {status}\r\nretry-after: 1\r\ncontent-length: 2\r\nconnection: close\r\n\r\n{{}}"
         )
     };
-    match mode {
-        Mode::Pass | Mode::SwallowAnswers => server.write_all(bytes).await.is_ok(),
-        Mode::Status500 => {
-            client
-                .write_all(canned("500 Internal Server Error").as_bytes())
-                .await
-                .is_ok()
-                && false
-        }
-        Mode::Status429 => {
-            client
-                .write_all(canned("429 Too Many Requests").as_bytes())
-                .await
-                .is_ok()
-                && false
-        }
-        Mode::Cut | Mode::Stall => mode == Mode::Stall,
-    }
+    let refusal = match mode {
+        Mode::Pass | Mode::SwallowAnswers => return server.write_all(bytes).await.is_ok(),
+        Mode::Cut => return false,
+        Mode::Stall => return true,
+        Mode::Status500 => canned("500 Internal Server Error"),
+        Mode::Status429 => canned("429 Too Many Requests"),
+    };
+    // Whether the other side still listens does not matter: the connection ends.
+    let _sent = client.write_all(refusal.as_bytes()).await;
+    false
 }

@@ -25,7 +25,7 @@ use surfpool_sdk::{BlockProductionMode, Surfnet};
 /// Lamports a wallet begins with.
 const ALLOWANCE: u64 = 2_000_000_000;
 /// How long anything may take to be confirmed.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A running network.
 pub struct Localnet {
