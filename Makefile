@@ -1,0 +1,37 @@
+# The targets of paywatch; `make` alone lists them.
+
+CARGO ?= cargo
+# A link to Debian packages that the build and the tests need and a bare machine lacks.
+APT_PACKAGES = pkg-config libssl-dev systemd
+TARGET = $(or $(CARGO_TARGET_DIR),target)
+
+.PHONY: help setup demo test lint docs bench-quick build
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
+
+setup: ## Install the Debian packages that build and tests need (asks nothing, does nothing if they are there)
+	@missing=$$(for p in $(APT_PACKAGES); do dpkg -s $$p >/dev/null 2>&1 || echo $$p; done); \
+	if [ -n "$$missing" ]; then \
+		sudo=$$([ $$(id -u) = 0 ] || echo sudo); \
+		$$sudo apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y -qq --no-install-recommends $$missing; \
+	fi
+
+demo: setup ## Confirm two payments on an embedded local network (KEEP=1 leaves everything running)
+	$(if $(KEEP),KEEP=1) $(CARGO) run --locked --quiet --example demo
+
+build: setup ## Build the release binary
+	$(CARGO) build --locked --release --bin paywatch
+
+test: setup ## Run all tests, on an embedded local network (or PAYWATCH_TEST_RPC and PAYWATCH_TEST_WS)
+	$(CARGO) test --locked --workspace
+
+lint: setup ## Formatting and lints, warnings are errors
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+
+docs: setup ## Build the documentation, warnings are errors
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --document-private-items
+
+bench-quick: build ## Print the quick figures: latency, memory, backfill
+	$(CARGO) run --locked --quiet --example bench_quick -- $(TARGET)/release/paywatch
