@@ -252,8 +252,12 @@ impl Backfill {
         let mut confirm = Confirm::new(self.pipeline.clone());
         let (mut acknowledged, mut last_call) = (0, None);
         loop {
-            let outcome = confirm.step().await?;
-            acknowledged += usize::from(outcome == ConfirmOutcome::Attempted(Next::Acknowledged));
+            if let ConfirmOutcome::Attempted(outcomes) = confirm.step().await? {
+                acknowledged += outcomes
+                    .iter()
+                    .filter(|next| **next == Next::Acknowledged)
+                    .count();
+            }
             if !finished.load(Ordering::Acquire) || confirm.is_busy() {
                 continue;
             }

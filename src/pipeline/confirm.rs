@@ -21,9 +21,9 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// What one step did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ConfirmOutcome {
-    /// An attempt was made, and this became of it.
-    Attempted(Next),
-    /// Nothing is due.
+    /// Attempts were made, and this became of them.
+    Attempted(Vec<Next>),
+    /// Nothing was to be done.
     Idle,
 }
 
@@ -38,6 +38,8 @@ struct Done {
 pub struct Confirm {
     pipeline: Arc<Pipeline>,
     under_way: FuturesUnordered<BoxFuture<'static, Done>>,
+    /// When the outbox is worth a look; until then nothing is due, as far as this process knows.
+    look_at: Timestamp,
     /// After the key was refused: nothing is sent before then, and then one at a time.
     refused_until: Option<Timestamp>,
 }
@@ -49,21 +51,34 @@ impl Confirm {
         Self {
             pipeline,
             under_way: FuturesUnordered::new(),
+            look_at: Timestamp(0),
             refused_until: None,
         }
     }
 
-    /// Takes what is due, as far as hands are free, and finishes one attempt or waits for something to do.
+    /// Takes what is due, as far as hands are free, and finishes attempts or waits for something to do.
     ///
     /// # Errors
     /// When the database fails. An attempt whose outcome could not be recorded is made again, with the same pair.
     pub async fn step(&mut self) -> anyhow::Result<ConfirmOutcome> {
-        self.take_due().await?;
+        self.take_due(clock::now()).await?;
         let pipeline = self.pipeline.clone();
-        let wait = self.idle_time().await?;
+        let wait = self
+            .look_at
+            .since(clock::now())
+            .clamp(Duration::from_millis(1), LOOK_EVERY);
         tokio::select! {
-            Some(done) = self.under_way.next() => self.finish(done).await.map(ConfirmOutcome::Attempted),
-            () = pipeline.bells.confirm.notified() => Ok(ConfirmOutcome::Idle),
+            Some(done) = self.under_way.next() => {
+                let mut all = vec![done];
+                while let Some(Some(done)) = self.under_way.next().now_or_never() {
+                    all.push(done);
+                }
+                self.finish(all).await.map(ConfirmOutcome::Attempted)
+            }
+            () = pipeline.bells.confirm.notified() => {
+                self.look_at = Timestamp(0);
+                Ok(ConfirmOutcome::Idle)
+            }
             () = tokio::time::sleep(wait) => Ok(ConfirmOutcome::Idle),
         }
     }
@@ -74,7 +89,7 @@ impl Confirm {
     /// When the database fails.
     pub async fn drain(&mut self) -> anyhow::Result<()> {
         while let Some(done) = self.under_way.next().await {
-            self.finish(done).await?;
+            self.finish(vec![done]).await?;
         }
         Ok(())
     }
@@ -85,8 +100,7 @@ impl Confirm {
         !self.under_way.is_empty()
     }
 
-    async fn take_due(&mut self) -> anyhow::Result<()> {
-        let now = clock::now();
+    async fn take_due(&mut self, now: Timestamp) -> anyhow::Result<()> {
         let settings = &self.pipeline.config.merchant.settings;
         let hands = match self.refused_until {
             Some(until) if until > now => 0,
@@ -94,18 +108,22 @@ impl Confirm {
             None => settings.max_in_flight,
         };
         let free = hands.saturating_sub(self.under_way.len());
-        if free == 0 {
+        if free == 0 || self.look_at > now {
             return Ok(());
         }
         // A rejection is looked up in the history: that takes a second deadline or more.
         let lease = settings.request_timeout.saturating_mul(3) + LEASE_MARGIN;
-        for due in self
-            .pipeline
-            .store
+        let store = &self.pipeline.store;
+        let taken = store
             .claim_due(now, lease, free)
             .await
-            .context("take due confirmations")?
-        {
+            .context("take due confirmations")?;
+        if taken.len() < free {
+            let next = store.next_due_at().await.context("read the outbox")?;
+            let latest = now.plus(LOOK_EVERY);
+            self.look_at = next.map_or(latest, |at| at.min(latest));
+        }
+        for due in taken {
             let pipeline = self.pipeline.clone();
             self.under_way
                 .push(async move { pipeline.attempt(due).await }.boxed());
@@ -113,63 +131,55 @@ impl Confirm {
         Ok(())
     }
 
-    async fn idle_time(&mut self) -> anyhow::Result<Duration> {
-        let full = self.under_way.len() >= self.pipeline.config.merchant.settings.max_in_flight;
-        if full || self.refused_until.is_some() {
-            return Ok(LOOK_EVERY);
-        }
-        let next = self
-            .pipeline
-            .store
-            .next_due_at()
-            .await
-            .context("read the outbox")?;
-        Ok(next.map_or(LOOK_EVERY, |at| {
-            at.since(clock::now())
-                .clamp(Duration::from_millis(1), LOOK_EVERY)
-        }))
-    }
-
-    async fn finish(&mut self, done: Done) -> anyhow::Result<Next> {
-        let Done {
-            due,
-            attempt,
-            next,
-            answer,
-        } = done;
-        self.refused_until = (answer == Answer::KeyRefused).then(|| clock::now().plus(KEY_PAUSE));
-        self.pipeline.note_key(answer == Answer::KeyRefused);
+    async fn finish(&mut self, all: Vec<Done>) -> anyhow::Result<Vec<Next>> {
+        let refused = all.iter().any(|done| done.answer == Answer::KeyRefused);
+        self.refused_until = refused.then(|| clock::now().plus(KEY_PAUSE));
+        self.pipeline.note_key(refused);
+        let outcomes: Vec<_> = all
+            .iter()
+            .map(|done| (done.due.id, &done.attempt, &done.next))
+            .collect();
         self.pipeline
             .store
-            .attempted(due.id, &attempt, &next)
+            .attempted(&outcomes)
             .await
-            .context("record an attempt")?;
-        let (signature, memo, reason) = (due.signature, &due.memo, &attempt.reason);
-        let word = match &next {
-            Next::Acknowledged => {
-                let took = clock::now().since(due.queued_at);
-                metrics::histogram!("paywatch_queued_to_acknowledged_seconds")
-                    .record(took.as_secs_f64());
-                tracing::info!(%signature, %memo, reason, ?took, "payment confirmed");
-                "acknowledged"
-            }
-            Next::Retry { due_at, .. } => {
-                let again_in = due_at.since(clock::now());
-                tracing::warn!(%signature, %memo, reason, ?again_in, "confirmation not taken; will be sent again");
-                "retry"
-            }
-            Next::Parked => {
-                tracing::error!(%signature, %memo, reason, "confirmation given up: a person must look");
-                "parked"
-            }
-            Next::PaidByOther => {
-                tracing::warn!(%signature, %memo, reason, "checkout was confirmed by another transaction: this payment is held");
-                "paid_by_other"
-            }
-        };
-        metrics::counter!("paywatch_attempts_total", "outcome" => word).increment(1);
-        Ok(next)
+            .context("record attempts")?;
+        // A retry may be due before the next look.
+        self.look_at = Timestamp(0);
+        all.iter().for_each(announce);
+        Ok(all.into_iter().map(|done| done.next).collect())
     }
+}
+
+/// Logs and counts what became of an attempt.
+fn announce(done: &Done) {
+    let Done {
+        due, attempt, next, ..
+    } = done;
+    let (signature, memo, reason) = (due.signature, &due.memo, &attempt.reason);
+    let word = match next {
+        Next::Acknowledged => {
+            let took = clock::now().since(due.queued_at);
+            metrics::histogram!("paywatch_queued_to_acknowledged_seconds")
+                .record(took.as_secs_f64());
+            tracing::info!(%signature, %memo, reason, ?took, "payment confirmed");
+            "acknowledged"
+        }
+        Next::Retry { due_at, .. } => {
+            let again_in = due_at.since(clock::now());
+            tracing::warn!(%signature, %memo, reason, ?again_in, "confirmation not taken; will be sent again");
+            "retry"
+        }
+        Next::Parked => {
+            tracing::error!(%signature, %memo, reason, "confirmation given up: a person must look");
+            "parked"
+        }
+        Next::PaidByOther => {
+            tracing::warn!(%signature, %memo, reason, "checkout was confirmed by another transaction: this payment is held");
+            "paid_by_other"
+        }
+    };
+    metrics::counter!("paywatch_attempts_total", "outcome" => word).increment(1);
 }
 
 impl Pipeline {

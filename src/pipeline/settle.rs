@@ -69,7 +69,7 @@ impl Settle {
             match status {
                 Some(status) if status.commitment == Some(Commitment::Finalized) => {
                     if status.slot == one.slot && status.outcome == Outcome::Succeeded {
-                        finalized.push((one.signature, status.slot));
+                        finalized.push(one.signature);
                     } else if status.outcome == Outcome::Failed {
                         missing.push(*one);
                     } else {

@@ -1,7 +1,7 @@
 //! The API's payment sessions, as last seen.
 
 use super::{Result, Store, Tx, row};
-use crate::domain::{Checkout, CheckoutStatus, Memo, Mint, Wallet};
+use crate::domain::{Checkout, CheckoutStatus, Mint, Wallet};
 
 /// A token and wallet that some pending checkout asks to be paid in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -103,17 +103,4 @@ async fn upsert(tx: &mut Tx, checkout: &Checkout) -> Result<u64> {
     .execute(&mut **tx)
     .await?;
     Ok(done.rows_affected())
-}
-
-/// The checkouts a memo names: the exact one, or else all that differ from it only in the case of hexadecimal digits.
-pub(super) async fn named_by(tx: &mut Tx, memo: &Memo) -> Result<Vec<Checkout>> {
-    let rows = sqlx::query("SELECT * FROM checkouts WHERE folded = $1 LIMIT 8")
-        .bind(memo.folded())
-        .fetch_all(&mut **tx)
-        .await?;
-    let mut found = rows.iter().map(row::checkout).collect::<Result<Vec<_>>>()?;
-    if let Some(exact) = found.iter().position(|checkout| checkout.memo == *memo) {
-        found = vec![found.swap_remove(exact)];
-    }
-    Ok(found)
 }

@@ -2,8 +2,8 @@
 
 use super::record::PaymentId;
 use super::{Result, Store, Tx, row};
-use crate::domain::{Claim, Commitment, Held, Matched, Memo, Signature, Timestamp, Verdict};
-use sqlx::Row;
+use crate::domain::{Commitment, Held, Matched, Memo, Signature, Timestamp, Verdict};
+use sqlx::{QueryBuilder, Row};
 use std::time::Duration;
 
 /// A confirmation whose time has come, leased to the caller.
@@ -135,57 +135,67 @@ impl Store {
         })
     }
 
-    /// Logs an attempt and what becomes of the confirmation. One that was closed meanwhile stays closed.
+    /// Logs attempts and what becomes of their confirmations. One that was closed meanwhile stays closed.
     ///
     /// # Errors
-    /// When the database fails.
-    pub async fn attempted(&self, id: i64, attempt: &Attempt, next: &Next) -> Result<()> {
+    /// When the database fails; then none is logged.
+    pub async fn attempted(&self, all: &[(i64, &Attempt, &Next)]) -> Result<()> {
         let mut tx = self.begin().await?;
-        sqlx::query("INSERT INTO attempts (confirmation_id, at, status, took_ms, reason) VALUES ($1, $2, $3, $4, $5)")
-            .bind(id)
-            .bind(attempt.at.0)
-            .bind(attempt.status)
-            .bind(i64::try_from(attempt.took.as_millis()).unwrap_or(i64::MAX))
-            .bind(&attempt.reason)
-            .execute(&mut *tx)
-            .await?;
-        let closed_at = attempt.at.plus(attempt.took);
-        match next {
-            Next::Retry {
-                due_at,
-                rejected_since,
-            } => {
-                sqlx::query(
-                    "UPDATE confirmations SET due_at = $2, rejected_since = $3, attempts = attempts + 1, note = $4 \
-                     WHERE id = $1 AND state = 'queued'",
-                )
-                .bind(id)
-                .bind(due_at.0)
-                .bind(rejected_since.map(|at| at.0))
-                .bind(&attempt.reason)
-                .execute(&mut *tx)
-                .await?;
-            }
-            Next::Acknowledged => {
-                close(&mut tx, id, "acknowledged", &attempt.reason, closed_at).await?;
-            }
-            Next::Parked => close(&mut tx, id, "parked", &attempt.reason, closed_at).await?,
-            Next::PaidByOther => {
-                close(&mut tx, id, "cancelled", &attempt.reason, closed_at).await?;
-                sqlx::query(
-                    "UPDATE payments SET verdict = 'held', reason = $2, note = $3, checkout = NULL \
-                     WHERE id = (SELECT payment_id FROM confirmations WHERE id = $1)",
-                )
-                .bind(id)
-                .bind(Held::AlreadyPaid.as_str())
-                .bind(&attempt.reason)
-                .execute(&mut *tx)
-                .await?;
-            }
+        let mut insert = QueryBuilder::new(
+            "INSERT INTO attempts (confirmation_id, at, status, took_ms, reason) ",
+        );
+        insert.push_values(all, |mut values, (id, attempt, _)| {
+            values
+                .push_bind(id)
+                .push_bind(attempt.at.0)
+                .push_bind(attempt.status);
+            values
+                .push_bind(i64::try_from(attempt.took.as_millis()).unwrap_or(i64::MAX))
+                .push_bind(&attempt.reason);
+        });
+        insert.build().execute(&mut *tx).await?;
+        for (id, attempt, next) in all {
+            conclude(&mut tx, *id, attempt, next).await?;
         }
         tx.commit().await?;
         Ok(())
     }
+}
+
+async fn conclude(tx: &mut Tx, id: i64, attempt: &Attempt, next: &Next) -> Result<()> {
+    let closed_at = attempt.at.plus(attempt.took);
+    match next {
+        Next::Retry {
+            due_at,
+            rejected_since,
+        } => {
+            sqlx::query(
+                "UPDATE confirmations SET due_at = $2, rejected_since = $3, attempts = attempts + 1, note = $4 \
+                 WHERE id = $1 AND state = 'queued'",
+            )
+            .bind(id)
+            .bind(due_at.0)
+            .bind(rejected_since.map(|at| at.0))
+            .bind(&attempt.reason)
+            .execute(&mut **tx)
+            .await?;
+        }
+        Next::Acknowledged => close(tx, id, "acknowledged", &attempt.reason, closed_at).await?,
+        Next::Parked => close(tx, id, "parked", &attempt.reason, closed_at).await?,
+        Next::PaidByOther => {
+            close(tx, id, "cancelled", &attempt.reason, closed_at).await?;
+            sqlx::query(
+                "UPDATE payments SET verdict = 'held', reason = $2, note = $3, checkout = NULL \
+                 WHERE id = (SELECT payment_id FROM confirmations WHERE id = $1)",
+            )
+            .bind(id)
+            .bind(Held::AlreadyPaid.as_str())
+            .bind(&attempt.reason)
+            .execute(&mut **tx)
+            .await?;
+        }
+    }
+    Ok(())
 }
 
 async fn close(tx: &mut Tx, id: i64, state: &str, note: &str, now: Timestamp) -> Result<()> {
@@ -202,34 +212,60 @@ async fn close(tx: &mut Tx, id: i64, state: &str, note: &str, now: Timestamp) ->
     Ok(())
 }
 
-/// Queues what a verdict asks for. A payment the merchant knows already is closed at once: it still holds its checkout.
-pub(super) async fn queue(
-    tx: &mut Tx,
+/// A confirmation to be queued; one the merchant knows already is closed at once, and still holds its checkout.
+pub(super) struct New {
     payment: PaymentId,
+    pub(super) memo: Memo,
     signature: Signature,
-    verdict: &Verdict,
-    reached: Commitment,
-    now: Timestamp,
-) -> Result<()> {
-    let (memo, state, due_at) = match verdict {
-        Verdict::Held(_) => return Ok(()),
-        Verdict::Matched(Matched::Settled { memo }) => (memo, "acknowledged", None),
-        Verdict::Matched(Matched::Confirm { memo, wait_for, .. }) => {
-            (memo, "queued", (reached >= *wait_for).then_some(now.0))
-        }
-    };
-    sqlx::query(
-        "INSERT INTO confirmations (payment_id, memo, signature, state, due_at, queued_at, closed_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, CASE WHEN $4 = 'queued' THEN NULL ELSE $6 END)",
-    )
-    .bind(payment)
-    .bind(memo.as_str())
-    .bind(signature.to_string())
-    .bind(state)
-    .bind(due_at)
-    .bind(now.0)
-    .execute(&mut **tx)
-    .await?;
+    state: &'static str,
+    is_due: bool,
+}
+
+impl New {
+    /// What a verdict asks for, if anything.
+    pub(super) fn of(
+        payment: PaymentId,
+        signature: Signature,
+        verdict: &Verdict,
+        reached: Commitment,
+    ) -> Option<Self> {
+        let (memo, state, is_due) = match verdict {
+            Verdict::Held(_) => return None,
+            Verdict::Matched(Matched::Settled { memo }) => (memo, "acknowledged", false),
+            Verdict::Matched(Matched::Confirm { memo, wait_for, .. }) => {
+                (memo, "queued", reached >= *wait_for)
+            }
+        };
+        Some(Self {
+            payment,
+            memo: memo.clone(),
+            signature,
+            state,
+            is_due,
+        })
+    }
+}
+
+/// Puts confirmations into the outbox.
+pub(super) async fn insert(tx: &mut Tx, all: &[New], now: Timestamp) -> Result<()> {
+    const ROWS_MAX: usize = 1_000;
+    for chunk in all.chunks(ROWS_MAX) {
+        let mut insert = QueryBuilder::new(
+            "INSERT INTO confirmations (payment_id, memo, signature, state, due_at, queued_at, closed_at) ",
+        );
+        insert.push_values(chunk, |mut values, new| {
+            values
+                .push_bind(new.payment)
+                .push_bind(new.memo.as_str())
+                .push_bind(new.signature.to_string());
+            values
+                .push_bind(new.state)
+                .push_bind(new.is_due.then_some(now.0))
+                .push_bind(now.0);
+            values.push_bind((new.state != "queued").then_some(now.0));
+        });
+        insert.build().execute(&mut **tx).await?;
+    }
     Ok(())
 }
 
@@ -241,21 +277,6 @@ pub(super) async fn release(tx: &mut Tx, payment: PaymentId, now: Timestamp) -> 
         .execute(&mut **tx)
         .await?;
     Ok(())
-}
-
-/// Whether a payment other than this one holds the checkout.
-pub(super) async fn claim(tx: &mut Tx, memo: &Memo, payment: Option<PaymentId>) -> Result<Claim> {
-    let taken: Option<i64> =
-        sqlx::query_scalar("SELECT payment_id FROM confirmations WHERE memo = $1 AND state <> 'cancelled' AND payment_id <> $2")
-            .bind(memo.as_str())
-            .bind(payment.unwrap_or(-1))
-            .fetch_optional(&mut **tx)
-            .await?;
-    Ok(if taken.is_some() {
-        Claim::Taken
-    } else {
-        Claim::Free
-    })
 }
 
 /// Whether the merchant may know of this payment: an attempt was logged, or one may be under way.

@@ -7,6 +7,7 @@
 mod checkouts;
 mod confirmations;
 mod cursors;
+mod desk;
 mod payments;
 mod quarantine;
 mod record;

@@ -6,9 +6,10 @@ use crate::domain::{
     BaseUnits, Commitment, Credit, Held, Matched, Memo, Signature, Slot, Timestamp, TokenAccount,
     Verdict,
 };
-use sqlx::{Row, sqlite::SqliteRow};
+use sqlx::{QueryBuilder, Row, sqlite::SqliteRow};
 
 /// What is known of a payment that is seen again.
+#[derive(Clone, Copy)]
 pub(super) struct Known {
     pub(super) id: PaymentId,
     pub(super) received: Option<BaseUnits>,
@@ -70,11 +71,9 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn finalize(&self, signatures: &[(Signature, Slot)], now: Timestamp) -> Result<()> {
+    pub async fn finalize(&self, signatures: &[Signature], now: Timestamp) -> Result<()> {
         let mut tx = self.begin().await?;
-        for (signature, slot) in signatures {
-            finalize(&mut tx, *signature, *slot, now).await?;
-        }
+        finalize(&mut tx, signatures, now).await?;
         tx.commit().await?;
         Ok(())
     }
@@ -104,25 +103,12 @@ impl Store {
     }
 }
 
-pub(super) async fn find(
-    tx: &mut Tx,
-    signature: Signature,
-    token_account: TokenAccount,
-) -> Result<Option<Known>> {
-    let found = sqlx::query("SELECT id, received, chain_state FROM payments WHERE signature = $1 AND token_account = $2")
-        .bind(signature.to_string())
-        .bind(token_account.to_string())
-        .fetch_optional(&mut **tx)
-        .await?;
-    found
-        .map(|r| {
-            Ok(Known {
-                id: r.try_get("id")?,
-                received: row::parse_opt(&r, "received")?,
-                was_dropped: r.try_get::<&str, _>("chain_state")? == "dropped",
-            })
-        })
-        .transpose()
+pub(super) fn known(r: &SqliteRow) -> Result<Known> {
+    Ok(Known {
+        id: r.try_get("id")?,
+        received: row::parse_opt(r, "received")?,
+        was_dropped: r.try_get::<&str, _>("chain_state")? == "dropped",
+    })
 }
 
 pub(super) async fn insert(
@@ -157,15 +143,6 @@ pub(super) async fn insert(
     .bind(now.0)
     .fetch_one(&mut **tx)
     .await?;
-    for memo in memos {
-        sqlx::query(
-            "INSERT INTO payment_memos (payment_id, folded) VALUES ($1, $2) ON CONFLICT DO NOTHING",
-        )
-        .bind(id)
-        .bind(memo.folded())
-        .execute(&mut **tx)
-        .await?;
-    }
     Ok(id)
 }
 
@@ -234,26 +211,26 @@ pub(super) async fn seen_again(
         .execute(&mut **tx)
         .await?;
     if ingested.reached == Commitment::Finalized {
-        finalize(tx, ingested.signature, ingested.slot, now).await?;
+        finalize(tx, &[ingested.signature], now).await?;
     }
     Ok(())
 }
 
-pub(super) async fn finalize(
-    tx: &mut Tx,
-    signature: Signature,
-    slot: Slot,
-    now: Timestamp,
-) -> Result<()> {
-    let ids: Vec<PaymentId> = sqlx::query_scalar(
-        "UPDATE payments SET chain_state = 'finalized', slot = $2 WHERE signature = $1 AND chain_state <> 'finalized' RETURNING id",
-    )
-    .bind(signature.to_string())
-    .bind(row::slot_column(slot))
-    .fetch_all(&mut **tx)
-    .await?;
-    for id in ids {
-        confirmations::release(tx, id, now).await?;
+/// Notes that payments can no longer be undone; what waited for that becomes due.
+pub(super) async fn finalize(tx: &mut Tx, signatures: &[Signature], now: Timestamp) -> Result<()> {
+    const BOUND_MAX: usize = 2_000;
+    for chunk in signatures.chunks(BOUND_MAX) {
+        let mut update = QueryBuilder::new(
+            "UPDATE payments SET chain_state = 'finalized' WHERE chain_state <> 'finalized' AND signature IN (",
+        );
+        let mut list = update.separated(", ");
+        for signature in chunk {
+            list.push_bind(signature.to_string());
+        }
+        update.push(") RETURNING id");
+        for r in update.build().fetch_all(&mut **tx).await? {
+            confirmations::release(tx, r.try_get("id")?, now).await?;
+        }
     }
     Ok(())
 }

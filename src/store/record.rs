@@ -1,11 +1,14 @@
 //! Step 5 of the road: transactions become payments, payments become confirmations, and the cursor moves
 //! over them, all in one SQL transaction. Judging happens inside it, so two payments cannot both win a checkout.
 
-use super::{Cursor, Result, Store, Tx, checkouts, confirmations, payments, quarantine, row};
+use super::desk::Desk;
+use super::payments::Known;
+use super::{Cursor, Result, Store, Tx, confirmations, payments, quarantine, row};
 use crate::domain::{
-    Candidate, Commitment, Credit, Decoded, Memo, Policy, Signature, Slot, Timestamp, TokenAccount,
-    Verdict, judge,
+    Commitment, Credit, Decoded, Held, Memo, Policy, Signature, Slot, Timestamp, TokenAccount,
+    Verdict,
 };
+use sqlx::QueryBuilder;
 
 /// A transaction that was looked at, ready to be recorded. Recording it again changes nothing.
 #[derive(Clone, Debug)]
@@ -70,10 +73,14 @@ impl Store {
         now: Timestamp,
     ) -> Result<Vec<Recorded>> {
         let mut tx = self.begin().await?;
+        let mut desk = Desk::for_batch(&mut tx, batch).await?;
         let mut recorded = Vec::new();
+        remember(&mut tx, batch, now).await?;
         for ingested in batch {
-            record_one(&mut tx, ingested, policy, now, &mut recorded).await?;
+            record_one(&mut tx, &mut desk, ingested, policy, now, &mut recorded).await?;
         }
+        desk.write(&mut tx, now).await?;
+        finalize_known(&mut tx, batch, now).await?;
         if let Some(cursor) = cursor {
             Self::advance(&mut tx, cursor).await?;
         }
@@ -112,27 +119,23 @@ impl Store {
     /// When the database fails.
     pub async fn rejudge(&self, policy: &Policy, now: Timestamp) -> Result<Vec<Recorded>> {
         let mut tx = self.begin().await?;
+        let waiting = payments::no_longer_unknown(&mut tx).await?;
+        let memos = waiting
+            .iter()
+            .flat_map(|(_, payment)| &payment.memos)
+            .collect();
+        let mut desk = Desk::for_memos(&mut tx, memos).await?;
         let mut recorded = Vec::new();
-        for (id, payment) in payments::no_longer_unknown(&mut tx).await? {
-            let verdict = judge_in(
-                &mut tx,
+        for (id, payment) in waiting {
+            let verdict = desk.judge(
                 Some(id),
                 payment.signature,
                 &payment.credit,
                 &payment.memos,
                 policy,
-            )
-            .await?;
+            );
             payments::set_verdict(&mut tx, id, &verdict).await?;
-            confirmations::queue(
-                &mut tx,
-                id,
-                payment.signature,
-                &verdict,
-                payment.reached,
-                now,
-            )
-            .await?;
+            desk.queue(id, payment.signature, &verdict, payment.reached);
             recorded.push(Recorded {
                 signature: payment.signature,
                 memos: payment.memos,
@@ -140,6 +143,7 @@ impl Store {
                 verdict,
             });
         }
+        desk.write(&mut tx, now).await?;
         tx.commit().await?;
         Ok(recorded)
     }
@@ -147,21 +151,14 @@ impl Store {
 
 async fn record_one(
     tx: &mut Tx,
+    desk: &mut Desk,
     ingested: &Ingested,
     policy: &Policy,
     now: Timestamp,
     recorded: &mut Vec<Recorded>,
 ) -> Result<()> {
-    if !matches!(ingested.reading, Reading::Known) {
-        remember(tx, ingested, now).await?;
-    }
     match &ingested.reading {
-        Reading::Failed => {}
-        Reading::Known => {
-            if ingested.reached == Commitment::Finalized {
-                payments::finalize(tx, ingested.signature, ingested.slot, now).await?;
-            }
-        }
+        Reading::Failed | Reading::Known => {}
         Reading::Unreadable(why) => {
             for token_account in &ingested.mentions {
                 if payments::insert_unreadable(tx, ingested, *token_account, why, now).await? {
@@ -169,16 +166,26 @@ async fn record_one(
                         signature: ingested.signature,
                         memos: Vec::new(),
                         credit: None,
-                        verdict: Verdict::Held(crate::domain::Held::Unreadable),
+                        verdict: Verdict::Held(Held::Unreadable),
                     });
                 }
                 quarantine::put(tx, ingested, *token_account, now).await?;
             }
         }
         Reading::Decoded(decoded) => {
-            quarantine::release(tx, ingested.signature).await?;
+            let was_unreadable = desk.is_quarantined(ingested.signature);
+            if was_unreadable {
+                quarantine::release(tx, ingested.signature).await?;
+            }
             for credit in &decoded.credits {
-                recorded.extend(record_credit(tx, ingested, decoded, credit, policy, now).await?);
+                // The row of an unreadable transaction has just made room for what it really gave.
+                let known = desk.known(ingested.signature, credit.token_account);
+                let known = known
+                    .filter(|known| !(was_unreadable && known.received.is_none()))
+                    .copied();
+                recorded.extend(
+                    record_credit(tx, desk, ingested, decoded, credit, known, policy, now).await?,
+                );
             }
         }
     }
@@ -186,86 +193,89 @@ async fn record_one(
 }
 
 /// Records one credit, unless it is recorded already and unchanged.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "one credit of one transaction, in one place"
+)]
 async fn record_credit(
     tx: &mut Tx,
+    desk: &mut Desk,
     ingested: &Ingested,
     decoded: &Decoded,
     credit: &Credit,
+    known: Option<Known>,
     policy: &Policy,
     now: Timestamp,
 ) -> Result<Option<Recorded>> {
-    let known = payments::find(tx, ingested.signature, credit.token_account).await?;
-    if let Some(known) = &known {
-        payments::seen_again(tx, known, ingested, now).await?;
+    let signature = ingested.signature;
+    if let Some(known) = known {
+        payments::seen_again(tx, &known, ingested, now).await?;
         // Another fork may have given another amount. What the merchant was already told stands.
-        let same = known.received == Some(credit.received) && !known.was_dropped;
-        if same || confirmations::was_attempted(tx, known.id).await? {
+        if known.received == Some(credit.received) && !known.was_dropped {
+            return Ok(None);
+        }
+        desk.write(tx, now).await?;
+        if confirmations::was_attempted(tx, known.id).await? {
             return Ok(None);
         }
         confirmations::cancel(tx, known.id, now).await?;
+        desk.released(known.id);
     }
     let id = known.map(|known| known.id);
-    let verdict = judge_in(tx, id, ingested.signature, credit, &decoded.memos, policy).await?;
-    let id = match id {
-        Some(id) => {
-            payments::set_credit(tx, id, credit).await?;
-            payments::set_verdict(tx, id, &verdict).await?;
-            id
-        }
-        None => payments::insert(tx, ingested, credit, &decoded.memos, &verdict, now).await?,
+    let verdict = desk.judge(id, signature, credit, &decoded.memos, policy);
+    let id = if let Some(id) = id {
+        payments::set_credit(tx, id, credit).await?;
+        payments::set_verdict(tx, id, &verdict).await?;
+        id
+    } else {
+        let id = payments::insert(tx, ingested, credit, &decoded.memos, &verdict, now).await?;
+        desk.inserted(id, signature, credit, &decoded.memos);
+        id
     };
-    confirmations::queue(tx, id, ingested.signature, &verdict, ingested.reached, now).await?;
+    desk.queue(id, signature, &verdict, ingested.reached);
     Ok(Some(Recorded {
-        signature: ingested.signature,
+        signature,
         memos: decoded.memos.clone(),
         credit: Some(credit.clone()),
         verdict,
     }))
 }
 
-async fn judge_in(
-    tx: &mut Tx,
-    payment: Option<PaymentId>,
-    signature: Signature,
-    credit: &Credit,
-    memos: &[Memo],
-    policy: &Policy,
-) -> Result<Verdict> {
-    let mut candidates: Vec<Candidate> = Vec::new();
-    for memo in memos {
-        for checkout in checkouts::named_by(tx, memo).await? {
-            if candidates
-                .iter()
-                .all(|candidate| candidate.checkout.memo != checkout.memo)
-            {
-                let claim = confirmations::claim(tx, &checkout.memo, payment).await?;
-                candidates.push(Candidate { checkout, claim });
-            }
-        }
-    }
-    let mut verdict = judge(signature, credit, memos, &candidates, policy);
-    // A memo that is left to the backend is still good for one payment only.
-    if let (Verdict::Matched(crate::domain::Matched::Confirm { memo, .. }), true) =
-        (&verdict, candidates.is_empty())
-        && confirmations::claim(tx, memo, payment).await? == crate::domain::Claim::Taken
-    {
-        verdict = Verdict::Held(crate::domain::Held::AlreadyPaid);
-    }
-    Ok(verdict)
-}
-
-async fn remember(tx: &mut Tx, ingested: &Ingested, now: Timestamp) -> Result<()> {
-    for token_account in &ingested.mentions {
-        sqlx::query(
-            "INSERT INTO ingested (token_account, signature, slot, at) VALUES ($1, $2, $3, $4) \
-             ON CONFLICT (token_account, signature) DO UPDATE SET slot = excluded.slot, at = excluded.at",
-        )
-        .bind(token_account.to_string())
-        .bind(ingested.signature.to_string())
-        .bind(row::slot_column(ingested.slot))
-        .bind(now.0)
-        .execute(&mut **tx)
-        .await?;
+/// Remembers which signatures were dealt with, for every watched account they name.
+async fn remember(tx: &mut Tx, batch: &[Ingested], now: Timestamp) -> Result<()> {
+    const ROWS_MAX: usize = 2_000;
+    let looked_at = batch
+        .iter()
+        .filter(|one| !matches!(one.reading, Reading::Known));
+    let rows: Vec<_> = looked_at
+        .flat_map(|one| one.mentions.iter().map(move |account| (account, one)))
+        .collect();
+    for chunk in rows.chunks(ROWS_MAX) {
+        let mut insert =
+            QueryBuilder::new("INSERT INTO ingested (token_account, signature, slot, at) ");
+        insert.push_values(chunk, |mut values, (account, one)| {
+            values
+                .push_bind(account.to_string())
+                .push_bind(one.signature.to_string());
+            values
+                .push_bind(row::slot_column(one.slot))
+                .push_bind(now.0);
+        });
+        insert.push(" ON CONFLICT (token_account, signature) DO UPDATE SET slot = excluded.slot, at = excluded.at");
+        insert.build().execute(&mut **tx).await?;
     }
     Ok(())
+}
+
+/// What was recorded at `confirmed` and is met again in finalized history, in the same slot, is final.
+async fn finalize_known(tx: &mut Tx, batch: &[Ingested], now: Timestamp) -> Result<()> {
+    let is_final = |one: &&Ingested| {
+        matches!(one.reading, Reading::Known) && one.reached == Commitment::Finalized
+    };
+    let signatures: Vec<_> = batch
+        .iter()
+        .filter(is_final)
+        .map(|one| one.signature)
+        .collect();
+    payments::finalize(tx, &signatures, now).await
 }

@@ -148,7 +148,11 @@ async fn an_attempt_decides_what_becomes_of_a_confirmation() {
         Next::PaidByOther,
     ];
     for (due, next) in due.iter().zip(&outcomes) {
-        books.store.attempted(due.id, &attempt, next).await.unwrap();
+        books
+            .store
+            .attempted(&[(due.id, &attempt, next)])
+            .await
+            .unwrap();
     }
     let counts = books.store.count_confirmations().await.unwrap();
     assert_eq!((counts.queued, counts.parked), (1, 1));
@@ -175,7 +179,7 @@ async fn an_attempt_decides_what_becomes_of_a_confirmation() {
     // Closed stays closed, whatever a late answer says.
     books
         .store
-        .attempted(due[0].id, &attempt, &Next::Parked)
+        .attempted(&[(due[0].id, &attempt, &Next::Parked)])
         .await
         .unwrap();
     assert_eq!(books.store.count_confirmations().await.unwrap().parked, 1);

@@ -1,0 +1,247 @@
+//! What judging a batch needs to know, read in a few queries instead of a few per payment; and what it writes at the end.
+//!
+//! Lives inside one write transaction, so that what it read stays true while it judges.
+
+use super::record::PaymentId;
+use super::{Ingested, Reading, Result, Tx, confirmations, payments, row};
+use crate::domain::{
+    Candidate, Checkout, Claim, Commitment, Credit, Held, Matched, Memo, Policy, Signature,
+    Timestamp, TokenAccount, Verdict, judge,
+};
+use payments::Known;
+use sqlx::{QueryBuilder, Row, Sqlite};
+use std::collections::{HashMap, HashSet};
+
+/// Values bound in one query; SQLite allows 32,766.
+const BOUND_MAX: usize = 8_000;
+
+/// Everything known about a batch, kept up to date while the batch is judged.
+#[derive(Default)]
+pub(super) struct Desk {
+    payments: HashMap<(Signature, TokenAccount), Known>,
+    quarantined: HashSet<Signature>,
+    checkouts: HashMap<String, Vec<Checkout>>,
+    claims: HashMap<Memo, PaymentId>,
+    memos_to_write: Vec<(PaymentId, String)>,
+    to_queue: Vec<confirmations::New>,
+}
+
+impl Desk {
+    /// Reads what recording this batch needs.
+    pub(super) async fn for_batch(tx: &mut Tx, batch: &[Ingested]) -> Result<Self> {
+        let read: Vec<_> = batch
+            .iter()
+            .filter_map(|one| match &one.reading {
+                Reading::Decoded(decoded) => Some((one.signature, decoded)),
+                _ => None,
+            })
+            .collect();
+        let signatures: Vec<_> = read
+            .iter()
+            .map(|(signature, _)| signature.to_string())
+            .collect();
+        let mut desk = Self::default();
+        let known = "SELECT id, signature, token_account, received, chain_state FROM payments WHERE signature IN";
+        for r in select_in(tx, known, &signatures).await? {
+            let place = (
+                row::parse(&r, "signature")?,
+                row::parse(&r, "token_account")?,
+            );
+            desk.payments.insert(place, payments::known(&r)?);
+        }
+        for r in select_in(
+            tx,
+            "SELECT signature FROM quarantine WHERE signature IN",
+            &signatures,
+        )
+        .await?
+        {
+            desk.quarantined.insert(row::parse(&r, "signature")?);
+        }
+        let credited = read
+            .iter()
+            .filter(|(_, decoded)| !decoded.credits.is_empty());
+        let memos: HashSet<&Memo> = credited.flat_map(|(_, decoded)| &decoded.memos).collect();
+        desk.read_memos(tx, memos).await?;
+        Ok(desk)
+    }
+
+    /// Reads what judging payments with these memos needs.
+    pub(super) async fn for_memos(tx: &mut Tx, memos: HashSet<&Memo>) -> Result<Self> {
+        let mut desk = Self::default();
+        desk.read_memos(tx, memos).await?;
+        Ok(desk)
+    }
+
+    async fn read_memos(&mut self, tx: &mut Tx, memos: HashSet<&Memo>) -> Result<()> {
+        let folded: HashSet<String> = memos.iter().map(|memo| memo.folded()).collect();
+        let folded: Vec<String> = folded.into_iter().collect();
+        for r in select_in(tx, "SELECT * FROM checkouts WHERE folded IN", &folded).await? {
+            self.checkouts
+                .entry(r.try_get("folded")?)
+                .or_default()
+                .push(row::checkout(&r)?);
+        }
+        let named = self
+            .checkouts
+            .values()
+            .flatten()
+            .map(|checkout| &checkout.memo);
+        let exact: HashSet<String> = memos
+            .into_iter()
+            .chain(named)
+            .map(|memo| memo.as_str().to_owned())
+            .collect();
+        let exact: Vec<String> = exact.into_iter().collect();
+        let claims =
+            "SELECT memo, payment_id FROM confirmations WHERE state <> 'cancelled' AND memo IN";
+        for r in select_in(tx, claims, &exact).await? {
+            self.claims
+                .insert(row::memo(&r, "memo")?, r.try_get("payment_id")?);
+        }
+        Ok(())
+    }
+
+    /// The payment recorded for a credit before.
+    pub(super) fn known(
+        &self,
+        signature: Signature,
+        token_account: TokenAccount,
+    ) -> Option<&Known> {
+        self.payments.get(&(signature, token_account))
+    }
+
+    /// Whether a transaction could not be read before.
+    pub(super) fn is_quarantined(&self, signature: Signature) -> bool {
+        self.quarantined.contains(&signature)
+    }
+
+    /// Judges one credit; `payment` is its row, if it has one already.
+    pub(super) fn judge(
+        &self,
+        payment: Option<PaymentId>,
+        signature: Signature,
+        credit: &Credit,
+        memos: &[Memo],
+        policy: &Policy,
+    ) -> Verdict {
+        let mut candidates: Vec<Candidate> = Vec::new();
+        for memo in memos {
+            for checkout in self.named_by(memo) {
+                if candidates
+                    .iter()
+                    .all(|candidate| candidate.checkout.memo != checkout.memo)
+                {
+                    let claim = self.claim(&checkout.memo, payment);
+                    candidates.push(Candidate {
+                        checkout: checkout.clone(),
+                        claim,
+                    });
+                }
+            }
+        }
+        match judge(signature, credit, memos, &candidates, policy) {
+            // A memo that is left to the backend is still good for one payment only.
+            Verdict::Matched(Matched::Confirm { memo, .. })
+                if self.claim(&memo, payment) == Claim::Taken =>
+            {
+                Verdict::Held(Held::AlreadyPaid)
+            }
+            verdict => verdict,
+        }
+    }
+
+    /// The checkouts a memo names: the exact one, or else all that differ from it only in the case of hexadecimal digits.
+    fn named_by(&self, memo: &Memo) -> Vec<&Checkout> {
+        let folded = self
+            .checkouts
+            .get(&memo.folded())
+            .map(Vec::as_slice)
+            .unwrap_or_default();
+        match folded.iter().find(|checkout| checkout.memo == *memo) {
+            Some(exact) => vec![exact],
+            None => folded.iter().collect(),
+        }
+    }
+
+    fn claim(&self, memo: &Memo, payment: Option<PaymentId>) -> Claim {
+        match self.claims.get(memo) {
+            Some(holder) if Some(*holder) != payment => Claim::Taken,
+            _ => Claim::Free,
+        }
+    }
+
+    /// Notes a payment that was just inserted, with its memos to be written.
+    pub(super) fn inserted(
+        &mut self,
+        id: PaymentId,
+        signature: Signature,
+        credit: &Credit,
+        memos: &[Memo],
+    ) {
+        let known = Known {
+            id,
+            received: Some(credit.received),
+            was_dropped: false,
+        };
+        self.payments
+            .insert((signature, credit.token_account), known);
+        let folded: HashSet<String> = memos.iter().map(Memo::folded).collect();
+        self.memos_to_write
+            .extend(folded.into_iter().map(|folded| (id, folded)));
+    }
+
+    /// Notes what a verdict asks for, to be queued.
+    pub(super) fn queue(
+        &mut self,
+        payment: PaymentId,
+        signature: Signature,
+        verdict: &Verdict,
+        reached: Commitment,
+    ) {
+        if let Some(new) = confirmations::New::of(payment, signature, verdict, reached) {
+            self.claims.insert(new.memo.clone(), payment);
+            self.to_queue.push(new);
+        }
+    }
+
+    /// Forgets the claims of a payment whose confirmation was taken back.
+    pub(super) fn released(&mut self, payment: PaymentId) {
+        self.claims.retain(|_, holder| *holder != payment);
+    }
+
+    /// Writes what was noted.
+    pub(super) async fn write(&mut self, tx: &mut Tx, now: Timestamp) -> Result<()> {
+        for chunk in self.memos_to_write.chunks(BOUND_MAX / 2) {
+            let mut insert = QueryBuilder::new("INSERT INTO payment_memos (payment_id, folded) ");
+            insert.push_values(chunk, |mut values, (id, folded)| {
+                values.push_bind(id).push_bind(folded);
+            });
+            insert.build().execute(&mut **tx).await?;
+        }
+        self.memos_to_write.clear();
+        confirmations::insert(tx, &self.to_queue, now).await?;
+        self.to_queue.clear();
+        Ok(())
+    }
+}
+
+/// Runs `… IN (values)`, in as many queries as that takes.
+async fn select_in(
+    tx: &mut Tx,
+    select: &str,
+    values: &[String],
+) -> Result<Vec<sqlx::sqlite::SqliteRow>> {
+    let mut rows = Vec::new();
+    for chunk in values.chunks(BOUND_MAX) {
+        let mut query = QueryBuilder::<Sqlite>::new(select);
+        query.push(" (");
+        let mut list = query.separated(", ");
+        for value in chunk {
+            list.push_bind(value);
+        }
+        query.push(")");
+        rows.extend(query.build().fetch_all(&mut **tx).await?);
+    }
+    Ok(rows)
+}
