@@ -9,14 +9,14 @@ use axum::{
     routing::{get, put},
 };
 use futures_util::{StreamExt, stream};
-use localnet::{Keypair, Localnet, Payment, Signer, TestMint, associated};
-use paywatch::{clock, domain::Commitment, domain::Signature, solana::Event};
+use localnet::{Keypair, Localnet, Payment, Signer, TestMint};
+use paywatch::domain::{Commitment, Signature};
 use serde_json::{Value, json};
 use std::{
     collections::HashMap,
     path::Path,
     process::{Child, Command, Stdio},
-    sync::{Arc, Mutex},
+    sync::Arc,
     time::{Duration, Instant},
 };
 use tempfile::TempDir;
@@ -173,7 +173,7 @@ impl Bench {
         self.net.submit(&self.buyer, &[], &instructions).await
     }
 
-    /// From the node's last notification of a payment to the PUT arriving at the API.
+    /// From the node's notification, as the daemon receives it, to the PUT arriving at the API.
     async fn live(&self) -> anyhow::Result<()> {
         let ops = free_address().await?;
         let _daemon = Killed(self.command("live.db", &ops).arg("run").spawn()?);
@@ -183,34 +183,20 @@ impl Bench {
             gauge(&ops, "paywatch_checkouts_pending").await >= LIVE_PAYMENTS
         })
         .await?;
-        let notified: Arc<Mutex<HashMap<String, i64>>> = Arc::default();
-        let mut listeners = JoinSet::new();
-        let (url, account) = (
-            self.net.ws_url.parse()?,
-            associated(&self.merchant.pubkey(), &self.usdc),
-        );
-        let heard = notified.clone();
-        listeners.spawn(async move {
-            let accounts = [paywatch::domain::TokenAccount(account)];
-            paywatch::solana::listen_once(&url, &accounts, Duration::from_secs(30), |event| {
-                if let (Event::Hint { signature, .. }, Ok(mut heard)) = (event, heard.lock()) {
-                    heard.insert(signature.to_string(), clock::now().0);
-                }
-            })
-            .await
-        });
-        tokio::time::sleep(Duration::from_secs(1)).await;
         for (memo, amount) in &checkouts {
             self.pay(memo, *amount).await?;
             tokio::time::sleep(LIVE_EVERY).await;
         }
         let calls = self.wait_for_calls(LIVE_PAYMENTS).await?;
-        let notified = notified
-            .lock()
-            .map_err(|_| anyhow::anyhow!("the listener panicked"))?;
+        let database = format!("sqlite:{}", self.folder.path().join("live.db").display());
+        let pool = sqlx::SqlitePool::connect(&database).await?;
+        let seen: Vec<(String, i64)> = sqlx::query_as("SELECT signature, seen_at FROM payments")
+            .fetch_all(&pool)
+            .await?;
+        let seen: HashMap<_, _> = seen.into_iter().collect();
         let mut latencies: Vec<_> = calls
             .iter()
-            .filter_map(|(hash, at)| Some(at - notified.get(hash)?))
+            .filter_map(|(hash, at)| Some(at - seen.get(hash)?))
             .collect();
         latencies.sort_unstable();
         let quantile = |percent: usize| latencies[(latencies.len() - 1) * percent / 100];

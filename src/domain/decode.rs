@@ -139,3 +139,6 @@ fn find(balances: &[TokenBalance], token_account: TokenAccount) -> Option<&Token
         .iter()
         .find(|balance| balance.token_account == token_account)
 }
+
+#[cfg(test)]
+mod tests;

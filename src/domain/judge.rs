@@ -196,3 +196,6 @@ fn amount_fault(received: BaseUnits, due: Option<BaseUnits>, rule: AmountRule) -
         None
     }
 }
+
+#[cfg(test)]
+mod tests;

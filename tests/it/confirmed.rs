@@ -137,6 +137,7 @@ async fn finalized_is_waited_for_where_it_is_asked() {
     let world = World::new().await;
     let daemon = world.watch(&[("SOLANA__CONFIRM_AT", "finalized")]).await;
     let (checkout, signature) = world.buy().await;
+    world.wait_verdict(signature, "matched").await;
     let recorded = world.recorded(signature).await;
     assert_eq!(
         recorded[0].confirmation.as_deref(),

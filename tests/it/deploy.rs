@@ -54,7 +54,7 @@ fn the_daemon_tells_systemd_when_it_is_ready_and_when_it_stops() {
     .map(|(name, value)| (name.to_owned(), value.to_owned()))
     .to_vec();
     environment.push(("NOTIFY_SOCKET".into(), path.display().to_string()));
-    let daemon = crate::support::Child::under_watchdog(&folder, &environment);
+    let mut daemon = crate::support::Child::under_watchdog(&folder, &environment);
     let mut heard = String::new();
     let mut hear = |word: &str| {
         while !heard.contains(word) {
@@ -69,5 +69,10 @@ fn the_daemon_tells_systemd_when_it_is_ready_and_when_it_stops() {
     hear("WATCHDOG=1");
     daemon.signal("TERM");
     hear("STOPPING=1");
-    assert!(daemon.terminate().success());
+    assert!(
+        daemon
+            .wait_for_exit(crate::support::PATIENCE)
+            .unwrap()
+            .success()
+    );
 }
