@@ -98,6 +98,41 @@ async fn legacy_v0_and_v1_transactions_and_plain_transfers() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_batch_of_the_token_program_names_its_payer() {
+    let world = World::new().await;
+    world
+        .net
+        .fund(&world.merchant.pubkey(), &world.usdc, 1)
+        .await
+        .unwrap();
+    let _daemon = world.watch(&[]).await;
+    let checkout = world.checkout(&world.usdc).await;
+    let account = associated(&world.merchant.pubkey(), &world.usdc);
+    let halves = [checkout.amount / 2, checkout.amount - checkout.amount / 2];
+    let items =
+        halves.map(|amount| transfer_checked(&world.buyer, &account, &world.usdc, amount).unwrap());
+    let signature = world
+        .net
+        .send(
+            &world.buyer,
+            &[],
+            &[memo(&checkout.memo), localnet::batch(&items)],
+        )
+        .await
+        .unwrap();
+    world.wait_confirmed(&checkout, signature).await;
+    let path = world.folder.path().join("paywatch.db");
+    let pool = sqlx::SqlitePool::connect(&format!("sqlite:{}", path.display()))
+        .await
+        .unwrap();
+    let payer: String = sqlx::query_scalar("SELECT payer FROM payments")
+        .fetch_one(&pool)
+        .await
+        .unwrap();
+    assert_eq!(payer, world.buyer.pubkey().to_string());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_token_2022_mint_is_watched_at_its_own_associated_account() {
     let world = World::with_program(spl_token_2022_interface::id()).await;
     let _daemon = world.watch(&[]).await;

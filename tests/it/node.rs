@@ -243,3 +243,72 @@ async fn a_node_that_forgot_the_anchor_costs_a_fall_back_and_no_payment() {
     assert!(*refused.lock().unwrap() > 0, "an anchor was refused");
     world.assert_no_double_confirm().await;
 }
+
+/// A v0 transaction written byte by byte: one token transfer whose accounts come from a lookup table, and a memo inside.
+#[tokio::test]
+async fn keys_from_lookup_tables_and_inner_instructions_stand_where_they_belong() {
+    let key = |byte: u8| paywatch::domain::Pubkey::new_from_array([byte; 32]);
+    let (signature, payer, source, account) = (Signature::from([1; 64]), key(5), key(6), key(7));
+    let transfer = [&[3_u8][..], &10_u64.to_le_bytes()].concat();
+    let mut bytes = [
+        &[1][..],
+        &[1; 64],
+        &[0x80, 1, 0, 1, 2],
+        payer.as_ref(),
+        spl_token::id().as_ref(),
+        &[9; 32],
+    ]
+    .concat();
+    // One instruction: program 1, accounts 2 (writable, loaded), 3 (writable, loaded), 0; then one table with two and one.
+    bytes.extend(
+        [
+            &[1, 1, 3, 2, 3, 0, 9][..],
+            &transfer,
+            &[1],
+            &[8; 32],
+            &[2, 0, 1],
+            &[1, 2],
+        ]
+        .concat(),
+    );
+    let blob = base64::Engine::encode(&base64::prelude::BASE64_STANDARD, bytes);
+    let memo_program = spl_memo_interface::v3::id().to_string();
+    let balance = |index: u8, owner: paywatch::domain::Pubkey, amount: &str| {
+        json!({ "accountIndex": index, "mint": key(3).to_string(), "owner": owner.to_string(),
+                "programId": spl_token::id().to_string(), "uiTokenAmount": { "amount": amount, "uiAmount": 0.1 } })
+    };
+    let answer = json!({
+        "slot": 77, "blockTime": 1_700_000_000, "version": 0, "transaction": [blob, "base64"],
+        "meta": {
+            "err": null, "fee": 5000, "unheardOf": {},
+            "loadedAddresses": { "writable": [source.to_string(), account.to_string()], "readonly": [memo_program] },
+            "innerInstructions": [{ "index": 0, "instructions": [
+                { "programIdIndex": 4, "accounts": [], "data": solana_sdk::bs58::encode("inside").into_string(), "stackHeight": 2 },
+            ] }],
+            "preTokenBalances": [balance(2, payer, "50")],
+            "postTokenBalances": [balance(2, payer, "40"), balance(3, key(2), "18446744073709551615")],
+        },
+    });
+    let mut other = answer.clone();
+    other["meta"]["innerInstructions"][0]["instructions"][0]["programIdIndex"] = 99.into();
+    let node = Node::with(vec![Script::Result(answer), Script::Result(other)]).await;
+    let rpc = rpc(&[&node]);
+    let Ok(Fetched::Transaction(read)) = rpc.transaction(signature, Commitment::Confirmed).await
+    else {
+        panic!("it can be read");
+    };
+    assert_eq!(
+        (read.slot, read.block_time, read.inner_known),
+        (77, Some(1_700_000_000), true)
+    );
+    assert_eq!(read.instructions[0].accounts, [source, account, payer]);
+    assert_eq!(read.instructions[0].data, transfer);
+    assert_eq!(read.instructions[1].memo().unwrap().as_str(), "inside");
+    assert_eq!(
+        (read.pre[0].token_account.0, read.post[1].token_account.0),
+        (source, account)
+    );
+    assert_eq!(read.post[1].amount.0, u64::MAX);
+    let broken = rpc.transaction(signature, Commitment::Confirmed).await;
+    assert!(matches!(broken, Ok(Fetched::Unreadable(why)) if why.contains("names a key")));
+}

@@ -6,7 +6,7 @@
 mod payment;
 mod versioned;
 
-pub use payment::{Payment, associated, memo, transfer, transfer_checked};
+pub use payment::{Payment, associated, batch, memo, transfer, transfer_checked};
 pub use solana_sdk::{
     instruction::{AccountMeta, Instruction},
     pubkey::Pubkey,

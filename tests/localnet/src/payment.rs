@@ -118,3 +118,24 @@ pub fn transfer(
         amount,
     )?)
 }
+
+/// Several instructions of the classic token program as one: tag 255, then for each the number of its accounts, the
+/// length of its data, and the data.
+#[must_use]
+pub fn batch(items: &[Instruction]) -> Instruction {
+    let mut data = vec![255];
+    for item in items {
+        let byte = |length: usize| u8::try_from(length).unwrap_or(u8::MAX);
+        data.extend([byte(item.accounts.len()), byte(item.data.len())]);
+        data.extend(&item.data);
+    }
+    let accounts = items
+        .iter()
+        .flat_map(|item| item.accounts.clone())
+        .collect();
+    Instruction {
+        program_id: spl_token::id(),
+        accounts,
+        data,
+    }
+}
