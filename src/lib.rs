@@ -22,6 +22,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod domain;
+mod http;
 pub mod merchant;
 pub mod ops;
 pub mod pipeline;

@@ -5,7 +5,7 @@ use crate::config::Config;
 use crate::pipeline::{Backfill, Bound, Pipeline, Progress, Report};
 use crate::store::Store;
 use crate::telemetry;
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::{io::IsTerminal, path::Path};
 
@@ -39,6 +39,13 @@ pub(super) fn run(config: Config, args: &Args) -> Result<u8, Failure> {
         bar.0.finish_and_clear();
         let report = report?;
         print(&report, args).context("print the report")?;
+        if report.undelivered > 0 {
+            let what = anyhow!(
+                "{} confirmations were not taken by the payments API; run it again",
+                report.undelivered
+            );
+            return Err(Failure::Failed(what));
+        }
         Ok(if report.needs_a_person() {
             NEEDS_A_PERSON
         } else {

@@ -2,14 +2,19 @@
 
 use super::wire::{self, SupportedToken};
 use crate::domain::{Checkout, Memo, Signature};
+use crate::http::{self, BodyError};
 use reqwest::{
     Method, RequestBuilder, Response, StatusCode,
-    header::{HeaderMap, HeaderName, HeaderValue, RETRY_AFTER},
+    header::{HeaderMap, HeaderName, HeaderValue},
     redirect,
 };
 use serde_json::Value;
-use std::{fmt, time::Duration};
-use tokio::sync::Semaphore;
+use std::{
+    fmt,
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
+use tokio::sync::{Semaphore, SemaphorePermit};
 use url::Url;
 
 /// Largest answer that is read, bytes.
@@ -124,6 +129,8 @@ pub struct Merchant {
     http: reqwest::Client,
     base_url: Url,
     permits: Semaphore,
+    /// Whether unreadable history entries were logged: they come with every poll.
+    told_unreadable: AtomicBool,
 }
 
 impl Merchant {
@@ -149,6 +156,7 @@ impl Merchant {
             http,
             base_url: settings.base_url.clone(),
             permits: Semaphore::new(settings.max_in_flight.max(1)),
+            told_unreadable: AtomicBool::new(false),
         })
     }
 
@@ -178,11 +186,12 @@ impl Merchant {
         let unreadable = entries.len() - checkouts.len();
         if unreadable > 0 {
             metrics::counter!("paywatch_history_unreadable_total").increment(unreadable as u64);
-            tracing::debug!(
-                unreadable,
-                offset,
-                "history entries that cannot be read were left out"
-            );
+            if !self.told_unreadable.swap(true, Ordering::Relaxed) {
+                tracing::warn!(
+                    unreadable,
+                    "history entries that cannot be read are left out; told once, counted always"
+                );
+            }
         }
         Ok(HistoryPage {
             checkouts,
@@ -196,14 +205,12 @@ impl Merchant {
             ("payment_id", memo.as_str()),
             ("transaction_hash", &signature.to_string()),
         ];
-        let response = match self
-            .send(self.request(Method::PUT, "crypto/confirm").query(&query))
-            .await
-        {
+        let _place = self.place().await;
+        let response = match send(self.request(Method::PUT, "crypto/confirm").query(&query)).await {
             Ok(response) => response,
             Err(error) => return ConfirmResult::fault(None, &error),
         };
-        let (status, retry_after) = (response.status(), retry_after(&response));
+        let (status, retry_after) = (response.status(), http::retry_after(&response));
         // The body must be whole and, if there is one, JSON: a proxy's friendly page is no confirmation.
         let content = match read(response).await {
             Ok(bytes) if bytes.iter().all(u8::is_ascii_whitespace) => Content::Empty,
@@ -225,17 +232,15 @@ impl Merchant {
         self.http.request(method, url)
     }
 
-    async fn send(&self, request: RequestBuilder) -> Result<Response, Error> {
+    /// One of the places for requests under way, kept until the answer is read.
+    async fn place(&self) -> Option<SemaphorePermit<'_>> {
         // Closed only when the process ends; a missing permit is no reason to lose the request.
-        let _permit = self.permits.acquire().await.ok();
-        request
-            .send()
-            .await
-            .map_err(|error| Error::Transport(error.without_url()))
+        self.permits.acquire().await.ok()
     }
 
     async fn get(&self, request: RequestBuilder) -> Result<Value, Error> {
-        let response = self.send(request).await?;
+        let _place = self.place().await;
+        let response = send(request).await?;
         let status = response.status();
         match status.as_u16() {
             200..=299 => {}
@@ -243,12 +248,19 @@ impl Merchant {
             _ => {
                 return Err(Error::Status {
                     status,
-                    retry_after: retry_after(&response),
+                    retry_after: http::retry_after(&response),
                 });
             }
         }
         serde_json::from_slice(&read(response).await?).map_err(|_| Error::Malformed("JSON"))
     }
+}
+
+async fn send(request: RequestBuilder) -> Result<Response, Error> {
+    request
+        .send()
+        .await
+        .map_err(|error| Error::Transport(error.without_url()))
 }
 
 impl ConfirmResult {
@@ -300,24 +312,13 @@ fn classify(status: StatusCode, content: Content, retry_after: Option<Duration>)
     }
 }
 
-fn retry_after(response: &Response) -> Option<Duration> {
-    let text = response.headers().get(RETRY_AFTER)?.to_str().ok()?;
-    text.trim().parse().ok().map(Duration::from_secs)
-}
-
-async fn read(mut response: Response) -> Result<Vec<u8>, Error> {
-    let mut bytes = Vec::new();
-    while let Some(chunk) = response
-        .chunk()
+async fn read(response: Response) -> Result<Vec<u8>, Error> {
+    http::read_body(response, BODY_MAX)
         .await
-        .map_err(|error| Error::Transport(error.without_url()))?
-    {
-        if bytes.len() + chunk.len() > BODY_MAX {
-            return Err(Error::Malformed("of bearable size"));
-        }
-        bytes.extend_from_slice(&chunk);
-    }
-    Ok(bytes)
+        .map_err(|error| match error {
+            BodyError::Broken(cause) => Error::Transport(cause),
+            BodyError::TooLarge => Error::Malformed("of bearable size"),
+        })
 }
 
 #[cfg(test)]

@@ -80,6 +80,8 @@ pub struct Report {
     pub acknowledged: usize,
     /// Confirmations still queued, of this range or not.
     pub queued: u64,
+    /// Those of them that were tried in vain.
+    pub undelivered: u64,
     /// Confirmations given up, of this range or not.
     pub parked: u64,
 }
@@ -277,7 +279,12 @@ impl Backfill {
     async fn report(&self, swept: Swept) -> anyhow::Result<Report> {
         let store = &self.pipeline.store;
         let (oldest, newest) = swept.slots.unwrap_or((1, 0));
-        let ConfirmationCounts { queued, parked, .. } = store
+        let ConfirmationCounts {
+            queued,
+            undelivered,
+            parked,
+            ..
+        } = store
             .count_confirmations()
             .await
             .context("count confirmations")?;
@@ -291,6 +298,7 @@ impl Backfill {
                 .context("count payments")?,
             acknowledged: 0,
             queued,
+            undelivered,
             parked,
         })
     }

@@ -1,6 +1,7 @@
 //! Keeps the known checkouts up to date from `GET /history`, and judges held payments again when new ones arrive.
 
 use super::Pipeline;
+use super::status::KeyUse;
 use crate::clock;
 use crate::domain::{Checkout, Memo, Timestamp};
 use crate::merchant::{self, HistoryPage};
@@ -60,15 +61,13 @@ impl Checkouts {
     pub async fn step(&mut self) -> anyhow::Result<u64> {
         let now = clock::now();
         let result = self.read(now).await;
-        if let Err(error) = &result {
-            self.pipeline.note_key(
-                error
-                    .downcast_ref::<merchant::Error>()
-                    .is_some_and(|e| matches!(e, merchant::Error::KeyRefused(_))),
-            );
+        let cause = result.as_ref().err().and_then(|error| error.downcast_ref());
+        match cause {
+            Some(merchant::Error::KeyRefused(_)) => self.pipeline.note_key(KeyUse::Read, true),
+            Some(_) => {}
+            None => self.pipeline.note_key(KeyUse::Read, false),
         }
         let changed = result?;
-        self.pipeline.note_key(false);
         self.pipeline.status.polled(now);
         let watching = self.pipeline.watching();
         let recorded = self
@@ -164,8 +163,8 @@ impl Pipeline {
     }
 
     /// Notes whether the API takes the key, and says so once when that changes.
-    pub(super) fn note_key(&self, refused: bool) {
-        if self.status.key_refused(refused) {
+    pub(super) fn note_key(&self, used_to: KeyUse, refused: bool) {
+        if self.status.key_refused(used_to, refused) {
             if refused {
                 tracing::error!(
                     "the payments API refuses the key: confirmations wait until it is taken again (merchant.api_key)"

@@ -1,5 +1,6 @@
 //! Step 6: due confirmations are sent to the merchant, and each answer decides what becomes of them.
 
+use super::status::KeyUse;
 use super::{Pipeline, next_attempt};
 use crate::clock;
 use crate::domain::{Checkout, CheckoutStatus, Signature, Timestamp};
@@ -134,7 +135,7 @@ impl Confirm {
     async fn finish(&mut self, all: Vec<Done>) -> anyhow::Result<Vec<Next>> {
         let refused = all.iter().any(|done| done.answer == Answer::KeyRefused);
         self.refused_until = refused.then(|| clock::now().plus(KEY_PAUSE));
-        self.pipeline.note_key(refused);
+        self.pipeline.note_key(KeyUse::Confirm, refused);
         let outcomes: Vec<_> = all
             .iter()
             .map(|done| (done.due.id, &done.attempt, &done.next))

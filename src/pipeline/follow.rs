@@ -67,11 +67,11 @@ impl Pipeline {
                 }
                 continue;
             }
-            let mut subscribed = false;
+            let mut subscribed = None;
             let ended = {
                 let connection = listen_once(url, &accounts, PATIENCE, |event| {
                     if event == Event::Subscribed {
-                        subscribed = true;
+                        subscribed = Some(tokio::time::Instant::now());
                         self.status.socket_opened();
                     }
                     self.on_event(event, hints);
@@ -81,9 +81,10 @@ impl Pipeline {
                     _ = changes.changed() => None,
                 }
             };
-            if subscribed {
+            if let Some(at) = subscribed {
                 self.status.socket_closed();
-                failures = 0;
+                // One that did not last is no success: each opening costs the node a sweep.
+                failures = if at.elapsed() > PATIENCE { 0 } else { failures };
             }
             let Some(ended) = ended else { continue };
             let pause = RECONNECT_PAUSES
@@ -177,6 +178,7 @@ impl Follow {
             let task = Task {
                 signature: hint.signature,
                 token_account: hint.token_account,
+                listed_in: None,
                 at: Commitment::Confirmed,
                 seen_at,
             };

@@ -17,6 +17,8 @@ pub(super) struct Task {
     pub(super) signature: Signature,
     /// The watched account whose history or subscription brought it.
     pub(super) token_account: TokenAccount,
+    /// The slot in which history lists it; `None` for a hint, whose slot need not be the transaction's.
+    pub(super) listed_in: Option<Slot>,
     /// What the chain must have reached before the transaction is read.
     pub(super) at: Commitment,
     pub(super) seen_at: Timestamp,
@@ -39,6 +41,8 @@ const fn millis<const N: usize>(values: [u64; N]) -> [Duration; N] {
 
 impl Pipeline {
     /// Fetches and reads one transaction; `None` if the node still answers null after all pauses.
+    ///
+    /// What a hint brings and cannot be read is `None` too: the sweep knows its slot, and quarantines it.
     pub(super) async fn look_at(
         &self,
         task: Task,
@@ -55,7 +59,9 @@ impl Pipeline {
                 Fetched::Transaction(transaction) => {
                     return Ok(Some(read(&transaction, task, &self.watching())));
                 }
-                Fetched::Unreadable(why) => return Ok(Some(unreadable(task, 0, why))),
+                Fetched::Unreadable(why) => {
+                    return Ok(task.listed_in.map(|slot| unreadable(task, slot, why)));
+                }
                 Fetched::NotYet => {}
             }
             let Some(pause) = pauses.next() else {
@@ -99,6 +105,7 @@ impl Pipeline {
             let task = Task {
                 signature: one.signature,
                 token_account: one.token_account,
+                listed_in: Some(one.slot),
                 at: Commitment::Confirmed,
                 seen_at: now,
             };
@@ -174,7 +181,8 @@ fn read(transaction: &Transaction, task: Task, watching: &Watching) -> Ingested 
     };
     Ingested {
         signature: transaction.signature,
-        slot: transaction.slot,
+        // History is what the cursor walks over: where it says something else, it is believed.
+        slot: task.listed_in.unwrap_or(transaction.slot),
         block_time: transaction.block_time,
         reached: task.at,
         mentions,

@@ -14,8 +14,16 @@ pub struct Status {
     swept_at: AtomicI64,
     polled_at: AtomicI64,
     open_sockets: AtomicUsize,
-    key_refused: AtomicBool,
+    key_refused_to_read: AtomicBool,
+    key_refused_to_confirm: AtomicBool,
     store_failed: AtomicBool,
+}
+
+/// What the API's key was used for: it may be good for one and not for the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum KeyUse {
+    Read,
+    Confirm,
 }
 
 /// Why the daemon is not ready.
@@ -76,9 +84,19 @@ impl Status {
     }
 
     /// Returns whether this is news.
-    pub(super) fn key_refused(&self, refused: bool) -> bool {
-        metrics::gauge!("paywatch_key_refused").set(if refused { 1.0 } else { 0.0 });
-        self.key_refused.swap(refused, Ordering::Relaxed) != refused
+    pub(super) fn key_refused(&self, used_to: KeyUse, refused: bool) -> bool {
+        let flag = match used_to {
+            KeyUse::Read => &self.key_refused_to_read,
+            KeyUse::Confirm => &self.key_refused_to_confirm,
+        };
+        let is_news = flag.swap(refused, Ordering::Relaxed) != refused;
+        metrics::gauge!("paywatch_key_refused").set(if self.is_key_refused() { 1.0 } else { 0.0 });
+        is_news
+    }
+
+    fn is_key_refused(&self) -> bool {
+        self.key_refused_to_read.load(Ordering::Relaxed)
+            || self.key_refused_to_confirm.load(Ordering::Relaxed)
     }
 
     /// Notes whether the database works.
@@ -100,7 +118,7 @@ impl Status {
             && since(&self.swept_at) > sweep_every.saturating_mul(Self::SWEEPS_MISSED_MAX);
         if self.store_failed.load(Ordering::Relaxed) {
             Some(Unready::StoreFailed)
-        } else if self.key_refused.load(Ordering::Relaxed) {
+        } else if self.is_key_refused() {
             Some(Unready::KeyRefused)
         } else {
             silent.then_some(Unready::ChainSilent)
@@ -129,7 +147,8 @@ mod tests {
         status.saw_slot(7, at(40));
         assert_eq!(status.unready(every, at(70)), None);
         assert_eq!(status.unready(every, at(71)), Some(Unready::ChainSilent));
-        status.key_refused(true);
+        status.key_refused(KeyUse::Confirm, true);
+        status.key_refused(KeyUse::Read, false);
         assert_eq!(status.unready(every, at(50)), Some(Unready::KeyRefused));
         status.store_failed(true);
         assert_eq!(status.unready(every, at(50)), Some(Unready::StoreFailed));

@@ -281,6 +281,7 @@ impl Sweep {
         let task = Task {
             signature: entry.signature,
             token_account: account,
+            listed_in: Some(entry.slot),
             at: Commitment::Finalized,
             seen_at,
         };
@@ -367,6 +368,7 @@ impl Sweep {
                     let task = Task {
                         signature: entry.signature,
                         token_account: account,
+                        listed_in: Some(entry.slot),
                         at: Commitment::Confirmed,
                         seen_at,
                     };

@@ -5,8 +5,8 @@
 
 use super::endpoint_label;
 use super::error::{Advice, Error};
+use crate::http::{self, BodyError};
 use async_trait::async_trait;
-use reqwest::header::RETRY_AFTER;
 use serde_json::Value;
 use solana_client::{
     client_error::Result as ClientResult,
@@ -162,7 +162,7 @@ impl Sender {
             method: method.to_owned(),
             expected,
         };
-        let mut response = self
+        let response = self
             .http
             .post(endpoint.url.clone())
             .json(body)
@@ -171,26 +171,20 @@ impl Sender {
             .map_err(transport)?;
         let status = response.status();
         if !status.is_success() {
-            let retry_after = response
-                .headers()
-                .get(RETRY_AFTER)
-                .and_then(|value| value.to_str().ok());
+            let retry_after = http::retry_after(&response);
             return Err(Error::Status {
                 endpoint: label(),
                 method: method.to_owned(),
                 status,
-                retry_after: retry_after
-                    .and_then(|text| text.parse().ok())
-                    .map(Duration::from_secs),
+                retry_after,
             });
         }
-        let mut bytes = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(transport)? {
-            if bytes.len() + chunk.len() > BODY_MAX {
-                return Err(malformed("of bearable size"));
-            }
-            bytes.extend_from_slice(&chunk);
-        }
+        let bytes = http::read_body(response, BODY_MAX)
+            .await
+            .map_err(|error| match error {
+                BodyError::Broken(cause) => transport(cause),
+                BodyError::TooLarge => malformed("of bearable size"),
+            })?;
         let mut answer: Value = serde_json::from_slice(&bytes).map_err(|_| malformed("JSON"))?;
         if let Some(error) = answer.get("error").filter(|error| !error.is_null()) {
             return Err(Error::Rpc {

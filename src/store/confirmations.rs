@@ -59,6 +59,8 @@ pub enum Next {
 pub struct ConfirmationCounts {
     /// Waiting to be sent, or to be finalized.
     pub queued: u64,
+    /// Those of the queued that were tried in vain.
+    pub undelivered: u64,
     /// Given up: a person must look.
     pub parked: u64,
     /// When the oldest queued one was queued.
@@ -122,6 +124,7 @@ impl Store {
     pub async fn count_confirmations(&self) -> Result<ConfirmationCounts> {
         let r = sqlx::query(
             "SELECT COUNT(CASE WHEN state = 'queued' THEN 1 END) AS queued, \
+             COUNT(CASE WHEN state = 'queued' AND attempts > 0 THEN 1 END) AS undelivered, \
              COUNT(CASE WHEN state = 'parked' THEN 1 END) AS parked, \
              MIN(CASE WHEN state = 'queued' THEN queued_at END) AS oldest \
              FROM confirmations WHERE state IN ('queued', 'parked')",
@@ -130,6 +133,7 @@ impl Store {
         .await?;
         Ok(ConfirmationCounts {
             queued: row::count(&r, "queued")?,
+            undelivered: row::count(&r, "undelivered")?,
             parked: row::count(&r, "parked")?,
             oldest_queued_at: r.try_get::<Option<i64>, _>("oldest")?.map(Timestamp),
         })

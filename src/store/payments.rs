@@ -90,6 +90,11 @@ impl Store {
                 .bind(signature.to_string())
                 .fetch_all(&mut *tx)
                 .await?;
+        // Should it come back after all, the sweep must read it anew, in whatever slot.
+        sqlx::query("DELETE FROM ingested WHERE signature = $1")
+            .bind(signature.to_string())
+            .execute(&mut *tx)
+            .await?;
         let mut was_sent = false;
         for id in ids {
             if confirmations::was_attempted(&mut tx, id).await? {
@@ -221,7 +226,7 @@ pub(super) async fn finalize(tx: &mut Tx, signatures: &[Signature], now: Timesta
     const BOUND_MAX: usize = 2_000;
     for chunk in signatures.chunks(BOUND_MAX) {
         let mut update = QueryBuilder::new(
-            "UPDATE payments SET chain_state = 'finalized' WHERE chain_state <> 'finalized' AND signature IN (",
+            "UPDATE payments SET chain_state = 'finalized' WHERE chain_state = 'confirmed' AND signature IN (",
         );
         let mut list = update.separated(", ");
         for signature in chunk {

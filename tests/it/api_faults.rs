@@ -1,7 +1,6 @@
 //! A payments API that is down, slow, wrong or forgetful: what is due is confirmed once it is back, with the same pair.
 
-use crate::support::{Child, Mode, Proxy, World, eventually, sandbox_settings};
-use localnet::Signer;
+use crate::support::{Mode, Proxy, World, eventually};
 
 /// Base URL of the world's API through a proxy.
 fn through(world: &World, proxy: &Proxy) -> String {
@@ -72,24 +71,7 @@ async fn a_refused_key_stops_confirming_keeps_the_queue_and_says_so() {
     let mut world = World::new().await;
     let checkout = world.checkout(&world.usdc).await;
     let daemon = world.watch(&[]).await;
-    // The API comes back at the same address and wants a key.
-    let address = world.api["http://".len()..world.api.find("/api").unwrap()].to_owned();
-    let settings = sandbox_settings(
-        &world.net,
-        &world.folder,
-        &[("USDC", &world.usdc)],
-        &world.merchant.pubkey(),
-    );
-    let settings = settings.replace("127.0.0.1:0", &address);
-    std::fs::write(
-        world.folder.path().join("sandbox.toml"),
-        format!("api_key = \"secret\"\n{settings}"),
-    )
-    .unwrap();
-    let old = std::mem::replace(&mut world.sandbox, Child::sandbox(&world.folder));
-    old.kill();
-    world.sandbox = Child::sandbox(&world.folder);
-    world.sandbox.address("sandbox API at http://").await;
+    world.restart_sandbox(&[], "secret").await;
     let signature = world
         .net
         .pay(&world.payment(checkout.amount, &checkout.memo))

@@ -125,7 +125,7 @@ async fn a_batch_of_the_token_program_names_its_payer() {
     let pool = sqlx::SqlitePool::connect(&format!("sqlite:{}", path.display()))
         .await
         .unwrap();
-    let payer: String = sqlx::query_scalar("SELECT payer FROM payments")
+    let payer: String = sqlx::query_scalar("SELECT payer FROM payments WHERE verdict = 'matched'")
         .fetch_one(&pool)
         .await
         .unwrap();
@@ -164,6 +164,30 @@ async fn another_token_account_of_the_wallet_is_noticed_without_a_restart() {
         .send(&world.buyer, &[], &[memo(&checkout.memo), pay])
         .await
         .unwrap();
+    world.wait_confirmed(&checkout, signature).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_the_api_lists_later_is_watched_without_a_restart() {
+    let mut world = World::new().await;
+    let daemon = world.watch(&[("SOLANA__SWEEP_EVERY", "500ms")]).await;
+    let mint = world.net.mint().await.unwrap();
+    world
+        .net
+        .fund(&world.buyer.pubkey(), &mint, 1_000_000_000)
+        .await
+        .unwrap();
+    world.restart_sandbox(&[("EURC", &mint)], "").await;
+    eventually("it is watched", async || daemon.log().contains("EURC")).await;
+    let checkout = world.checkout(&mint).await;
+    let payment = Payment::new(
+        &world.buyer,
+        world.merchant.pubkey(),
+        &mint,
+        checkout.amount,
+        &checkout.memo,
+    );
+    let signature = world.net.pay(&payment).await.unwrap();
     world.wait_confirmed(&checkout, signature).await;
 }
 

@@ -179,31 +179,19 @@ async fn a_page_survives_errors_it_does_not_know_and_nulls() {
         .expect_err("an entry without its signature fails the page");
 }
 
-/// Between the daemon and the real node: forgets anchors, as a node does that has pruned them or sits on another fork.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_node_that_forgot_the_anchor_costs_a_fall_back_and_no_payment() {
-    let world = World::new().await;
+/// Stands between the daemon and the real node, and answers some questions itself.
+async fn meddle(
+    world: &World,
+    answer_for: impl Fn(&Value) -> Option<Value> + Clone + Send + Sync + 'static,
+) -> (String, JoinSet<()>) {
     let (client, target) = (reqwest::Client::new(), world.net.rpc_url.clone());
-    let refused = Arc::new(Mutex::new(0_usize));
-    let count = refused.clone();
     let answer = move |Json(question): Json<Value>| async move {
-        if question["method"] == "getSignaturesForAddress"
-            && question["params"][1].get("until").is_some()
-        {
-            *count.lock().unwrap() += 1;
-            return Json(json!({ "error": { "code": -32020, "message": "unknown signature" } }))
-                .into_response();
+        if let Some(answer) = answer_for(&question) {
+            Json(answer).into_response()
+        } else {
+            let answer = client.post(&target).json(&question).send().await.unwrap();
+            Json(answer.json::<Value>().await.unwrap()).into_response()
         }
-        let answer: Value = client
-            .post(&target)
-            .json(&question)
-            .send()
-            .await
-            .unwrap()
-            .json()
-            .await
-            .unwrap();
-        Json(answer).into_response()
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -213,7 +201,21 @@ async fn a_node_that_forgot_the_anchor_costs_a_fall_back_and_no_payment() {
             .await
             .unwrap();
     });
+    (url, server)
+}
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_forgot_the_anchor_costs_a_fall_back_and_no_payment() {
+    let world = World::new().await;
+    let refused = Arc::new(Mutex::new(0_usize));
+    let count = refused.clone();
+    let (url, _server) = meddle(&world, move |question| {
+        let by_anchor = question["method"] == "getSignaturesForAddress"
+            && question["params"][1].get("until").is_some();
+        *count.lock().unwrap() += usize::from(by_anchor);
+        by_anchor.then(|| json!({ "error": { "code": -32020, "message": "unknown signature" } }))
+    })
+    .await;
     let changes = [
         ("SOLANA__RPC_URLS", url.as_str()),
         ("SOLANA__WS_URLS", ""),
@@ -241,6 +243,32 @@ async fn a_node_that_forgot_the_anchor_costs_a_fall_back_and_no_payment() {
     let _daemon = world.watch(&changes).await;
     world.wait_confirmed(&checkout, signature).await;
     assert!(*refused.lock().unwrap() > 0, "an anchor was refused");
+    world.assert_no_double_confirm().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_that_cannot_be_read_is_held_stalls_nothing_and_is_confirmed_once_it_can() {
+    let world = World::new().await;
+    let poison: Arc<Mutex<Option<Signature>>> = Arc::default();
+    let poisoned = poison.clone();
+    let (url, _server) = meddle(&world, move |question| {
+        let asked = question["params"][0].as_str().unwrap_or_default();
+        let is_poison = poisoned.lock().unwrap().is_some_and(|signature| signature.to_string() == asked);
+        let error = json!({ "error": { "code": -32015, "message": "Transaction version (9) is not supported" } });
+        (question["method"] == "getTransaction" && is_poison).then_some(error)
+    })
+    .await;
+    let poisoned_checkout = world.checkout(&world.usdc).await;
+    let payment = world.payment(poisoned_checkout.amount, &poisoned_checkout.memo);
+    let signature = world.net.pay(&payment).await.unwrap();
+    *poison.lock().unwrap() = Some(signature);
+    let _daemon = world.watch(&[("SOLANA__RPC_URLS", &url)]).await;
+    let (next, next_signature) = world.buy().await;
+    world.wait_confirmed(&next, next_signature).await;
+    world.wait_verdict(signature, "unreadable").await;
+    assert_eq!(world.session(&poisoned_checkout.memo).await["status"], 0);
+    *poison.lock().unwrap() = None;
+    world.wait_confirmed(&poisoned_checkout, signature).await;
     world.assert_no_double_confirm().await;
 }
 

@@ -1,7 +1,7 @@
 //! The outbox: a checkout is won once, and a confirmation ends in one state.
 
 use crate::support::books::{
-    Books, DUE, NOW, checkout, confirm, credited, ingested, paid, signature,
+    Books, DUE, NOW, account, checkout, confirm, credited, ingested, paid, signature,
 };
 use paywatch::domain::{Commitment, Held, Verdict};
 use paywatch::store::{Attempt, Next, Reading};
@@ -66,6 +66,37 @@ async fn a_payment_whose_fork_died_frees_its_checkout_if_nothing_was_sent() {
     assert!(
         books.store.drop_payment(signature(3), NOW).await.unwrap(),
         "it may have been sent"
+    );
+}
+
+#[tokio::test]
+async fn a_payment_that_was_given_up_too_early_is_confirmed_when_it_is_met_again() {
+    let books = Books::open().await;
+    books
+        .store
+        .upsert_checkouts(&[checkout("a")])
+        .await
+        .unwrap();
+    books
+        .record(ingested(1, 5, Commitment::Confirmed, paid("a")))
+        .await;
+    books.store.drop_payment(signature(1), NOW).await.unwrap();
+    assert_eq!(books.due().await, [""; 0]);
+    // The sweep does not take it for known, however often it stood in the same slot.
+    assert_eq!(
+        books.store.known(account(), &[signature(1)]).await.unwrap(),
+        []
+    );
+    assert_eq!(
+        books
+            .record(ingested(1, 5, Commitment::Finalized, paid("a")))
+            .await,
+        Some(confirm("a"))
+    );
+    assert_eq!(books.due().await, ["a"]);
+    assert_eq!(
+        books.store.payments(10).await.unwrap()[0].chain_state,
+        "finalized"
     );
 }
 

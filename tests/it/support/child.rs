@@ -106,6 +106,11 @@ impl Child {
 
     /// SIGKILL.
     pub(crate) fn kill(mut self) {
+        self.end();
+    }
+
+    /// SIGKILL, where somebody keeps the handle.
+    pub(crate) fn end(&mut self) {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
     }

@@ -119,6 +119,19 @@ impl World {
         }
     }
 
+    /// The API comes back at the same address, with more tokens, and wants this key if any.
+    pub(crate) async fn restart_sandbox(&mut self, more: &[(&str, &TestMint)], api_key: &str) {
+        let address = &self.api["http://".len()..self.api.find("/api").unwrap()];
+        let tokens = [&[("USDC", &self.usdc), ("USDT", &self.usdt)], more].concat();
+        let settings = sandbox_settings(&self.net, &self.folder, &tokens, &self.merchant.pubkey());
+        let settings = settings.replace("127.0.0.1:0", address);
+        let file = self.folder.path().join("sandbox.toml");
+        std::fs::write(file, format!("api_key = \"{api_key}\"\n{settings}")).unwrap();
+        self.sandbox.end();
+        self.sandbox = Child::sandbox(&self.folder);
+        self.sandbox.address("sandbox API at http://").await;
+    }
+
     /// Opens a checkout of plan 11.
     pub(crate) async fn checkout(&self, mint: &TestMint) -> Checkout {
         let query = [
@@ -310,7 +323,7 @@ impl World {
     }
 }
 
-pub(crate) fn sandbox_settings(
+fn sandbox_settings(
     net: &Localnet,
     folder: &TempDir,
     tokens: &[(&str, &TestMint)],
