@@ -1,7 +1,7 @@
 # The targets of paywatch; `make` alone lists them.
 
 CARGO ?= cargo
-# A link to Debian packages that the build and the tests need and a bare machine lacks.
+# Debian packages that the build and the tests need and a bare machine lacks.
 APT_PACKAGES = pkg-config libssl-dev systemd
 TARGET = $(or $(CARGO_TARGET_DIR),target)
 
@@ -18,7 +18,7 @@ setup: ## Install the Debian packages that build and tests need (asks nothing, d
 	fi
 
 demo: setup ## Confirm two payments on an embedded local network (KEEP=1 leaves everything running)
-	$(if $(KEEP),KEEP=1) $(CARGO) run --locked --quiet --example demo
+	$(if $(KEEP),KEEP=1) $(CARGO) run --locked --example demo
 
 build: setup ## Build the release binary
 	$(CARGO) build --locked --release --bin paywatch
@@ -34,4 +34,4 @@ docs: setup ## Build the documentation, warnings are errors
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --document-private-items
 
 bench-quick: build ## Print the quick figures: latency, memory, backfill
-	$(CARGO) run --locked --quiet --example bench_quick -- $(TARGET)/release/paywatch
+	$(CARGO) run --locked --example bench_quick -- $(TARGET)/release/paywatch

@@ -196,6 +196,7 @@ impl Sender {
                     .and_then(Value::as_str)
                     .unwrap_or("")
                     .chars()
+                    .filter(|c| !c.is_control())
                     .take(200)
                     .collect(),
             });

@@ -2,19 +2,13 @@
 
 use crate::support::{Mode, Proxy, World, eventually};
 
-/// Base URL of the world's API through a proxy.
-fn through(world: &World, proxy: &Proxy) -> String {
-    let path = &world.api[world.api.find("/api").unwrap()..];
-    format!("http://{}{path}", proxy.address)
-}
-
 /// The API misbehaves while a known checkout is paid, and then no longer.
 async fn recovers_from(mode: Mode) {
     let world = World::new().await;
     let api = Proxy::before(&world.api).await;
     let checkout = world.checkout(&world.usdc).await;
     let daemon = world
-        .watch(&[("MERCHANT__BASE_URL", &through(&world, &api))])
+        .watch(&[("MERCHANT__BASE_URL", &world.api_through(&api))])
         .await;
     api.set(mode);
     let signature = world
@@ -28,10 +22,7 @@ async fn recovers_from(mode: Mode) {
     .await;
     api.set(Mode::Pass);
     world.wait_confirmed(&checkout, signature).await;
-    eventually("it is acknowledged", async || {
-        world.recorded(signature).await[0].confirmation.as_deref() == Some("acknowledged")
-    })
-    .await;
+    world.wait_acknowledged(signature).await;
     let calls = world.calls().await;
     assert!(
         calls
@@ -91,10 +82,7 @@ async fn a_refused_key_stops_confirming_keeps_the_queue_and_says_so() {
 
     // With the right key, the queue goes out.
     let _daemon = world.watch(&[("MERCHANT__API_KEY", "secret")]).await;
-    eventually("it is acknowledged", async || {
-        world.recorded(signature).await[0].confirmation.as_deref() == Some("acknowledged")
-    })
-    .await;
+    world.wait_acknowledged(signature).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -104,30 +92,18 @@ async fn a_checkout_confirmed_by_hand_is_not_confirmed_again() {
         world.checkout(&world.usdc).await,
         world.checkout(&world.usdc).await,
     );
-    let put = async |memo: &str, signature: &str| {
-        let query = [("payment_id", memo), ("transaction_hash", signature)];
-        world
-            .http
-            .put(format!("{}/crypto/confirm", world.api))
-            .query(&query)
-            .send()
-            .await
-            .unwrap()
-            .error_for_status()
-            .unwrap();
-    };
     let same = world
         .net
         .pay(&world.payment(by_same.amount, &by_same.memo))
         .await
         .unwrap();
-    put(&by_same.memo, &same.to_string()).await;
+    assert_eq!(world.put(&by_same.memo, &same.to_string()).await, 200);
     let other = world
         .net
         .pay(&world.payment(by_other.amount, &by_other.memo))
         .await
         .unwrap();
-    put(&by_other.memo, &other.to_string()).await;
+    assert_eq!(world.put(&by_other.memo, &other.to_string()).await, 200);
     let mut second = world.payment(by_other.amount, &by_other.memo);
     second.memos_after.push("again".into());
     let again = world.net.pay(&second).await.unwrap();

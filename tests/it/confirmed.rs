@@ -21,17 +21,7 @@ async fn usdc_and_usdt_payments_are_confirmed_and_credited() {
         let signature = world.net.pay(&payment).await.unwrap();
         world.wait_confirmed(&checkout, signature).await;
     }
-    let root = world.api.replace("/api/v1/payments", "");
-    let balance: serde_json::Value = world
-        .http
-        .get(format!("{root}/_sandbox/organizations/239"))
-        .send()
-        .await
-        .unwrap()
-        .json()
-        .await
-        .unwrap();
-    assert_eq!(balance["credits"], 3800);
+    assert_eq!(world.credits().await, 3800);
     assert_eq!(world.calls().await.len(), 2, "one call a payment");
 }
 

@@ -49,10 +49,7 @@ async fn killed_at_many_moments_it_confirms_all_and_never_twice() {
 async fn killed_between_the_call_and_its_answer_it_sends_the_same_pair_again() {
     let world = World::new().await;
     let api = Proxy::before(&world.api).await;
-    let base = world.api.replace(
-        &world.api[7..world.api.find("/api").unwrap()],
-        &api.address.to_string(),
-    );
+    let base = world.api_through(&api);
     let checkout = world.checkout(&world.usdc).await;
     let daemon = world
         .watch(&[
@@ -77,10 +74,7 @@ async fn killed_between_the_call_and_its_answer_it_sends_the_same_pair_again() {
     daemon.kill();
     api.set(Mode::Pass);
     let _daemon = world.watch(&[("MERCHANT__BASE_URL", &base)]).await;
-    eventually("it is acknowledged", async || {
-        world.recorded(signature).await[0].confirmation.as_deref() == Some("acknowledged")
-    })
-    .await;
+    world.wait_acknowledged(signature).await;
     let calls = world.calls().await;
     assert!(
         calls
@@ -96,10 +90,7 @@ async fn killed_between_the_call_and_its_answer_it_sends_the_same_pair_again() {
 async fn sigterm_lets_the_confirmation_under_way_finish() {
     let world = World::new().await;
     let api = Proxy::before(&world.api).await;
-    let base = world.api.replace(
-        &world.api[7..world.api.find("/api").unwrap()],
-        &api.address.to_string(),
-    );
+    let base = world.api_through(&api);
     let checkout = world.checkout(&world.usdc).await;
     let mut daemon = world
         .watch(&[
@@ -133,10 +124,7 @@ async fn sigterm_lets_the_confirmation_under_way_finish() {
 async fn draining_ends_within_ten_seconds_and_a_second_signal_at_once() {
     let world = World::new().await;
     let api = Proxy::before(&world.api).await;
-    let base = world.api.replace(
-        &world.api[7..world.api.find("/api").unwrap()],
-        &api.address.to_string(),
-    );
+    let base = world.api_through(&api);
     let changes = [
         ("MERCHANT__BASE_URL", base.as_str()),
         ("MERCHANT__REQUEST_TIMEOUT", "60s"),

@@ -11,18 +11,6 @@ async fn confirm_takes_the_right_payment_once_and_nothing_else() {
         world.checkout(&world.usdc).await,
         world.checkout(&world.usdc).await,
     );
-    let put = async |memo: &str, signature: &str| {
-        let query = [("payment_id", memo), ("transaction_hash", signature)];
-        world
-            .http
-            .put(format!("{}/crypto/confirm", world.api))
-            .query(&query)
-            .send()
-            .await
-            .unwrap()
-            .status()
-            .as_u16()
-    };
     let right = world
         .net
         .pay(&world.payment(PRICE, &checkout.memo))
@@ -56,39 +44,29 @@ async fn confirm_takes_the_right_payment_once_and_nothing_else() {
     let wrong_wallet = world.net.pay(&stranger).await.unwrap().to_string();
     let unknown = localnet::Signature::from([7; 64]).to_string();
 
-    assert_eq!(put("nobody", &right).await, 404);
-    assert_eq!(put(&checkout.memo, "not-a-signature").await, 422);
-    assert_eq!(put(&checkout.memo, &unknown).await, 404);
+    assert_eq!(world.put("nobody", &right).await, 404);
+    assert_eq!(world.put(&checkout.memo, "not-a-signature").await, 422);
+    assert_eq!(world.put(&checkout.memo, &unknown).await, 404);
     for wrong in [&short, &no_memo, &wrong_mint, &wrong_wallet] {
-        assert_eq!(put(&checkout.memo, wrong).await, 422);
+        assert_eq!(world.put(&checkout.memo, wrong).await, 422);
     }
     assert_eq!(
-        put(&other.memo, &right).await,
+        world.put(&other.memo, &right).await,
         422,
         "the memo names another checkout"
     );
-    assert_eq!(put(&checkout.memo, &right).await, 200);
+    assert_eq!(world.put(&checkout.memo, &right).await, 200);
     assert_eq!(
-        put(&checkout.memo, &right).await,
+        world.put(&checkout.memo, &right).await,
         200,
         "the same pair again"
     );
     assert_eq!(
-        put(&checkout.memo, &short).await,
+        world.put(&checkout.memo, &short).await,
         409,
         "a second transaction"
     );
-    let root = world.api.replace("/api/v1/payments", "");
-    let balance: Value = world
-        .http
-        .get(format!("{root}/_sandbox/organizations/239"))
-        .send()
-        .await
-        .unwrap()
-        .json()
-        .await
-        .unwrap();
-    assert_eq!(balance["credits"], 1900, "credited once");
+    assert_eq!(world.credits().await, 1900, "credited once");
 }
 
 #[tokio::test(flavor = "multi_thread")]
