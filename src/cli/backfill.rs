@@ -7,7 +7,7 @@ use crate::store::Store;
 use crate::telemetry;
 use anyhow::{Context, anyhow};
 use indicatif::{ProgressBar, ProgressStyle};
-use std::{io::IsTerminal, path::Path};
+use std::{io::IsTerminal, path::Path, sync::Arc};
 
 /// Arguments of `paywatch backfill`.
 #[derive(Debug, clap::Args)]
@@ -30,11 +30,11 @@ pub(super) struct Args {
 pub(super) fn run(config: Config, args: &Args) -> Result<u8, Failure> {
     telemetry::init_logs(&config.log);
     block_on(async {
-        let bar = Bar::new();
+        let bar = Arc::new(Bar::new());
         let report = if args.dry_run {
-            dry_run(config, args, &bar).await
+            dry_run(config, args, bar.clone()).await
         } else {
-            backfill(config, args, &bar).await
+            backfill(config, args, bar.clone()).await
         };
         bar.0.finish_and_clear();
         let report = report?;
@@ -54,7 +54,7 @@ pub(super) fn run(config: Config, args: &Args) -> Result<u8, Failure> {
     })
 }
 
-async fn backfill(config: Config, args: &Args, bar: &Bar) -> anyhow::Result<Report> {
+async fn backfill(config: Config, args: &Args, bar: Arc<Bar>) -> anyhow::Result<Report> {
     let store = Store::open(&config.store_url)
         .await
         .with_context(|| format!("open the database {}", config.store_url))?;
@@ -64,7 +64,7 @@ async fn backfill(config: Config, args: &Args, bar: &Bar) -> anyhow::Result<Repo
 }
 
 /// Works on a copy of the database, so that what is known counts and nothing is changed.
-async fn dry_run(config: Config, args: &Args, bar: &Bar) -> anyhow::Result<Report> {
+async fn dry_run(config: Config, args: &Args, bar: Arc<Bar>) -> anyhow::Result<Report> {
     let folder = tempfile::tempdir().context("make a folder for the dry run")?;
     let copy = folder.path().join("dry-run.db");
     let real = config

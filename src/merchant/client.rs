@@ -119,8 +119,8 @@ pub enum Answer {
 pub struct HistoryPage {
     /// The entries that could be read.
     pub checkouts: Vec<Checkout>,
-    /// How many entries there were.
-    pub entries: usize,
+    /// The others, as text: enough to tell whether they were seen before.
+    pub unreadable: Vec<String>,
 }
 
 /// The payments API.
@@ -182,8 +182,14 @@ impl Merchant {
             .get(self.request(Method::GET, "history").query(&query))
             .await?;
         let entries = wire::list(&body).ok_or(Error::Malformed("a list of payments"))?;
-        let checkouts: Vec<_> = entries.iter().filter_map(wire::checkout).collect();
-        let unreadable = entries.len() - checkouts.len();
+        let mut page = HistoryPage::default();
+        for entry in entries {
+            match wire::checkout(entry) {
+                Some(checkout) => page.checkouts.push(checkout),
+                None => page.unreadable.push(entry.to_string()),
+            }
+        }
+        let unreadable = page.unreadable.len();
         if unreadable > 0 {
             metrics::counter!("paywatch_history_unreadable_total").increment(unreadable as u64);
             if !self.told_unreadable.swap(true, Ordering::Relaxed) {
@@ -193,10 +199,7 @@ impl Merchant {
                 );
             }
         }
-        Ok(HistoryPage {
-            checkouts,
-            entries: entries.len(),
-        })
+        Ok(page)
     }
 
     /// `PUT /crypto/confirm`. Never fails: every outcome is an answer.
@@ -261,6 +264,14 @@ async fn send(request: RequestBuilder) -> Result<Response, Error> {
         .send()
         .await
         .map_err(|error| Error::Transport(error.without_url()))
+}
+
+impl HistoryPage {
+    /// How many entries there were.
+    #[must_use]
+    pub fn entries(&self) -> usize {
+        self.checkouts.len() + self.unreadable.len()
+    }
 }
 
 impl ConfirmResult {

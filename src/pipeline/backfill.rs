@@ -1,6 +1,6 @@
 //! The sweep with an end: history once, between two bounds, then confirmations until none is due.
 
-use super::history::{Floor, list};
+use super::history::{Floor, Progress, list};
 use super::sweep::Mode;
 use super::{Checkouts, Confirm, ConfirmOutcome, Pipeline, Sweep, Swept, Watch};
 use crate::clock;
@@ -55,14 +55,6 @@ impl FromStr for Bound {
             "expected a duration (24h), a time (2026-11-22T08:00:00Z), a slot (331122334) or a transaction signature".to_owned()
         })
     }
-}
-
-/// Tells a person how far it is. Calls come from one task.
-pub trait Progress: Send + Sync {
-    /// So many more signatures were listed.
-    fn listed(&self, signatures: usize);
-    /// So many more were recorded.
-    fn recorded(&self, signatures: usize);
 }
 
 /// What a backfill did.
@@ -123,7 +115,7 @@ impl Backfill {
     ///
     /// # Errors
     /// When API, node or database fails. What was recorded until then stays; the next run goes on from there.
-    pub async fn run(&self, progress: &dyn Progress) -> anyhow::Result<Report> {
+    pub async fn run(&self, progress: Arc<dyn Progress>) -> anyhow::Result<Report> {
         self.prepare().await?;
         let (finished, mut swept) = (AtomicBool::new(false), None);
         let sweeping = async {
@@ -141,7 +133,7 @@ impl Backfill {
     ///
     /// # Errors
     /// As [`Self::run`].
-    pub async fn dry_run(&self, progress: &dyn Progress) -> anyhow::Result<Report> {
+    pub async fn dry_run(&self, progress: Arc<dyn Progress>) -> anyhow::Result<Report> {
         self.prepare().await?;
         let swept = self.sweep(progress).await?;
         self.report(swept).await
@@ -164,8 +156,8 @@ impl Backfill {
         Ok(())
     }
 
-    async fn sweep(&self, progress: &dyn Progress) -> anyhow::Result<Swept> {
-        let sweep = Sweep::new(self.pipeline.clone());
+    async fn sweep(&self, progress: Arc<dyn Progress>) -> anyhow::Result<Swept> {
+        let sweep = Sweep::telling(self.pipeline.clone(), progress.clone());
         let (since, until) = (
             self.resolve(self.since).await?,
             self.resolve(self.until).await?,
@@ -173,7 +165,7 @@ impl Backfill {
         let mut total = Swept::default();
         for watched in self.pipeline.watching().accounts.iter() {
             let swept = self
-                .sweep_one(&sweep, watched, since, until, progress)
+                .sweep_one(&sweep, watched, since, until, &*progress)
                 .await;
             total.add(swept.with_context(|| {
                 format!("sweep {} of {}", watched.token_account, watched.symbol)
@@ -191,22 +183,18 @@ impl Backfill {
         progress: &dyn Progress,
     ) -> anyhow::Result<Swept> {
         if since.is_none() && until.is_none() {
-            let swept = sweep.resume(watched).await?;
-            progress.listed(swept.listed);
-            progress.recorded(swept.listed);
-            return Ok(swept);
+            return sweep.resume(watched).await;
         }
         let look_back = clock::now()
             .minus(self.pipeline.config.watch.look_back)
             .unix_seconds();
         let since = since.unwrap_or(Floor::Time(look_back));
-        let listed = |signatures| progress.listed(signatures);
         let mut entries = list(
             &self.pipeline.rpc,
             watched.token_account,
             None,
             since,
-            &listed,
+            progress,
         )
         .await
         .context("list history")?;
@@ -217,12 +205,7 @@ impl Backfill {
         };
         entries.retain(in_range);
         sweep
-            .ingest_all(
-                watched.token_account,
-                entries,
-                Mode::Bounded,
-                &|signatures| progress.recorded(signatures),
-            )
+            .ingest_all(watched.token_account, entries, Mode::Bounded)
             .await
     }
 

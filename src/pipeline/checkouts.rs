@@ -4,7 +4,7 @@ use super::Pipeline;
 use super::status::KeyUse;
 use crate::clock;
 use crate::domain::{Checkout, Memo, Timestamp};
-use crate::merchant::{self, HistoryPage};
+use crate::merchant;
 use anyhow::Context;
 use std::{
     collections::HashSet,
@@ -114,17 +114,20 @@ impl Pipeline {
         };
         let mut offset = from;
         for _ in 0..PAGES_MAX {
-            let HistoryPage { checkouts, entries } = self
+            let page = self
                 .merchant
                 .history(PAGE, offset)
                 .await
                 .map_err(anyhow::Error::new)?;
-            let new: Vec<Checkout> = checkouts
-                .into_iter()
-                .filter(|checkout| seen.insert(hasher.hash_one(&checkout.memo)))
-                .collect();
-            let all_readable = entries > 0 && new.is_empty();
-            if entries == 0 || all_readable {
+            let entries = page.entries();
+            let unreadable = page
+                .unreadable
+                .iter()
+                .filter(|text| seen.insert(hasher.hash_one(text)))
+                .count();
+            let mut new = page.checkouts;
+            new.retain(|checkout| seen.insert(hasher.hash_one(&checkout.memo)));
+            if new.is_empty() && unreadable == 0 {
                 break;
             }
             let changed = self
@@ -147,10 +150,10 @@ impl Pipeline {
         let mut offset = 0;
         for _ in 0..PAGES_MAX {
             let page = self.merchant.history(PAGE, offset).await?;
-            if page.entries == 0 {
+            if page.entries() == 0 {
                 break;
             }
-            offset += page.entries.saturating_sub(OVERLAP).max(1);
+            offset += page.entries().saturating_sub(OVERLAP).max(1);
             if let Some(found) = page
                 .checkouts
                 .into_iter()

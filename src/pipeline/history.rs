@@ -4,6 +4,19 @@ use crate::domain::{Signature, Slot, TokenAccount};
 use crate::solana::{Rpc, SignatureEntry};
 use std::collections::HashSet;
 
+/// Tells a person how far a sweep is. Nothing needs to be told.
+pub trait Progress: Send + Sync {
+    /// So many more signatures were listed.
+    fn listed(&self, _signatures: usize) {}
+    /// So many more were dealt with.
+    fn recorded(&self, _signatures: usize) {}
+}
+
+/// Nobody watches.
+pub(super) struct Unwatched;
+
+impl Progress for Unwatched {}
+
 /// Where reading backwards stops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Floor {
@@ -30,7 +43,7 @@ pub(super) async fn list(
     account: TokenAccount,
     until: Option<Signature>,
     floor: Floor,
-    progress: &(dyn Fn(usize) + Sync),
+    progress: &dyn Progress,
 ) -> Result<Vec<SignatureEntry>, crate::solana::Error> {
     let mut entries: Vec<SignatureEntry> = Vec::new();
     let mut seen = HashSet::new();
@@ -46,7 +59,7 @@ pub(super) async fn list(
             .copied()
             .collect();
         let nothing_new = new.is_empty();
-        progress(new.len());
+        progress.listed(new.len());
         entries.extend(new);
         if at_floor || nothing_new {
             break;

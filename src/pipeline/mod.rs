@@ -16,11 +16,11 @@ mod status;
 mod sweep;
 mod watch;
 
-pub use backfill::{Backfill, Bound, Progress, Report};
+pub use backfill::{Backfill, Bound, Report};
 pub use checkouts::Checkouts;
 pub use confirm::{Confirm, ConfirmOutcome};
 pub use follow::{Follow, FollowOutcome, Hint, hints};
-pub use history::Floor;
+pub use history::{Floor, Progress};
 pub use schedule::next_attempt;
 pub use settle::{Settle, SettleOutcome};
 pub use status::Status;

@@ -5,7 +5,7 @@
 //! not cover it, and the next sweep meets it again.
 
 use super::Pipeline;
-use super::history::{Floor, list};
+use super::history::{Floor, Progress, Unwatched, list};
 use super::ingest::{LISTED_PAUSES, Task, not_given};
 use crate::clock;
 use crate::domain::{Commitment, Outcome, Signature, Slot, Timestamp, TokenAccount, Watched};
@@ -41,6 +41,7 @@ pub(super) enum Mode {
 /// Sweeps all watched token accounts.
 pub struct Sweep {
     pipeline: Arc<Pipeline>,
+    progress: Arc<dyn Progress>,
 }
 
 /// Transactions recorded in one SQL transaction.
@@ -54,7 +55,13 @@ impl Sweep {
     /// Sweeps what the pipeline watches.
     #[must_use]
     pub fn new(pipeline: Arc<Pipeline>) -> Self {
-        Self { pipeline }
+        Self::telling(pipeline, Arc::new(Unwatched))
+    }
+
+    /// The same, telling somebody how far it is.
+    #[must_use]
+    pub fn telling(pipeline: Arc<Pipeline>, progress: Arc<dyn Progress>) -> Self {
+        Self { pipeline, progress }
     }
 
     /// Sweeps every watched token account once, from its cursor to now. One that fails does not keep the others from it.
@@ -99,7 +106,7 @@ impl Sweep {
         let entries = if let Some(oldest) = cursors.last() {
             let old_enough = cursors.partition_point(|cursor| now.since(cursor.at) < OVERLAP);
             let anchors = cursors.get(old_enough..).unwrap_or_default();
-            self.list_from_anchors(account, anchors, oldest.slot, &|_| {})
+            self.list_from_anchors(account, anchors, oldest.slot)
                 .await?
         } else {
             if !pipeline.status.has_polled() {
@@ -117,12 +124,11 @@ impl Sweep {
                 .await
                 .context("read the oldest checkout")?;
             let floor = Floor::Time(oldest_pending.map_or(look_back, |at| at.min(look_back)));
-            list(&pipeline.rpc, account, None, floor, &|_| {})
+            list(&pipeline.rpc, account, None, floor, &*self.progress)
                 .await
                 .context("list history")?
         };
-        self.ingest_all(account, entries, Mode::Resume, &|_| {})
-            .await
+        self.ingest_all(account, entries, Mode::Resume).await
     }
 
     /// Lists what is newer than the first of the anchors that the node knows; if it knows none, all down to a slot.
@@ -131,7 +137,6 @@ impl Sweep {
         account: TokenAccount,
         anchors: &[Cursor],
         floor: Slot,
-        progress: &(dyn Fn(usize) + Sync),
     ) -> anyhow::Result<Vec<SignatureEntry>> {
         for anchor in anchors {
             match list(
@@ -139,7 +144,7 @@ impl Sweep {
                 account,
                 Some(anchor.signature),
                 Floor::Slot(anchor.slot),
-                progress,
+                &*self.progress,
             )
             .await
             {
@@ -154,7 +159,7 @@ impl Sweep {
             account,
             None,
             Floor::Slot(floor),
-            progress,
+            &*self.progress,
         )
         .await
         .context("list history")
@@ -166,7 +171,6 @@ impl Sweep {
         account: TokenAccount,
         mut entries: Vec<SignatureEntry>,
         mode: Mode,
-        progress: &(dyn Fn(usize) + Sync),
     ) -> anyhow::Result<Swept> {
         self.fill_in_commitments(&mut entries).await?;
         let known = self.known(account, &entries).await?;
@@ -186,14 +190,14 @@ impl Sweep {
         let (sender, receiver) = mpsc::channel(BATCH);
         let (sent, recorded) = tokio::join!(
             self.fetch_in_order(account, settled, &known, sender),
-            self.record_in_order(account, receiver, mode, progress),
+            self.record_in_order(account, receiver, mode),
         );
         // The recorder's failure is the cause of the sender's.
         let (payments, fetched) = (recorded?, sent?);
         swept.payments += payments;
         swept.fetched += fetched;
         let (fetched, payments) = self.ingest_open(account, open, &known).await?;
-        progress(open.len());
+        self.progress.recorded(open.len());
         swept.fetched += fetched;
         swept.payments += payments;
         Ok(swept)
@@ -316,7 +320,6 @@ impl Sweep {
         account: TokenAccount,
         mut receiver: mpsc::Receiver<Ingested>,
         mode: Mode,
-        progress: &(dyn Fn(usize) + Sync),
     ) -> anyhow::Result<usize> {
         let (mut batch, mut payments): (Vec<Ingested>, usize) = (Vec::new(), 0);
         loop {
@@ -337,7 +340,7 @@ impl Sweep {
                 };
                 let cursor = (mode == Mode::Resume).then_some(&cursor);
                 payments += self.pipeline.record(&batch, cursor).await?.len();
-                progress(batch.len());
+                self.progress.recorded(batch.len());
                 batch.clear();
             }
             match next {

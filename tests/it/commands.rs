@@ -116,6 +116,19 @@ async fn a_wrong_url_or_key_fails_a_backfill_with_a_clear_message_and_no_secret(
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_refused_key_fails_a_backfill_with_a_clear_message() {
+    let mut world = World::new().await;
+    world.restart_sandbox(&[], "secret").await;
+    let output = exit_of(&world.environment(), &["backfill", "--since", "1h"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        said(&output).contains("the payments API refuses the key"),
+        "{}",
+        said(&output)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn healthcheck_asks_the_running_daemon() {
     let world = World::new().await;
     let daemon = world.watch(&[]).await;

@@ -13,6 +13,7 @@ mod confirmed;
 mod deploy;
 mod example_config;
 mod held;
+mod history;
 mod node;
 mod outbox;
 mod restarts;
