@@ -1,7 +1,7 @@
 //! The sweep with an end: history once, between two bounds, then confirmations until none is due.
 
 use super::history::{Floor, Progress, list};
-use super::sweep::Mode;
+use super::walk::Mode;
 use super::{Checkouts, Confirm, ConfirmOutcome, Pipeline, Sweep, Swept, Watch};
 use crate::clock;
 use crate::domain::{Commitment, Held, Signature, Slot, Watched};

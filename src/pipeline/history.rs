@@ -1,7 +1,7 @@
 //! Reading a token account's history backwards, down to where all is recorded.
 
 use crate::domain::{Signature, Slot, TokenAccount};
-use crate::solana::{Rpc, SignatureEntry};
+use crate::solana::{Error, Rpc, SignatureEntry};
 use std::collections::HashSet;
 
 /// Tells a person how far a sweep is. Nothing needs to be told.
@@ -38,35 +38,48 @@ impl Floor {
 /// Most pages of one listing: ten million signatures. More is not history, it is a node that repeats itself.
 const PAGES_MAX: usize = 10_000;
 /// Lists a token account's history down to a floor, page by page until an empty one; returns it oldest first.
+///
+/// # Errors
+/// When the node does not answer, or repeats itself instead of going on: what it would leave out must not pass as the end.
 pub(super) async fn list(
     rpc: &Rpc,
     account: TokenAccount,
     until: Option<Signature>,
     floor: Floor,
     progress: &dyn Progress,
-) -> Result<Vec<SignatureEntry>, crate::solana::Error> {
+) -> Result<Vec<SignatureEntry>, Error> {
     let mut entries: Vec<SignatureEntry> = Vec::new();
     let mut seen = HashSet::new();
     let mut before = None;
     for _ in 0..PAGES_MAX {
         let page = rpc.signatures(account, before, until).await?;
-        let Some(last) = page.last() else { break };
+        let Some(last) = page.last() else {
+            return Ok(oldest_first(entries));
+        };
         before = Some(last.signature);
-        let at_floor = floor.is_below(last);
-        let new: Vec<_> = page
-            .iter()
-            .filter(|entry| !floor.is_below(entry) && seen.insert(entry.signature))
-            .copied()
-            .collect();
-        let nothing_new = new.is_empty();
-        progress.listed(new.len());
-        entries.extend(new);
-        if at_floor || nothing_new {
-            break;
+        let listed = entries.len();
+        let above = page.iter().filter(|entry| !floor.is_below(entry));
+        entries.extend(above.filter(|entry| seen.insert(entry.signature)));
+        progress.listed(entries.len() - listed);
+        if floor.is_below(last) {
+            return Ok(oldest_first(entries));
+        }
+        if entries.len() == listed {
+            return Err(Rpc::malformed(
+                "getSignaturesForAddress",
+                "a page that goes on from the one before",
+            ));
         }
     }
-    // Stable: entries of one slot stay in the node's order. A page that is out of order does no harm.
+    Err(Rpc::malformed(
+        "getSignaturesForAddress",
+        "a history with an end",
+    ))
+}
+
+/// Stable: entries of one slot stay in the node's order. A page that is out of order does no harm.
+fn oldest_first(mut entries: Vec<SignatureEntry>) -> Vec<SignatureEntry> {
     entries.reverse();
     entries.sort_by_key(|entry| entry.slot);
-    Ok(entries)
+    entries
 }

@@ -14,6 +14,7 @@ mod schedule;
 mod settle;
 mod status;
 mod sweep;
+mod walk;
 mod watch;
 
 pub use backfill::{Backfill, Bound, Report};

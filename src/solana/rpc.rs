@@ -46,6 +46,15 @@ impl Rpc {
         ))))
     }
 
+    /// The error for an answer that cannot be right, whichever node gave it.
+    pub(crate) fn malformed(method: &str, expected: &'static str) -> Error {
+        Error::Malformed {
+            endpoint: "node".into(),
+            method: method.into(),
+            expected,
+        }
+    }
+
     async fn ask(&self, request: RpcRequest, params: Value) -> Result<Value, Error> {
         Ok(self.0.send(request, params).await?)
     }
@@ -72,7 +81,7 @@ impl Rpc {
             .ask(RpcRequest::GetSignaturesForAddress, params)
             .await?;
         wire::signatures(page)
-            .ok_or_else(|| malformed("getSignaturesForAddress", "a list of signatures"))
+            .ok_or_else(|| Self::malformed("getSignaturesForAddress", "a list of signatures"))
     }
 
     /// One transaction.
@@ -117,7 +126,7 @@ impl Rpc {
         let answer = self.ask(RpcRequest::GetSignatureStatuses, params).await?;
         wire::statuses(&answer)
             .filter(|statuses| statuses.len() == signatures.len())
-            .ok_or_else(|| malformed("getSignatureStatuses", "a list of statuses"))
+            .ok_or_else(|| Self::malformed("getSignatureStatuses", "a list of statuses"))
     }
 
     /// The newest slot at a commitment.
@@ -130,7 +139,7 @@ impl Rpc {
             .await?;
         answer
             .as_u64()
-            .ok_or_else(|| malformed("getSlot", "a slot"))
+            .ok_or_else(|| Self::malformed("getSlot", "a slot"))
     }
 
     /// The token program and decimal places of a mint; `None` if there is no such mint on this network.
@@ -142,7 +151,7 @@ impl Rpc {
         let answer = self.ask(RpcRequest::GetAccountInfo, params).await?;
         let account = answer
             .get("value")
-            .ok_or_else(|| malformed("getAccountInfo", "an account"))?;
+            .ok_or_else(|| Self::malformed("getAccountInfo", "an account"))?;
         Ok(wire::mint(account)
             .and_then(|(program, places)| Some((program, Decimals::new(places)?))))
     }
@@ -162,7 +171,7 @@ impl Rpc {
             .ask(RpcRequest::GetTokenAccountsByOwner, params)
             .await?;
         wire::token_accounts(&answer)
-            .ok_or_else(|| malformed("getTokenAccountsByOwner", "a list of token accounts"))
+            .ok_or_else(|| Self::malformed("getTokenAccountsByOwner", "a list of token accounts"))
     }
 }
 
@@ -174,13 +183,5 @@ impl Error {
             self.code(),
             Some(code::UNKNOWN_ANCHOR | code::INVALID_PARAMS)
         )
-    }
-}
-
-fn malformed(method: &str, expected: &'static str) -> Error {
-    Error::Malformed {
-        endpoint: "node".into(),
-        method: method.into(),
-        expected,
     }
 }

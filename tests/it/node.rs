@@ -229,21 +229,60 @@ async fn a_node_that_forgot_the_anchor_costs_a_fall_back_and_no_payment() {
     })
     .await;
     assert!(daemon.terminate().success());
-    // An anchor is relied on once it is a minute old: this one is made so.
+    // An anchor is relied on once it is a minute old and behind the cursor: this makes one.
     let path = world.folder.path().join("paywatch.db");
     let pool = sqlx::SqlitePool::connect(&format!("sqlite:{}", path.display()))
         .await
         .unwrap();
-    sqlx::query("UPDATE cursors SET at = at - 120000")
-        .execute(&pool)
-        .await
-        .unwrap();
+    let anchor = "INSERT INTO cursors SELECT token_account, slot - 1, signature, at - 120000 FROM cursors LIMIT 1";
+    sqlx::query(anchor).execute(&pool).await.unwrap();
     pool.close().await;
     let (checkout, signature) = world.buy().await;
     let _daemon = world.watch(&changes).await;
     world.wait_confirmed(&checkout, signature).await;
     assert!(*refused.lock().unwrap() > 0, "an anchor was refused");
     world.assert_no_double_confirm().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_history_that_does_not_reach_back_to_the_cursor_does_not_move_it() {
+    let world = World::new().await;
+    let is_empty = Arc::new(Mutex::new(false));
+    let says_empty = is_empty.clone();
+    let (url, _server) = meddle(&world, move |question| {
+        let hidden = question["method"] == "getSignaturesForAddress" && *says_empty.lock().unwrap();
+        hidden.then(|| json!({ "result": [] }))
+    })
+    .await;
+    let changes = [
+        ("SOLANA__RPC_URLS", url.as_str()),
+        ("SOLANA__WS_URLS", ""),
+        ("SOLANA__SWEEP_EVERY", "500ms"),
+    ];
+    let daemon = world.watch(&changes).await;
+    let (checkout, signature) = world.buy().await;
+    world.wait_confirmed(&checkout, signature).await;
+    eventually("the cursor has moved", async || {
+        world.recorded(signature).await[0].chain_state == "finalized"
+    })
+    .await;
+    let account = paywatch::domain::TokenAccount(localnet::associated(
+        &localnet::Signer::pubkey(&world.merchant),
+        &world.usdc,
+    ));
+    let cursor = world.store().await.cursors(account).await.unwrap()[0];
+    *is_empty.lock().unwrap() = true;
+    let (checkout, signature) = world.buy().await;
+    eventually("the gap is noticed", async || {
+        daemon.log().contains("does not reach back")
+    })
+    .await;
+    assert_eq!(
+        world.store().await.cursors(account).await.unwrap()[0],
+        cursor
+    );
+    *is_empty.lock().unwrap() = false;
+    world.wait_confirmed(&checkout, signature).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
