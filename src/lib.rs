@@ -28,6 +28,7 @@ pub mod ops;
 pub mod pipeline;
 pub mod sandbox;
 pub mod solana;
+mod sqlite;
 pub mod store;
 pub mod supervisor;
 pub mod systemd;

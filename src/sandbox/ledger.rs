@@ -1,12 +1,11 @@
 //! The sandbox's books: payment sessions, credits of organizations, and a log of every confirm call. SQLite, its own file.
 
 use crate::domain::{Mint, Timestamp, Wallet};
+use crate::sqlite::pool_options;
 use serde::Serialize;
 use sqlx::{
     FromRow,
-    sqlite::{
-        SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
-    },
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqliteSynchronous},
 };
 use std::{str::FromStr, time::Duration};
 
@@ -97,7 +96,7 @@ impl Ledger {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Normal)
             .busy_timeout(Duration::from_secs(10));
-        let pool = SqlitePoolOptions::new()
+        let pool = pool_options()
             .max_connections(1)
             .connect_with(options)
             .await?;

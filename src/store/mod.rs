@@ -22,9 +22,8 @@ pub use quarantine::Quarantined;
 pub use record::{Ingested, Reading, Recorded};
 pub use reports::{PaymentSummary, Tally};
 
-use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
-};
+use crate::sqlite;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqliteSynchronous};
 use std::{str::FromStr, time::Duration};
 
 /// Why the store did not do what it was asked.
@@ -75,12 +74,12 @@ impl Store {
             .synchronous(SqliteSynchronous::Normal)
             .busy_timeout(Self::BUSY_TIMEOUT)
             .foreign_keys(true);
-        let write = SqlitePoolOptions::new()
+        let write = sqlite::pool_options()
             .max_connections(1)
             .connect_with(options.clone())
             .await?;
         sqlx::migrate!("src/store/migrations").run(&write).await?;
-        let read = SqlitePoolOptions::new()
+        let read = sqlite::pool_options()
             .max_connections(Self::READERS)
             .connect_with(options.read_only(true))
             .await?;

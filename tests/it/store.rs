@@ -156,3 +156,18 @@ async fn a_lagging_history_does_not_undo_what_is_known() {
     );
     assert_eq!(books.due().await, [""; 0], "there is nothing to tell");
 }
+
+/// A probe of `/readyz` whose caller hangs up is dropped at any await. It must not leave the write connection in a transaction.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_caller_that_hangs_up_in_the_middle_breaks_nothing_for_the_next() {
+    let books = Books::open().await;
+    for microseconds in 0..2_000 {
+        let hang_up = Duration::from_micros(microseconds % 200);
+        let _either = tokio::time::timeout(hang_up, books.store.probe()).await;
+        books
+            .store
+            .probe()
+            .await
+            .expect("the next caller finds the database as it should be");
+    }
+}
