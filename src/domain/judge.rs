@@ -4,7 +4,7 @@ use super::{
     AmountRule, BaseUnits, Checkout, CheckoutStatus, Commitment, Credit, Memo, Policy, Signature,
     UnknownMemo,
 };
-use std::fmt;
+use std::{fmt, str::FromStr};
 
 /// What is to be done with a credit.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,6 +85,17 @@ impl Held {
             Self::AlreadyPaid => "already_paid",
             Self::Unreadable => "unreadable",
         }
+    }
+}
+
+impl FromStr for Held {
+    type Err = ();
+
+    fn from_str(word: &str) -> Result<Self, ()> {
+        Self::ALL
+            .into_iter()
+            .find(|held| held.as_str() == word)
+            .ok_or(())
     }
 }
 

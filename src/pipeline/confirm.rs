@@ -211,7 +211,10 @@ impl Pipeline {
                 result.reason.clone(),
             ),
             Answer::Rejected => match self.look_up(&due.memo).await {
-                Ok(checkout) => self.after_rejection(&due, checkout.as_ref(), &result.reason),
+                Ok(checkout) => {
+                    self.learn(checkout.as_ref()).await;
+                    self.after_rejection(&due, checkout.as_ref(), &result.reason)
+                }
                 Err(error) => (
                     self.later(&due, None, due.rejected_since),
                     format!("{}; the history could not be read: {error}", result.reason),
@@ -245,6 +248,17 @@ impl Pipeline {
         Next::Retry {
             due_at,
             rejected_since,
+        }
+    }
+
+    /// What the API's history told by the way concerns other payments too; the next poll tells it again if this fails.
+    async fn learn(&self, checkout: Option<&Checkout>) {
+        if let Err(error) = self
+            .store
+            .upsert_checkouts(checkout.map(std::slice::from_ref).unwrap_or_default())
+            .await
+        {
+            tracing::debug!(%error, "looked-up checkout not recorded; left to the next poll");
         }
     }
 

@@ -22,6 +22,8 @@ pub(super) struct Judgeable {
     pub(super) credit: Credit,
     pub(super) memos: Vec<Memo>,
     pub(super) reached: Commitment,
+    /// Why it is held.
+    pub(super) reason: Held,
 }
 
 /// A payment that has reached confirmed and not yet finalized.
@@ -240,13 +242,16 @@ pub(super) async fn finalize(tx: &mut Tx, signatures: &[Signature], now: Timesta
     Ok(())
 }
 
-/// Payments held for an unknown memo that some checkout now has.
-pub(super) async fn no_longer_unknown(tx: &mut Tx) -> Result<Vec<(PaymentId, Judgeable)>> {
+/// Payments that news of checkouts concerns: held for a memo that is no longer unknown, or held as one too many although the
+/// API names this very transaction as the one it took.
+pub(super) async fn to_be_rejudged(tx: &mut Tx) -> Result<Vec<(PaymentId, Judgeable)>> {
     let rows = sqlx::query(
         "SELECT DISTINCT p.* FROM payments p JOIN payment_memos m ON m.payment_id = p.id \
-         JOIN checkouts c ON c.folded = m.folded WHERE p.verdict = 'held' AND p.reason = $1 ORDER BY p.slot, p.id",
+         JOIN checkouts c ON c.folded = m.folded WHERE p.verdict = 'held' \
+         AND (p.reason = $1 OR (p.reason = $2 AND c.signature = p.signature)) ORDER BY p.slot, p.id",
     )
     .bind(Held::UnknownMemo.as_str())
+    .bind(Held::AlreadyPaid.as_str())
     .fetch_all(&mut **tx)
     .await?;
     rows.iter().map(judgeable).collect()
@@ -267,6 +272,7 @@ fn judgeable(r: &SqliteRow) -> Result<(PaymentId, Judgeable)> {
             signature: row::parse(r, "signature")?,
             credit,
             memos: row::memos(r)?,
+            reason: row::parse(r, "reason")?,
             reached: if finalized {
                 Commitment::Finalized
             } else {

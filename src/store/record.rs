@@ -113,13 +113,13 @@ impl Store {
             .collect()
     }
 
-    /// Judges again the payments whose memo was unknown and no longer is. Returns them.
+    /// Judges again the held payments that news of checkouts concerns. Returns those whose verdict changed.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn rejudge(&self, policy: &Policy, now: Timestamp) -> Result<Vec<Recorded>> {
         let mut tx = self.begin().await?;
-        let waiting = payments::no_longer_unknown(&mut tx).await?;
+        let waiting = payments::to_be_rejudged(&mut tx).await?;
         let memos = waiting
             .iter()
             .flat_map(|(_, payment)| &payment.memos)
@@ -134,6 +134,9 @@ impl Store {
                 &payment.memos,
                 policy,
             );
+            if verdict == Verdict::Held(payment.reason) {
+                continue;
+            }
             payments::set_verdict(&mut tx, id, &verdict).await?;
             desk.queue(id, payment.signature, &verdict, payment.reached);
             recorded.push(Recorded {

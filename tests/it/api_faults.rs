@@ -113,3 +113,37 @@ async fn a_checkout_confirmed_by_hand_is_not_confirmed_again() {
     world.wait_verdict(again, "already_paid").await;
     assert_eq!(world.calls().await.len(), 2, "only the two made by hand");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_checkout_confirmed_by_hand_with_another_payment_holds_the_first_one() {
+    let world = World::new().await;
+    let api = Proxy::before(&world.api).await;
+    let checkout = world.checkout(&world.usdc).await;
+    let _daemon = world
+        .watch(&[("MERCHANT__BASE_URL", &world.api_through(&api))])
+        .await;
+    api.set(Mode::Status500);
+    let first = world
+        .net
+        .pay(&world.payment(checkout.amount, &checkout.memo))
+        .await
+        .unwrap();
+    world.wait_verdict(first, "matched").await;
+    let mut payment = world.payment(checkout.amount, &checkout.memo);
+    payment.memos_after.push("again".into());
+    let second = world.net.pay(&payment).await.unwrap();
+    world.wait_verdict(second, "already_paid").await;
+    // A person pastes the second hash. The API then says no to the first, and its history says why.
+    assert_eq!(world.put(&checkout.memo, &second.to_string()).await, 200);
+    api.set(Mode::Pass);
+    world.wait_verdict(first, "already_paid").await;
+    world.wait_verdict(second, "matched").await;
+    let refused: Vec<_> = world
+        .calls()
+        .await
+        .into_iter()
+        .filter(|(_, hash, _)| *hash == first.to_string())
+        .collect();
+    assert_eq!(refused.len(), 1, "it is not asked again");
+    assert_eq!(refused[0].2, 409);
+}
