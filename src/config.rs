@@ -8,7 +8,7 @@ mod raw;
 
 use crate::domain::{AmountRule, Commitment, Mint, UnknownMemo, Wallet};
 use crate::merchant::Secret;
-use crate::solana::Limits;
+use crate::solana::{Limits, endpoint_label};
 use check::Check;
 use raw::Raw;
 use std::{fmt, net::SocketAddr, path::Path, time::Duration};
@@ -45,7 +45,7 @@ pub struct Merchant {
 }
 
 /// The Solana nodes.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Solana {
     /// HTTP endpoints, the first preferred.
     pub rpc_urls: Vec<Url>,
@@ -57,6 +57,20 @@ pub struct Solana {
     pub sweep_every: Duration,
     /// What nodes may be burdened with.
     pub limits: Limits,
+}
+
+/// Endpoints hold keys: they print as scheme and host.
+impl fmt::Debug for Solana {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let labels = |urls: &[Url]| urls.iter().map(endpoint_label).collect::<Vec<_>>();
+        f.debug_struct("Solana")
+            .field("rpc_urls", &labels(&self.rpc_urls))
+            .field("ws_urls", &labels(&self.ws_urls))
+            .field("confirm_at", &self.confirm_at)
+            .field("sweep_every", &self.sweep_every)
+            .field("limits", &self.limits)
+            .finish()
+    }
 }
 
 /// What is watched.
@@ -194,6 +208,10 @@ mod tests {
         .unwrap();
         assert_eq!(config.merchant.settings.auth.key, Some(Secret::new("0123")));
         assert_eq!(config.solana.rpc_urls.len(), 2);
+        assert!(
+            !format!("{config:?}").contains("hunter2"),
+            "keys hide in addresses"
+        );
         assert_eq!(config.solana.limits.max_rps, 0);
         assert_eq!(config.merchant.give_up_after, Duration::from_hours(72));
     }

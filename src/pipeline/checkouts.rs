@@ -61,11 +61,10 @@ impl Checkouts {
     pub async fn step(&mut self) -> anyhow::Result<u64> {
         let now = clock::now();
         let result = self.read(now).await;
-        let cause = result.as_ref().err().and_then(|error| error.downcast_ref());
-        match cause {
-            Some(merchant::Error::KeyRefused(_)) => self.pipeline.note_key(KeyUse::Read, true),
-            Some(_) => {}
-            None => self.pipeline.note_key(KeyUse::Read, false),
+        match result.as_ref().map_err(|error| error.downcast_ref()) {
+            Ok(_) => self.pipeline.note_key(KeyUse::Read, false),
+            Err(Some(merchant::Error::KeyRefused(_))) => self.pipeline.note_key(KeyUse::Read, true),
+            Err(_) => {}
         }
         let changed = result?;
         self.pipeline.status.polled(now);
