@@ -37,6 +37,7 @@ impl Floor {
 
 /// Most pages of one listing: ten million signatures. More is not history, it is a node that repeats itself.
 const PAGES_MAX: usize = 10_000;
+
 /// Lists a token account's history down to a floor, page by page until an empty one; returns it oldest first.
 ///
 /// # Errors

@@ -3,8 +3,8 @@
 use super::{Pipeline, Watching};
 use crate::clock;
 use crate::domain::{
-    Commitment, Held, Matched, Outcome, Signature, Slot, Timestamp, TokenAccount, Transaction,
-    Verdict, decode,
+    Commitment, Held, Matched, Signature, Slot, Timestamp, TokenAccount, Transaction, Verdict,
+    decode,
 };
 use crate::solana::Fetched;
 use crate::store::{Cursor, Ingested, Reading, Recorded};
@@ -172,12 +172,9 @@ fn read(transaction: &Transaction, task: Task, watching: &Watching) -> Ingested 
     if !mentions.contains(&task.token_account) {
         mentions.push(task.token_account);
     }
-    let reading = match transaction.outcome {
-        Outcome::Failed => Reading::Failed,
-        Outcome::Succeeded => match decode(transaction, &watching.accounts) {
-            Ok(decoded) => Reading::Decoded(decoded),
-            Err(why) => Reading::Unreadable(why.to_string()),
-        },
+    let reading = match decode(transaction, &watching.accounts) {
+        Ok(decoded) => Reading::Decoded(decoded),
+        Err(why) => Reading::Unreadable(why.to_string()),
     };
     Ingested {
         signature: transaction.signature,

@@ -33,8 +33,6 @@ pub struct Unsettled {
     pub signature: Signature,
     /// The slot it was seen in.
     pub slot: Slot,
-    /// When it was recorded.
-    pub recorded_at: Timestamp,
 }
 
 impl Store {
@@ -49,7 +47,7 @@ impl Store {
         limit: usize,
     ) -> Result<Vec<Unsettled>> {
         let rows = sqlx::query(
-            "SELECT p.signature, MIN(p.slot) AS slot, MIN(p.recorded_at) AS recorded_at FROM payments p \
+            "SELECT p.signature, MIN(p.slot) AS slot FROM payments p \
              LEFT JOIN confirmations c ON c.payment_id = p.id AND c.state = 'queued' AND c.due_at IS NULL \
              WHERE p.chain_state = 'confirmed' AND (p.recorded_at < $1 OR c.id IS NOT NULL) \
              GROUP BY p.signature ORDER BY 2 LIMIT $2",
@@ -63,7 +61,6 @@ impl Store {
                 Ok(Unsettled {
                     signature: row::parse(r, "signature")?,
                     slot: row::slot(r)?,
-                    recorded_at: Timestamp(r.try_get("recorded_at")?),
                 })
             })
             .collect()

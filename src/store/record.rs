@@ -32,7 +32,7 @@ pub struct Ingested {
 /// What came out of a transaction.
 #[derive(Clone, Debug)]
 pub enum Reading {
-    /// It failed on chain; not even fetched.
+    /// History lists it as failed: not even fetched.
     Failed,
     /// It was recorded before, at the same slot.
     Known,

@@ -171,3 +171,27 @@ async fn a_caller_that_hangs_up_in_the_middle_breaks_nothing_for_the_next() {
             .expect("the next caller finds the database as it should be");
     }
 }
+
+#[tokio::test]
+async fn what_could_not_be_read_and_turns_out_to_have_given_nothing_leaves_the_quarantine() {
+    let books = Books::open().await;
+    books
+        .record(ingested(
+            1,
+            5,
+            Commitment::Finalized,
+            Reading::Unreadable("null".into()),
+        ))
+        .await;
+    // As a transaction that failed on chain is read.
+    let nothing = Reading::Decoded(paywatch::domain::Decoded::default());
+    assert_eq!(
+        books
+            .record(ingested(1, 5, Commitment::Confirmed, nothing))
+            .await,
+        None
+    );
+    let later = NOW.plus(Duration::from_hours(1));
+    assert_eq!(books.store.quarantined(later, 10).await.unwrap(), []);
+    assert_eq!(books.store.payments(10).await.unwrap(), []);
+}
