@@ -31,6 +31,8 @@ pub struct Transfer {
     pub mint: Option<Mint>,
     /// How much left the source; Token-2022 may withhold a fee from it.
     pub amount: BaseUnits,
+    /// How deep its instruction was called, see [`Instruction::depth`].
+    pub depth: u8,
 }
 
 impl Transfer {
@@ -38,7 +40,12 @@ impl Transfer {
     #[must_use]
     pub fn in_instruction(instruction: &Instruction) -> Vec<Self> {
         match TokenProgram::from_id(&instruction.program) {
-            Some(_) => parse(&instruction.accounts, &instruction.data, Batch::Allowed),
+            Some(_) => parse(
+                &instruction.accounts,
+                &instruction.data,
+                instruction.depth,
+                Batch::Allowed,
+            ),
             None => Vec::new(),
         }
     }
@@ -62,7 +69,7 @@ mod tag {
     pub(super) const BATCH: u8 = 255;
 }
 
-fn parse(accounts: &[super::Pubkey], data: &[u8], batch: Batch) -> Vec<Transfer> {
+fn parse(accounts: &[super::Pubkey], data: &[u8], depth: u8, batch: Batch) -> Vec<Transfer> {
     let account = |index: usize| accounts.get(index).copied();
     let transfer = |source: Option<usize>,
                     mint: Option<usize>,
@@ -79,6 +86,7 @@ fn parse(accounts: &[super::Pubkey], data: &[u8], batch: Batch) -> Vec<Transfer>
             authority: Wallet(account(authority)?),
             mint: mint.and_then(account).map(Mint),
             amount: BaseUnits(u64::from_le_bytes(*amount.first_chunk()?)),
+            depth,
         })
     };
     let one = match data {
@@ -90,14 +98,16 @@ fn parse(accounts: &[super::Pubkey], data: &[u8], batch: Batch) -> Vec<Transfer>
             rest @ ..,
         ] => transfer(Some(0), Some(1), 2, 3, rest),
         [tag::MINT_TO | tag::MINT_TO_CHECKED, rest @ ..] => transfer(None, Some(0), 1, 2, rest),
-        [tag::BATCH, rest @ ..] if batch == Batch::Allowed => return parse_batch(accounts, rest),
+        [tag::BATCH, rest @ ..] if batch == Batch::Allowed => {
+            return parse_batch(accounts, rest, depth);
+        }
         _ => None,
     };
     one.into_iter().collect()
 }
 
 /// `[n_accounts u8][data_len u8][data]` repeated; accounts concatenated. Stops at the first item that is cut short.
-fn parse_batch(mut accounts: &[super::Pubkey], mut items: &[u8]) -> Vec<Transfer> {
+fn parse_batch(mut accounts: &[super::Pubkey], mut items: &[u8], depth: u8) -> Vec<Transfer> {
     let mut transfers = Vec::new();
     while let [account_count, data_len, rest @ ..] = items {
         let (Some((own, others)), Some((data, further))) = (
@@ -106,7 +116,7 @@ fn parse_batch(mut accounts: &[super::Pubkey], mut items: &[u8]) -> Vec<Transfer
         ) else {
             break;
         };
-        transfers.extend(parse(own, data, Batch::Inside));
+        transfers.extend(parse(own, data, depth, Batch::Inside));
         (accounts, items) = (others, further);
     }
     transfers

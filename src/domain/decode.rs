@@ -3,9 +3,10 @@
 //! The amount is never taken from an instruction: fees are withheld, bridges mint, round trips net to
 //! nothing. It is the difference of the balances, and only where owner, mint and program are right.
 
+use super::transaction::find;
 use super::{
-    BaseUnits, Credit, Memo, Mint, Outcome, TokenAccount, TokenBalance, Transaction, Transfer,
-    Wallet, WatchList, Watched,
+    BaseUnits, Credit, Memo, Mint, Outcome, TokenBalance, Transaction, Transfer, Wallet, WatchList,
+    Watched,
 };
 use std::collections::BTreeMap;
 
@@ -46,18 +47,10 @@ pub fn decode(transaction: &Transaction, watch_list: &WatchList) -> Result<Decod
     if transaction.post.iter().any(unowned) {
         return Err(Incomplete::Owner);
     }
-    let transfers: Vec<_> = transaction
-        .instructions
-        .iter()
-        .flat_map(Transfer::in_instruction)
-        .collect();
+    let transfers = transaction.transfers();
     let decoded = Decoded {
         credits: credits(transaction, watch_list, &transfers),
-        memos: transaction
-            .instructions
-            .iter()
-            .filter_map(super::Instruction::memo)
-            .collect(),
+        memos: transaction.memos(),
         transfers,
     };
     if !transaction.inner_known && !decoded.credits.is_empty() && decoded.memos.is_empty() {
@@ -74,7 +67,8 @@ fn credits(
     // Moving tokens between two accounts of one wallet is not income: no wallet is credited more than its sum grew.
     let mut budgets: BTreeMap<(Wallet, Mint), BaseUnits> = BTreeMap::new();
     let mut credits = Vec::new();
-    for watched in watch_list.iter() {
+    let touched = watch_list.among(&transaction.keys);
+    for watched in touched.iter().filter_map(|key| watch_list.get(key)) {
         let Some(gained) = gained(transaction, watched) else {
             continue;
         };
@@ -119,25 +113,13 @@ fn wallet_gain(transaction: &Transaction, wallet: Wallet, mint: Mint) -> BaseUni
     BaseUnits(u64::try_from(gain).unwrap_or(u64::MAX))
 }
 
-/// The owner of the source of the largest transfer into the account; failing an owner, its authority.
+/// Who paid the largest transfer into the account.
 fn payer(transaction: &Transaction, watched: &Watched, transfers: &[Transfer]) -> Option<Wallet> {
     let largest = transfers
         .iter()
         .filter(|transfer| transfer.destination == watched.token_account)
         .max_by_key(|transfer| transfer.amount)?;
-    let source = largest.source?;
-    let balance = find(&transaction.pre, source).or_else(|| find(&transaction.post, source));
-    Some(
-        balance
-            .and_then(|balance| balance.owner)
-            .unwrap_or(largest.authority),
-    )
-}
-
-fn find(balances: &[TokenBalance], token_account: TokenAccount) -> Option<&TokenBalance> {
-    balances
-        .iter()
-        .find(|balance| balance.token_account == token_account)
+    transaction.payer_of(largest)
 }
 
 #[cfg(test)]

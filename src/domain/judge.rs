@@ -114,6 +114,34 @@ pub struct Candidate {
     pub claim: Claim,
 }
 
+impl Candidate {
+    /// The checkouts that memos name, each once, in the order of the memos: by the exact text, or else by hexadecimal text in
+    /// another case.
+    ///
+    /// `known` gives the checkouts whose memo has the same [`Memo::folded`] form; `claim` says who holds a checkout.
+    #[must_use]
+    pub fn named_by<'a>(
+        memos: &[Memo],
+        known: impl Fn(&Memo) -> &'a [Checkout],
+        claim: impl Fn(&Memo) -> Claim,
+    ) -> Vec<Self> {
+        let mut named: Vec<Self> = Vec::new();
+        for memo in memos {
+            let alike = known(memo);
+            let exact = alike.iter().find(|checkout| checkout.memo == *memo);
+            for checkout in exact.map_or(alike, std::slice::from_ref) {
+                if named.iter().all(|one| one.checkout.memo != checkout.memo) {
+                    named.push(Self {
+                        claim: claim(&checkout.memo),
+                        checkout: checkout.clone(),
+                    });
+                }
+            }
+        }
+        named
+    }
+}
+
 /// Whether a payment other than the judged one holds a checkout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Claim {
@@ -197,7 +225,12 @@ fn judge_candidate(
     }
 }
 
-fn amount_fault(received: BaseUnits, due: Option<BaseUnits>, rule: AmountRule) -> Option<Held> {
+/// What is wrong with an amount, if anything; nothing where none is due.
+pub(super) fn amount_fault(
+    received: BaseUnits,
+    due: Option<BaseUnits>,
+    rule: AmountRule,
+) -> Option<Held> {
     let due = due?;
     if received < due {
         Some(Held::Underpaid)

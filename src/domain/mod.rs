@@ -12,9 +12,11 @@
 
 mod address;
 mod amount;
+mod assign;
 mod checkout;
 mod credit;
 mod decode;
+mod explain;
 mod judge;
 mod memo;
 mod policy;
@@ -25,17 +27,22 @@ mod watch;
 
 pub use address::{Mint, TokenAccount, Wallet};
 pub use amount::{AmountError, BaseUnits, Decimals};
+pub use assign::{Piece, Share, pieces, unique_assignment};
 pub use checkout::{Checkout, CheckoutStatus};
 pub use credit::{Credit, Transfer};
 pub use decode::{Decoded, Incomplete, decode};
+pub use explain::{
+    AccountChange, ExplainedCredit, Explanation, Known, Reason, SaidMemo, explain,
+    explain_unreadable,
+};
 pub use judge::{Candidate, Claim, Held, Matched, Verdict, judge};
-pub use memo::Memo;
+pub use memo::{Memo, MemoProgram};
 pub use policy::{AmountRule, Policy, UnknownMemo};
 pub use solana_sdk::pubkey::Pubkey;
 pub use solana_sdk::signature::Signature;
 pub use timestamp::Timestamp;
 pub use token::TokenProgram;
-pub use transaction::{Commitment, Instruction, Outcome, TokenBalance, Transaction};
+pub use transaction::{Commitment, Instruction, Outcome, TokenBalance, Transaction, Version};
 pub use watch::{WatchList, Watched};
 
 /// A slot number of the chain.

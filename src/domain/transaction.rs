@@ -1,6 +1,9 @@
 //! A transaction as decoding needs it: every key resolved, every instruction in order of execution.
 
-use super::{BaseUnits, Memo, Mint, Pubkey, Signature, Slot, TokenAccount, TokenProgram, Wallet};
+use super::{
+    BaseUnits, Decimals, Memo, MemoProgram, Mint, Pubkey, Signature, Slot, TokenAccount,
+    TokenProgram, Transfer, Wallet,
+};
 
 /// How sure the chain is of a transaction. `processed` is never acted on, so it is not here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,6 +34,8 @@ pub struct Transaction {
     pub slot: Slot,
     /// Estimated production time of its block, Unix seconds.
     pub block_time: Option<i64>,
+    /// The form it had on the wire.
+    pub version: Version,
     /// Whether it had any effect.
     pub outcome: Outcome,
     /// All keys it names: static, then loaded from lookup tables.
@@ -43,6 +48,29 @@ pub struct Transaction {
     pub pre: Vec<TokenBalance>,
     /// See `pre`.
     pub post: Vec<TokenBalance>,
+}
+
+/// The form a transaction has on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// From before versions.
+    Legacy,
+    /// Keys may stand in lookup tables.
+    V0,
+    /// All keys inline, up to 4096 bytes.
+    V1,
+}
+
+impl Version {
+    /// As the node names it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Legacy => "legacy",
+            Self::V0 => "0",
+            Self::V1 => "1",
+        }
+    }
 }
 
 /// Whether a landed transaction had any effect.
@@ -63,6 +91,8 @@ pub struct Instruction {
     pub accounts: Vec<Pubkey>,
     /// Its data.
     pub data: Vec<u8>,
+    /// How deep it was called: 0 = by the transaction itself, 1 = by a program that the transaction called, and so on.
+    pub depth: u8,
 }
 
 /// A token account's balance on one side of a transaction.
@@ -76,17 +106,53 @@ pub struct TokenBalance {
     pub owner: Option<Wallet>,
     /// Program that owns the account; old nodes leave it out.
     pub token_program: Option<TokenProgram>,
+    /// Decimal places of the mint; only shown.
+    pub decimals: Option<Decimals>,
     /// How much it holds.
     pub amount: BaseUnits,
 }
 
-impl Instruction {
-    /// The memo, if this calls one of the three memo programs with text.
+impl Transaction {
+    /// Every transfer among its instructions, in order of execution. Of a failed transaction: what it tried.
     #[must_use]
-    pub fn memo(&self) -> Option<Memo> {
-        use spl_memo_interface::{v1, v3, v4};
-        [v1::id(), v3::id(), v4::id()]
-            .contains(&self.program)
-            .then(|| Memo::from_bytes(&self.data))?
+    pub fn transfers(&self) -> Vec<Transfer> {
+        self.instructions
+            .iter()
+            .flat_map(Transfer::in_instruction)
+            .collect()
     }
+
+    /// Every memo with text, in order of execution.
+    #[must_use]
+    pub fn memos(&self) -> Vec<Memo> {
+        let said = |instruction: &Instruction| {
+            MemoProgram::from_id(&instruction.program)
+                .and_then(|_| Memo::from_bytes(&instruction.data))
+        };
+        self.instructions.iter().filter_map(said).collect()
+    }
+
+    /// Who paid a transfer: the owner of its source, never the fee payer. `None` where tokens were minted.
+    ///
+    /// A source that was made and closed on the way has no balance that names its owner: there it is the authority.
+    #[must_use]
+    pub fn payer_of(&self, transfer: &Transfer) -> Option<Wallet> {
+        let source = transfer.source?;
+        let balance = find(&self.pre, source).or_else(|| find(&self.post, source));
+        Some(
+            balance
+                .and_then(|balance| balance.owner)
+                .unwrap_or(transfer.authority),
+        )
+    }
+}
+
+/// The balance of one token account.
+pub(super) fn find(
+    balances: &[TokenBalance],
+    token_account: TokenAccount,
+) -> Option<&TokenBalance> {
+    balances
+        .iter()
+        .find(|balance| balance.token_account == token_account)
 }

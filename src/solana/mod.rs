@@ -7,6 +7,7 @@ mod accounts;
 mod error;
 mod pubsub;
 mod rpc;
+mod saved;
 mod sender;
 mod wire;
 
@@ -14,6 +15,7 @@ pub use accounts::{Target, Unwatchable, watched_accounts};
 pub use error::Error;
 pub use pubsub::{Event, ListenError, listen_once};
 pub use rpc::{Fetched, Rpc};
+pub use saved::NotAnAnswer;
 pub use sender::Limits;
 pub use wire::{SignatureEntry, SignatureStatus};
 

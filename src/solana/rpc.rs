@@ -2,7 +2,7 @@
 
 use super::error::{Error, code};
 use super::sender::{Limits, Sender};
-use super::wire::{self, SignatureEntry, SignatureStatus};
+use super::wire::{self, SignatureEntry, SignatureStatus, Unreadable};
 use crate::domain::{
     Commitment, Decimals, Mint, Signature, Slot, TokenAccount, TokenProgram, Transaction, Wallet,
 };
@@ -26,6 +26,21 @@ pub enum Fetched {
     NotYet,
     /// It is there and cannot be read; asking again soon is useless.
     Unreadable(String),
+}
+
+impl Fetched {
+    pub(super) fn unknown_version() -> Self {
+        Self::Unreadable("a transaction version that this program does not know".into())
+    }
+}
+
+impl From<Result<Transaction, Unreadable>> for Fetched {
+    fn from(read: Result<Transaction, Unreadable>) -> Self {
+        match read {
+            Ok(transaction) => Self::Transaction(Box::new(transaction)),
+            Err(why) => Self::Unreadable(why.to_string()),
+        }
+    }
 }
 
 impl Rpc {
@@ -102,13 +117,10 @@ impl Rpc {
             .await
         {
             Ok(Value::Null) => Ok(Fetched::NotYet),
-            Ok(answer) => Ok(match wire::transaction(signature, answer) {
-                Ok(transaction) => Fetched::Transaction(Box::new(transaction)),
-                Err(why) => Fetched::Unreadable(why.to_string()),
-            }),
-            Err(error) if error.code() == Some(code::UNSUPPORTED_TRANSACTION_VERSION) => Ok(
-                Fetched::Unreadable("a transaction version that this program does not know".into()),
-            ),
+            Ok(answer) => Ok(wire::transaction(signature, answer).into()),
+            Err(error) if error.code() == Some(code::UNSUPPORTED_TRANSACTION_VERSION) => {
+                Ok(Fetched::unknown_version())
+            }
             Err(error) => Err(error),
         }
     }

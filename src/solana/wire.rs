@@ -4,12 +4,12 @@
 //! value at all. What cannot be read is `Unreadable` with a reason; nothing here panics on any input.
 
 use crate::domain::{
-    BaseUnits, Commitment, Instruction, Mint, Outcome, Pubkey, Signature, Slot, TokenAccount,
-    TokenBalance, TokenProgram, Transaction, Wallet,
+    BaseUnits, Commitment, Decimals, Instruction, Mint, Outcome, Pubkey, Signature, Slot,
+    TokenAccount, TokenBalance, TokenProgram, Transaction, Version, Wallet,
 };
 use serde::Deserialize;
 use serde_json::Value;
-use solana_sdk::transaction::VersionedTransaction;
+use solana_sdk::transaction::{TransactionVersion, VersionedTransaction};
 use solana_transaction_status_client_types::{EncodedTransaction, TransactionBinaryEncoding};
 
 /// One line of a token account's history.
@@ -88,6 +88,8 @@ struct RawInstruction {
     program_id_index: u8,
     accounts: Vec<u8>,
     data: String,
+    /// 1 = called by the transaction itself; old nodes leave it out.
+    stack_height: Option<u8>,
 }
 
 #[derive(Deserialize)]
@@ -103,6 +105,7 @@ struct RawBalance {
 #[derive(Deserialize)]
 struct RawAmount {
     amount: String,
+    decimals: Option<u8>,
 }
 
 #[derive(Deserialize, Default)]
@@ -130,12 +133,24 @@ pub(super) fn signatures(page: Value) -> Option<Vec<SignatureEntry>> {
 
 /// Reads a non-null answer of `getTransaction` with `encoding: base64`.
 pub(super) fn transaction(signature: Signature, answer: Value) -> Result<Transaction, Unreadable> {
+    let read = any_transaction(answer)?;
+    if read.signature != signature {
+        return Err(Unreadable::OtherSignature);
+    }
+    Ok(read)
+}
+
+/// Whether a JSON value is the result of `getTransaction` with `encoding: base64`, readable or not.
+pub(super) fn is_transaction(answer: &Value) -> bool {
+    answer.pointer("/transaction/1").and_then(Value::as_str) == Some("base64")
+}
+
+/// The same, whichever transaction it is.
+pub(super) fn any_transaction(answer: Value) -> Result<Transaction, Unreadable> {
     let raw: RawTransaction = serde_json::from_value(answer).map_err(|_| Unreadable::Form)?;
     let meta = raw.meta.ok_or(Unreadable::NoStatus)?;
     let decoded = decode_bytes(raw.transaction)?;
-    if decoded.signatures.first() != Some(&signature) {
-        return Err(Unreadable::OtherSignature);
-    }
+    let signature = *decoded.signatures.first().ok_or(Unreadable::Bytes)?;
     let keys = keys(&decoded, &meta.loaded_addresses.unwrap_or_default())?;
     let outcome = outcome(&meta.err);
     let (instructions, inner_known) = match meta.inner_instructions {
@@ -154,6 +169,11 @@ pub(super) fn transaction(signature: Signature, answer: Value) -> Result<Transac
         signature,
         slot: raw.slot,
         block_time: raw.block_time,
+        version: match decoded.version() {
+            TransactionVersion::Legacy(_) => Version::Legacy,
+            TransactionVersion::Number(0) => Version::V0,
+            TransactionVersion::Number(_) => Version::V1,
+        },
         outcome,
         instructions,
         inner_known,
@@ -201,6 +221,7 @@ fn instructions(
             outer.program_id_index,
             &outer.accounts,
             outer.data.clone(),
+            0,
         )?);
         for group in inner.extract_if(.., |group| group.index == index) {
             for raw in group.instructions {
@@ -212,6 +233,8 @@ fn instructions(
                     raw.program_id_index,
                     &raw.accounts,
                     data,
+                    raw.stack_height
+                        .map_or(1, |height| height.saturating_sub(1)),
                 )?);
             }
         }
@@ -224,6 +247,7 @@ fn instruction(
     program: u8,
     accounts: &[u8],
     data: Vec<u8>,
+    depth: u8,
 ) -> Result<Instruction, Unreadable> {
     let key = |index: &u8| {
         keys.get(usize::from(*index))
@@ -234,6 +258,7 @@ fn instruction(
         program: key(&program)?,
         accounts: accounts.iter().map(key).collect::<Result<_, _>>()?,
         data,
+        depth,
     })
 }
 
@@ -249,6 +274,7 @@ fn token_balance(raw: &RawBalance, keys: &[Pubkey]) -> Result<TokenBalance, Unre
             .map(key)
             .transpose()?
             .and_then(|id| TokenProgram::from_id(&id)),
+        decimals: raw.ui_token_amount.decimals.and_then(Decimals::new),
         amount: raw
             .ui_token_amount
             .amount

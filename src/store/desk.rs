@@ -125,21 +125,11 @@ impl Desk {
         memos: &[Memo],
         policy: &Policy,
     ) -> Verdict {
-        let mut candidates: Vec<Candidate> = Vec::new();
-        for memo in memos {
-            for checkout in self.named_by(memo) {
-                if candidates
-                    .iter()
-                    .all(|candidate| candidate.checkout.memo != checkout.memo)
-                {
-                    let claim = self.claim(&checkout.memo, payment);
-                    candidates.push(Candidate {
-                        checkout: checkout.clone(),
-                        claim,
-                    });
-                }
-            }
-        }
+        let candidates = Candidate::named_by(
+            memos,
+            |memo| self.alike(memo),
+            |memo| self.claim(memo, payment),
+        );
         match judge(signature, credit, memos, &candidates, policy) {
             // A memo that is left to the backend is still good for one payment only.
             Verdict::Matched(Matched::Confirm { memo, .. })
@@ -151,17 +141,11 @@ impl Desk {
         }
     }
 
-    /// The checkouts a memo names: the exact one, or else all that differ from it only in the case of hexadecimal digits.
-    fn named_by(&self, memo: &Memo) -> Vec<&Checkout> {
-        let folded = self
-            .checkouts
+    fn alike(&self, memo: &Memo) -> &[Checkout] {
+        self.checkouts
             .get(&memo.folded())
             .map(Vec::as_slice)
-            .unwrap_or_default();
-        match folded.iter().find(|checkout| checkout.memo == *memo) {
-            Some(exact) => vec![exact],
-            None => folded.iter().collect(),
-        }
+            .unwrap_or_default()
     }
 
     fn claim(&self, memo: &Memo, payment: Option<PaymentId>) -> Claim {

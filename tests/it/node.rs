@@ -370,7 +370,7 @@ async fn keys_from_lookup_tables_and_inner_instructions_stand_where_they_belong(
     );
     assert_eq!(read.instructions[0].accounts, [source, account, payer]);
     assert_eq!(read.instructions[0].data, transfer);
-    assert_eq!(read.instructions[1].memo().unwrap().as_str(), "inside");
+    assert_eq!(read.memos()[0].as_str(), "inside");
     assert_eq!(
         (read.pre[0].token_account.0, read.post[1].token_account.0),
         (source, account)

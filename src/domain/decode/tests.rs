@@ -1,5 +1,7 @@
 use super::*;
-use crate::domain::{Decimals, Instruction, Pubkey, Signature, TokenProgram};
+use crate::domain::{
+    Decimals, Instruction, Pubkey, Signature, TokenAccount, TokenProgram, Version,
+};
 use proptest::prelude::*;
 
 const ACCOUNT: u8 = 1;
@@ -35,6 +37,7 @@ fn balance(account: u8, owner: u8, amount: u64) -> TokenBalance {
         mint: Mint(key(MINT)),
         owner: Some(Wallet(key(owner))),
         token_program: Some(TokenProgram::Token),
+        decimals: None,
         amount: BaseUnits(amount),
     }
 }
@@ -44,6 +47,7 @@ fn token(accounts: &[u8], data: Vec<u8>) -> Instruction {
         program: spl_token::id(),
         accounts: accounts.iter().map(|byte| key(*byte)).collect(),
         data,
+        depth: 0,
     }
 }
 
@@ -56,6 +60,7 @@ fn memo(text: &str) -> Instruction {
         program: spl_memo_interface::v3::id(),
         accounts: vec![],
         data: text.as_bytes().to_vec(),
+        depth: 0,
     }
 }
 
@@ -65,8 +70,9 @@ fn plain() -> Transaction {
         signature: Signature::from([7; 64]),
         slot: 1,
         block_time: None,
+        version: Version::Legacy,
         outcome: Outcome::Succeeded,
-        keys: [ACCOUNT, SOURCE].map(key).to_vec(),
+        keys: [ACCOUNT, SOURCE, ACCOUNT + 100].map(key).to_vec(),
         instructions: vec![
             memo("a"),
             token(&[SOURCE, ACCOUNT, PAYER], transfer_data(10)),
@@ -151,6 +157,7 @@ fn transfers_are_read_from_every_instruction_that_moves_tokens() {
         authority: Wallet(key(PAYER)),
         mint: mint.map(key).map(Mint),
         amount: BaseUnits(10),
+        depth: 0,
     };
     let long = [SOURCE, MINT, ACCOUNT, PAYER, 90, 91];
     for (instruction, mint) in [

@@ -1,0 +1,230 @@
+//! Several pieces of money, several checkouts: whether there is exactly one way to pay them.
+//!
+//! Tells a person what is likely meant; it never confirms anything.
+
+use super::judge::amount_fault;
+use super::{AmountRule, BaseUnits, Checkout, Credit, Memo, Mint, Transfer, Wallet};
+
+/// Money that came in one piece.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// Who got it.
+    pub wallet: Wallet,
+    /// In which token.
+    pub mint: Mint,
+    /// How much.
+    pub amount: BaseUnits,
+}
+
+/// A piece of money and the checkout it pays.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// The money.
+    pub piece: Piece,
+    /// The checkout's id.
+    pub memo: Memo,
+}
+
+/// What the credits of a transaction are made of: its transfers into an account where they explain the credit to the last
+/// base unit, else the credit as a whole.
+#[must_use]
+pub fn pieces(credits: &[Credit], transfers: &[Transfer]) -> Vec<Piece> {
+    credits
+        .iter()
+        .flat_map(|credit| {
+            let piece = |amount| Piece {
+                wallet: credit.wallet,
+                mint: credit.mint,
+                amount,
+            };
+            let into: Vec<_> = transfers
+                .iter()
+                .filter(|transfer| transfer.destination == credit.token_account)
+                .map(|transfer| transfer.amount)
+                .filter(|amount| *amount > BaseUnits(0))
+                .collect();
+            let sum: u128 = into.iter().map(|amount| u128::from(amount.0)).sum();
+            if sum == u128::from(credit.received.0) {
+                into.into_iter().map(piece).collect()
+            } else {
+                vec![piece(credit.received)]
+            }
+        })
+        .collect()
+}
+
+/// The only way to give every piece a checkout of its own that it pays; `None` if there is none, or more than one.
+#[must_use]
+pub fn unique_assignment(
+    pieces: &[Piece],
+    checkouts: &[&Checkout],
+    rule: AmountRule,
+) -> Option<Vec<Share>> {
+    if pieces.is_empty() || pieces.len() > checkouts.len() {
+        return None;
+    }
+    let fits: Vec<Vec<usize>> = pieces
+        .iter()
+        .map(|piece| {
+            let payable = |checkout: &Checkout| {
+                checkout.mint.is_none_or(|mint| mint == piece.mint)
+                    && checkout
+                        .recipient
+                        .is_none_or(|wallet| wallet == piece.wallet)
+                    && amount_fault(piece.amount, checkout.amount, rule).is_none()
+            };
+            (0..checkouts.len())
+                .filter(|index| checkouts.get(*index).is_some_and(|one| payable(one)))
+                .collect()
+        })
+        .collect();
+    let assigned = assign(&fits, None)?;
+    let ambiguous = assigned
+        .iter()
+        .enumerate()
+        .any(|pair| assign(&fits, Some((pair.0, *pair.1))).is_some());
+    if ambiguous {
+        return None;
+    }
+    pieces
+        .iter()
+        .zip(assigned)
+        .map(|(piece, checkout)| {
+            Some(Share {
+                piece: *piece,
+                memo: checkouts.get(checkout)?.memo.clone(),
+            })
+        })
+        .collect()
+}
+
+/// A bipartite matching that covers every piece (augmenting paths), without the forbidden pair; for each piece its checkout.
+fn assign(fits: &[Vec<usize>], forbidden: Option<(usize, usize)>) -> Option<Vec<usize>> {
+    let width = fits.iter().flatten().max()?.saturating_add(1);
+    let mut holder: Vec<Option<usize>> = vec![None; width];
+    for piece in 0..fits.len() {
+        if !augment(piece, fits, forbidden, &mut vec![false; width], &mut holder) {
+            return None;
+        }
+    }
+    (0..fits.len())
+        .map(|piece| holder.iter().position(|held| *held == Some(piece)))
+        .collect()
+}
+
+fn augment(
+    piece: usize,
+    fits: &[Vec<usize>],
+    forbidden: Option<(usize, usize)>,
+    tried: &mut [bool],
+    holder: &mut [Option<usize>],
+) -> bool {
+    for checkout in fits.get(piece).into_iter().flatten().copied() {
+        let is_new = tried
+            .get_mut(checkout)
+            .is_some_and(|tried| !std::mem::replace(tried, true));
+        if forbidden == Some((piece, checkout)) || !is_new {
+            continue;
+        }
+        let is_free = match holder.get(checkout).copied().flatten() {
+            None => true,
+            Some(other) => augment(other, fits, forbidden, tried, holder),
+        };
+        if is_free && let Some(place) = holder.get_mut(checkout) {
+            *place = Some(piece);
+            return true;
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{CheckoutStatus, Pubkey};
+    use proptest::prelude::*;
+
+    fn piece(amount: u64) -> Piece {
+        Piece {
+            wallet: Wallet(Pubkey::new_from_array([3; 32])),
+            mint: Mint(Pubkey::new_from_array([2; 32])),
+            amount: BaseUnits(amount),
+        }
+    }
+
+    fn due(memo: &str, amount: Option<u64>) -> Checkout {
+        Checkout {
+            memo: Memo::parse(memo).unwrap(),
+            amount: amount.map(BaseUnits),
+            mint: None,
+            recipient: None,
+            status: CheckoutStatus::Pending,
+            created_at: None,
+        }
+    }
+
+    fn check(
+        paid: &[u64],
+        checkouts: &[(&str, Option<u64>)],
+        rule: AmountRule,
+        expected: Option<&[&str]>,
+    ) {
+        let pieces: Vec<_> = paid.iter().copied().map(piece).collect();
+        let checkouts: Vec<_> = checkouts
+            .iter()
+            .map(|(memo, amount)| due(memo, *amount))
+            .collect();
+        let shares = unique_assignment(&pieces, &checkouts.iter().collect::<Vec<_>>(), rule);
+        let memos: Option<Vec<_>> = shares
+            .as_ref()
+            .map(|shares| shares.iter().map(|share| share.memo.as_str()).collect());
+        assert_eq!(memos.as_deref(), expected, "{paid:?} for {checkouts:?}");
+    }
+
+    #[test]
+    #[rustfmt::skip] // a table
+    fn an_assignment_is_named_only_if_there_is_exactly_one() {
+        use AmountRule::{AtLeast, Exact};
+        let (a19, b5) = (("a", Some(19)), ("b", Some(5)));
+        check(&[19, 5], &[a19, b5], Exact, Some(&["a", "b"]));
+        check(&[5, 19], &[a19, b5], Exact, Some(&["b", "a"]));
+        check(&[19], &[a19, b5], Exact, Some(&["a"]));
+        check(&[19], &[a19, ("b", Some(19))], Exact, None);
+        check(&[19, 19], &[a19, ("b", Some(19))], Exact, None);
+        check(&[24], &[a19, b5], Exact, None);
+        check(&[19, 6], &[a19, b5], Exact, None);
+        check(&[19, 5, 1], &[a19, b5], Exact, None);
+        check(&[19, 6], &[a19, b5], AtLeast, Some(&["a", "b"]));
+        check(&[19, 20], &[a19, b5], AtLeast, None);
+        check(&[19, 7], &[a19, ("b", None)], Exact, Some(&["a", "b"]));
+        check(&[u64::MAX, 0], &[("a", Some(u64::MAX)), ("b", Some(0))], Exact, Some(&["a", "b"]));
+        check(&[], &[a19], Exact, None);
+    }
+
+    proptest! {
+        /// Checked against trying every permutation.
+        #[test]
+        fn it_agrees_with_trying_everything(paid in prop::collection::vec(0_u64..3, 0..4), dues in prop::collection::vec(0_u64..3, 0..5)) {
+            let pieces: Vec<_> = paid.iter().copied().map(piece).collect();
+            let checkouts: Vec<_> = dues.iter().enumerate().map(|(index, amount)| due(&format!("m{index}"), Some(*amount))).collect();
+            let found = unique_assignment(&pieces, &checkouts.iter().collect::<Vec<_>>(), AmountRule::AtLeast);
+            let ways = count(&paid, &dues, &mut vec![false; dues.len()]);
+            prop_assert_eq!(found.is_some(), ways == 1 && !paid.is_empty());
+        }
+    }
+
+    fn count(paid: &[u64], dues: &[u64], used: &mut Vec<bool>) -> usize {
+        let Some((first, rest)) = paid.split_first() else {
+            return 1;
+        };
+        let mut ways = 0;
+        for index in 0..dues.len() {
+            if !used[index] && *first >= dues[index] {
+                used[index] = true;
+                ways += count(rest, dues, used);
+                used[index] = false;
+            }
+        }
+        ways
+    }
+}
