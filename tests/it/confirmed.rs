@@ -72,7 +72,7 @@ async fn legacy_v0_and_v1_transactions_and_plain_transfers() {
         let pay = transfer_checked(&world.buyer, &account, &world.usdc, checkout.amount).unwrap();
         let signature = world
             .net
-            .land_as(version, &world.buyer, &[pay, memo(&checkout.memo)])
+            .land_as(version, &world.buyer, &[], &[pay, memo(&checkout.memo)])
             .await
             .unwrap();
         world.wait_confirmed(&checkout, signature).await;

@@ -148,6 +148,7 @@ async fn failed_transactions_and_moves_between_own_accounts_are_no_payments() {
         .land_as(
             localnet::Version::Legacy,
             &world.buyer,
+            &[],
             &[memo(&checkout.memo), pay, fail],
         )
         .await

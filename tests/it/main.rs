@@ -10,6 +10,7 @@ mod api_faults;
 mod backfill;
 mod commands;
 mod confirmed;
+mod corpus;
 mod deploy;
 mod example_config;
 mod held;

@@ -3,21 +3,27 @@
 //!
 //! Knows nothing of paywatch: it makes wallets and mints, and sends what wallets send.
 
+mod mint;
 mod payment;
 mod versioned;
 
-pub use payment::{Payment, associated, batch, memo, transfer, transfer_checked};
+pub use mint::TestMint;
+pub use payment::{
+    Payment, associated, batch, create_associated, memo, transfer, transfer_checked,
+};
+pub use solana_compute_budget_interface as compute_budget;
 pub use solana_sdk::{
     instruction::{AccountMeta, Instruction},
     pubkey::Pubkey,
     signature::{Keypair, Signature, Signer},
 };
+pub use solana_system_interface as system;
+pub use spl_associated_token_account_interface as associated_token;
 pub use versioned::Version;
 
 use anyhow::{Context, bail};
 use solana_client::{nonblocking::rpc_client::RpcClient, rpc_config::RpcSendTransactionConfig};
 use solana_commitment_config::CommitmentConfig;
-use solana_sdk::program_pack::Pack;
 use solana_transaction::{Transaction, versioned::VersionedTransaction};
 use std::time::Duration;
 use surfpool_sdk::{BlockProductionMode, SimnetCommand, Surfnet};
@@ -45,30 +51,6 @@ pub struct Localnet {
     client: RpcClient,
     /// The embedded network lives as long as this.
     _embedded: Option<Surfnet>,
-}
-
-/// A mint whose authority we hold.
-pub struct TestMint {
-    /// Its address.
-    pub address: Pubkey,
-    /// Classic or Token-2022.
-    pub token_program: Pubkey,
-    /// Its decimal places.
-    pub decimals: u8,
-    authority: Keypair,
-}
-
-impl TestMint {
-    /// A mint of the classic program that somebody else made: good for paying, not for funding.
-    #[must_use]
-    pub fn existing(address: Pubkey, decimals: u8) -> Self {
-        Self {
-            address,
-            token_program: spl_token::id(),
-            decimals,
-            authority: Keypair::new(),
-        }
-    }
 }
 
 impl Localnet {
@@ -145,128 +127,6 @@ impl Localnet {
             .await
             .context("ask the faucet")?;
         self.wait_for(signature).await
-    }
-
-    /// A new token account of a wallet, not its associated one.
-    ///
-    /// # Errors
-    /// When the network does not take it.
-    pub async fn token_account(
-        &self,
-        payer: &Keypair,
-        owner: &Pubkey,
-        mint: &TestMint,
-    ) -> anyhow::Result<Pubkey> {
-        let (account, size) = (Keypair::new(), spl_token::state::Account::LEN);
-        let rent = self
-            .client
-            .get_minimum_balance_for_rent_exemption(size)
-            .await?;
-        let create = solana_system_interface::instruction::create_account(
-            &payer.pubkey(),
-            &account.pubkey(),
-            rent,
-            size as u64,
-            &mint.token_program,
-        );
-        let initialize = spl_token_2022_interface::instruction::initialize_account3(
-            &mint.token_program,
-            &account.pubkey(),
-            &mint.address,
-            owner,
-        )?;
-        self.send(payer, &[&account], &[create, initialize])
-            .await
-            .context("create a token account")?;
-        Ok(account.pubkey())
-    }
-
-    /// A new mint of the classic program with 6 decimals.
-    ///
-    /// # Errors
-    /// When the network does not take it.
-    pub async fn mint(&self) -> anyhow::Result<TestMint> {
-        self.mint_of(spl_token::id()).await
-    }
-
-    /// A new mint of one of the two token programs, with 6 decimals and no extension.
-    ///
-    /// # Errors
-    /// When the network does not take it.
-    pub async fn mint_of(&self, token_program: Pubkey) -> anyhow::Result<TestMint> {
-        const DECIMALS: u8 = 6;
-        let (authority, mint) = (self.wallet().await?, Keypair::new());
-        let size = spl_token::state::Mint::LEN;
-        let rent = self
-            .client
-            .get_minimum_balance_for_rent_exemption(size)
-            .await?;
-        let create = solana_system_interface::instruction::create_account(
-            &authority.pubkey(),
-            &mint.pubkey(),
-            rent,
-            size as u64,
-            &token_program,
-        );
-        let initialize = spl_token_2022_interface::instruction::initialize_mint2(
-            &token_program,
-            &mint.pubkey(),
-            &authority.pubkey(),
-            None,
-            DECIMALS,
-        )?;
-        self.send(&authority, &[&mint], &[create, initialize])
-            .await
-            .context("create a mint")?;
-        Ok(TestMint {
-            address: mint.pubkey(),
-            token_program,
-            decimals: DECIMALS,
-            authority,
-        })
-    }
-
-    /// Gives a wallet tokens, in its associated token account.
-    ///
-    /// # Errors
-    /// When the network does not take it.
-    pub async fn fund(&self, wallet: &Pubkey, mint: &TestMint, amount: u64) -> anyhow::Result<()> {
-        let account = associated(wallet, mint);
-        let give = spl_token_2022_interface::instruction::mint_to(
-            &mint.token_program,
-            &mint.address,
-            &account,
-            &mint.authority.pubkey(),
-            &[],
-            amount,
-        )?;
-        let create = payment::create_associated(&mint.authority.pubkey(), wallet, mint);
-        self.send(&mint.authority, &[], &[create, give])
-            .await
-            .context("fund a wallet")?;
-        Ok(())
-    }
-
-    /// Gives tokens straight from the mint, with a memo: what a bridge does.
-    ///
-    /// # Errors
-    /// When the network does not take it.
-    pub async fn mint_into(
-        &self,
-        account: &Pubkey,
-        mint: &TestMint,
-        amount: u64,
-        text: &str,
-    ) -> anyhow::Result<Signature> {
-        let give = spl_token_2022_interface::instruction::mint_to(
-            &mint.token_program,
-            &mint.address,
-            account,
-            &mint.authority.pubkey(),
-            &[],
-            amount,
-        )?;
-        self.send(&mint.authority, &[], &[memo(text), give]).await
     }
 
     /// Makes a payment and waits until it is confirmed.

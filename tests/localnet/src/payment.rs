@@ -60,7 +60,9 @@ pub fn associated(wallet: &Pubkey, mint: &TestMint) -> Pubkey {
     get_associated_token_address_with_program_id(wallet, &mint.address, &mint.token_program)
 }
 
-pub(crate) fn create_associated(payer: &Pubkey, wallet: &Pubkey, mint: &TestMint) -> Instruction {
+/// Creates a wallet's associated token account if it is missing.
+#[must_use]
+pub fn create_associated(payer: &Pubkey, wallet: &Pubkey, mint: &TestMint) -> Instruction {
     create_associated_token_account_idempotent(payer, wallet, &mint.address, &mint.token_program)
 }
 

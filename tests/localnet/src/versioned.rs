@@ -15,14 +15,14 @@ use std::time::Duration;
 pub enum Version {
     /// Before versions.
     Legacy,
-    /// With these keys in a lookup table.
+    /// With these keys in a lookup table; without any, without a table.
     V0(Vec<Pubkey>),
     /// Inline keys only, 4096 bytes.
     V1,
 }
 
 impl Localnet {
-    /// Signs and sends in a version, and waits until it landed, failed or not.
+    /// Signs (`payer` first) and sends in a version, and waits until it landed, failed or not.
     ///
     /// # Errors
     /// When the network refuses it outright.
@@ -30,23 +30,42 @@ impl Localnet {
         &self,
         version: Version,
         payer: &Keypair,
+        others: &[&Keypair],
         instructions: &[Instruction],
     ) -> anyhow::Result<Signature> {
-        let tables = match &version {
-            Version::V0(keys) => vec![
-                self.lookup_table(payer, keys)
-                    .await
-                    .context("make a lookup table")?,
-            ],
-            Version::Legacy | Version::V1 => Vec::new(),
-        };
         let blockhash = self
             .client()
             .get_latest_blockhash()
             .await
             .context("ask for a blockhash")?;
+        self.land_with(version, payer, others, instructions, blockhash)
+            .await
+    }
+
+    /// The same with this blockhash, which may be that of a durable nonce.
+    ///
+    /// # Errors
+    /// When the network refuses it outright.
+    pub async fn land_with(
+        &self,
+        version: Version,
+        payer: &Keypair,
+        others: &[&Keypair],
+        instructions: &[Instruction],
+        blockhash: Hash,
+    ) -> anyhow::Result<Signature> {
+        let tables = match &version {
+            Version::V0(keys) if !keys.is_empty() => vec![
+                self.lookup_table(payer, keys)
+                    .await
+                    .context("make a lookup table")?,
+            ],
+            _ => Vec::new(),
+        };
         let message = compile(&version, &payer.pubkey(), instructions, &tables, blockhash)?;
-        self.land(&VersionedTransaction::try_new(message, &[payer])?)
+        let mut signers = vec![payer];
+        signers.extend(others);
+        self.land(&VersionedTransaction::try_new(message, &signers)?)
             .await
     }
 
