@@ -120,10 +120,11 @@ fn augment(
     holder: &mut [Option<usize>],
 ) -> bool {
     for checkout in fits.get(piece).into_iter().flatten().copied() {
-        let is_new = tried
-            .get_mut(checkout)
-            .is_some_and(|tried| !std::mem::replace(tried, true));
-        if forbidden == Some((piece, checkout)) || !is_new {
+        let is_new = forbidden != Some((piece, checkout))
+            && tried
+                .get_mut(checkout)
+                .is_some_and(|tried| !std::mem::replace(tried, true));
+        if !is_new {
             continue;
         }
         let is_free = match holder.get(checkout).copied().flatten() {

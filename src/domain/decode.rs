@@ -30,6 +30,11 @@ pub enum Incomplete {
     /// Whose account it is, or of which program, is not told.
     #[error("the node kept no owner or token program of a watched token account")]
     Owner,
+    /// A node that leaves out what an account held makes all of it look like a payment.
+    #[error(
+        "the node tells no balance of a watched token account from before, and its transfers do not explain the one after"
+    )]
+    BalanceBefore,
 }
 
 /// Reads a transaction. One that failed gave nothing to anybody, whatever its balances say.
@@ -48,6 +53,14 @@ pub fn decode(transaction: &Transaction, watch_list: &WatchList) -> Result<Decod
         return Err(Incomplete::Owner);
     }
     let transfers = transaction.transfers();
+    let is_unexplained = |post: &TokenBalance| {
+        watch_list.get(&post.token_account).is_some()
+            && find(&transaction.pre, post.token_account).is_none()
+            && u128::from(post.amount.0) > brought(post, &transfers)
+    };
+    if transaction.post.iter().any(is_unexplained) {
+        return Err(Incomplete::BalanceBefore);
+    }
     let decoded = Decoded {
         credits: credits(transaction, watch_list, &transfers),
         memos: transaction.memos(),
@@ -57,6 +70,19 @@ pub fn decode(transaction: &Transaction, watch_list: &WatchList) -> Result<Decod
         return Err(Incomplete::InnerInstructions);
     }
     Ok(decoded)
+}
+
+/// How much a token account that was made in the transaction can hold after it: what transfers brought. An account of the
+/// native mint also holds the lamports it was made with.
+fn brought(post: &TokenBalance, transfers: &[Transfer]) -> u128 {
+    if post.mint.0 == spl_token::native_mint::id() {
+        return u128::MAX;
+    }
+    transfers
+        .iter()
+        .filter(|transfer| transfer.destination == post.token_account)
+        .map(|transfer| u128::from(transfer.amount.0))
+        .fold(0, u128::saturating_add)
 }
 
 fn credits(

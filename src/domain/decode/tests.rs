@@ -105,7 +105,11 @@ fn check(what: &str, edit: impl FnOnce(&mut Transaction), received: &[u64], paye
 #[rustfmt::skip] // a table
 fn what_a_transaction_gave() {
     check("a plain transfer", |_| {}, &[10], Some(PAYER));
-    check("account created by the payment", |t| t.pre.truncate(0), &[15], Some(PAYER));
+    let created = |t: &mut Transaction| {
+        t.pre.truncate(0);
+        t.post[0].amount = BaseUnits(10);
+    };
+    check("account created by the payment", created, &[10], Some(PAYER));
     check("source closed in the transaction", |t| t.post.truncate(1), &[10], Some(PAYER));
     check("a fee withheld on the way", |t| t.post[0].amount = BaseUnits(14), &[9], Some(PAYER));
     check("failed", |t| t.outcome = Outcome::Failed, &[], None);
@@ -133,7 +137,10 @@ fn what_a_transaction_gave() {
         t.post.push(balance(ACCOUNT + 100, WALLET, 20));
     };
     check("moved between two accounts of the wallet", shuffled, &[], None);
-    let two = |t: &mut Transaction| t.post.push(balance(ACCOUNT + 100, WALLET, 3));
+    let two = |t: &mut Transaction| {
+        t.pre.push(balance(ACCOUNT + 100, WALLET, 1));
+        t.post.push(balance(ACCOUNT + 100, WALLET, 4));
+    };
     check("to two watched accounts", two, &[10, 3], Some(PAYER));
     let all = |t: &mut Transaction| {
         (t.pre[0].amount, t.post[0].amount) = (BaseUnits(0), BaseUnits(u64::MAX));
@@ -278,6 +285,13 @@ fn what_the_node_left_out_is_not_judged_by_half() {
     let mut unowned = plain();
     unowned.post[0].owner = None;
     assert_eq!(decode(&unowned, &watch_list()), Err(Incomplete::Owner));
+    let mut forgotten = plain();
+    forgotten.pre.remove(0);
+    assert_eq!(
+        decode(&forgotten, &watch_list()),
+        Err(Incomplete::BalanceBefore),
+        "10 came, 15 are there: it held 5 before, whatever the node says"
+    );
     let mut stranger = plain();
     stranger.post[1].owner = None;
     assert!(

@@ -7,9 +7,11 @@ mod fixture;
 mod judged;
 mod memos;
 mod opinion;
+mod ownership;
 mod plain;
 mod shapes;
 mod stage;
+mod token_2022;
 
 use fixture::Landed;
 use stage::Stage;
@@ -59,5 +61,7 @@ async fn land_all(stage: &Stage) -> Vec<Landed> {
     all.extend(shapes::land(stage).await);
     all.extend(memos::land(stage).await);
     all.extend(judged::land(stage).await);
+    all.extend(token_2022::land(stage).await);
+    all.extend(ownership::land(stage).await);
     all
 }

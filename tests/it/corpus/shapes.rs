@@ -154,7 +154,7 @@ async fn versions(stage: &Stage) -> Vec<Landed> {
     }
     let large = |name, about: &str| {
         let case = stage.case(name, about);
-        let text = format!("{}{}", case.memo, " ".repeat(1_600));
+        let text = format!("{}{}", case.memo, " ".repeat(1_850));
         case.say_text(&text)
     };
     vec![

@@ -187,7 +187,10 @@ impl Stage {
             .await
             .unwrap_or_else(|error| panic!("{}: {error:#}", case.name));
         let after = self.balances(&case).await;
-        let answer = self.answer(signature, "base64").await;
+        let mut answer = self.answer(signature, "base64").await;
+        if case.expected["unreadable"].is_null() {
+            put_back(&mut case, &mut answer, &before, &after);
+        }
         let failed = !answer["result"]["meta"]["err"].is_null();
         assert_eq!(
             failed,
@@ -273,6 +276,33 @@ impl Stage {
             answer["error"].is_null(),
             "deploy memo {program:?}: {answer}"
         );
+    }
+}
+
+/// The embedded network forgets what accounts held before when one before them in the list is closed. Where it does, the
+/// balance that it gave when asked before the transaction takes its place.
+fn put_back(case: &mut Case, answer: &mut Value, before: &[u64], after: &[u64]) {
+    let watched = case.expected["watched"].as_array().unwrap().clone();
+    let meta = &mut answer["result"]["meta"];
+    for (watched, (before, after)) in watched.iter().zip(before.iter().zip(after)) {
+        let is_watched = |balance: &&Value| {
+            balance["mint"] == watched["mint"]
+                && balance["owner"] == watched["wallet"]
+                && balance["uiTokenAmount"]["amount"] == after.to_string()
+        };
+        let posts = meta["postTokenBalances"].as_array().unwrap();
+        let Some(mut balance) = posts.iter().find(is_watched).cloned() else {
+            continue;
+        };
+        let pres = meta["preTokenBalances"].as_array_mut().unwrap();
+        let is_known = pres
+            .iter()
+            .any(|pre| pre["accountIndex"] == balance["accountIndex"]);
+        if *before > 0 && !is_known {
+            balance["uiTokenAmount"] = json!({ "amount": before.to_string(), "decimals": 6, "uiAmount": null, "uiAmountString": "" });
+            pres.push(balance);
+            case.expected["made"] = "recorded on a local network, which forgot a balance before the transaction; it was put back from getTokenAccountBalance".into();
+        }
     }
 }
 

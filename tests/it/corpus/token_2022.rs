@@ -1,0 +1,332 @@
+//! What the extensions of Token-2022 do to a payment.
+
+use super::case::{Case, DUE, Move};
+use super::fixture::Landed;
+use super::stage::Stage;
+use localnet::{AccountMeta, Instruction, Keypair, Pubkey, Signer, TestMint, associated};
+use spl_token_2022_interface::{
+    extension::{
+        ExtensionType, interest_bearing_mint, memo_transfer, scaled_ui_amount, transfer_fee,
+        transfer_hook,
+    },
+    instruction as token,
+};
+
+/// One percent is withheld.
+const FEE_BASIS_POINTS: u16 = 100;
+
+pub(super) async fn land(stage: &Stage) -> Vec<Landed> {
+    let mut all = fees(stage).await;
+    all.extend(shown_otherwise(stage).await);
+    all.push(hooked(stage).await);
+    all.push(memo_required(stage).await);
+    all.push(pulled(stage).await);
+    all
+}
+
+/// A funded mint with extensions, and the shop's account for it; `before` makes the extensions' own instructions for the
+/// addresses of mint and authority.
+async fn mint(
+    stage: &Stage,
+    name: &str,
+    extensions: &[ExtensionType],
+    before: impl FnOnce(&Pubkey, &Pubkey) -> Vec<Instruction>,
+) -> TestMint {
+    let authority = stage.wallet(&format!("{name} authority")).await;
+    let address: Keypair = stage.key(name);
+    let before = before(&address.pubkey(), &authority.pubkey());
+    let mint = stage
+        .net
+        .mint_with(authority, &address, extensions, &before)
+        .await
+        .unwrap();
+    stage
+        .net
+        .fund(&stage.cast.buyer, &mint, 1_000 * DUE)
+        .await
+        .unwrap();
+    stage.open(&stage.cast.shop, &mint).await;
+    mint
+}
+
+fn pays(stage: &Stage, mint: &TestMint, amount: u64) -> Move {
+    Move {
+        program: mint.token_program,
+        mint: mint.address,
+        source: associated(&stage.cast.buyer, mint),
+        destination: associated(&stage.cast.shop, mint),
+        ..stage.cast.pays(amount)
+    }
+}
+
+fn paid(stage: &Stage, case: Case, mint: &TestMint) -> Case {
+    case.matched(
+        associated(&stage.cast.shop, mint),
+        DUE,
+        Some(stage.cast.buyer),
+    )
+}
+
+async fn fees(stage: &Stage) -> Vec<Landed> {
+    let program = spl_token_2022_interface::id();
+    let plain = mint(stage, "token-2022", &[], |_, _| vec![]).await;
+    let fee = mint(
+        stage,
+        "token-2022 with fee",
+        &[ExtensionType::TransferFeeConfig],
+        |mint, authority| {
+            let (authority, most) = (Some(authority), u64::MAX);
+            vec![
+                transfer_fee::instruction::initialize_transfer_fee_config(
+                    &program,
+                    mint,
+                    authority,
+                    authority,
+                    FEE_BASIS_POINTS,
+                    most,
+                )
+                .unwrap(),
+            ]
+        },
+    )
+    .await;
+    let account = associated(&stage.cast.shop, &fee);
+    let case = |name, about: &str| stage.case_in(name, about, &fee).say();
+    let withheld = DUE / 100;
+    // What arrives is due: the fee is rounded up, so this much must be sent.
+    let gross = DUE * 100 / 99 + 1;
+    let with_fee = pays(stage, &fee, DUE + withheld);
+    let named = transfer_fee::instruction::transfer_checked_with_fee(
+        &program,
+        &with_fee.source,
+        &fee.address,
+        &account,
+        &with_fee.authority,
+        &[],
+        with_fee.amount,
+        6,
+        (DUE + withheld).div_ceil(100),
+    )
+    .unwrap();
+    let received = DUE + withheld - (DUE + withheld).div_ceil(100);
+    let authority = fee.authority.pubkey();
+    let mut all = vec![
+        stage
+            .land(
+                paid(
+                    stage,
+                    stage
+                        .case_in("token-2022", "Token-2022 without any extension", &plain)
+                        .say(),
+                    &plain,
+                )
+                .send(pays(stage, &plain, DUE)),
+            )
+            .await,
+        stage
+            .land(
+                case(
+                    "token-2022-fee",
+                    "One percent is withheld: less arrives than was sent",
+                )
+                .send(pays(stage, &fee, DUE))
+                .held(account, DUE - withheld, Some(stage.cast.buyer), "underpaid"),
+            )
+            .await,
+        stage
+            .land(
+                case(
+                    "token-2022-fee-on-top",
+                    "The buyer adds the fee, so that what arrives is what is due",
+                )
+                .send(pays(stage, &fee, gross))
+                .matched(account, DUE, Some(stage.cast.buyer)),
+            )
+            .await,
+        stage
+            .land(
+                case(
+                    "token-2022-transfer-checked-with-fee",
+                    "TransferCheckedWithFee, which names the fee",
+                )
+                .moves(with_fee, Some(fee.address), 0)
+                .step(named)
+                .held(account, received, Some(stage.cast.buyer), "underpaid"),
+            )
+            .await,
+    ];
+    // The withheld fees of all accounts come to the shop: a credit that no transfer explains.
+    let sources = [&account];
+    let withdraw = transfer_fee::instruction::withdraw_withheld_tokens_from_accounts(
+        &program,
+        &fee.address,
+        &account,
+        &authority,
+        &[],
+        &sources,
+    )
+    .unwrap();
+    let gathered = withheld + gross.div_ceil(100) + (DUE + withheld).div_ceil(100);
+    let case = stage
+        .case_in(
+            "token-2022-fees-withdrawn",
+            "Withheld fees are withdrawn into the account: no transfer explains the credit",
+            &fee,
+        )
+        .say()
+        .step(withdraw)
+        .held(account, gathered, None, "underpaid");
+    all.push(stage.land_by(case, &fee.authority).await);
+    all
+}
+
+/// Amounts that wallets show scaled or with interest are the same base units.
+async fn shown_otherwise(stage: &Stage) -> Vec<Landed> {
+    let program = spl_token_2022_interface::id();
+    let interest = mint(
+        stage,
+        "token-2022 with interest",
+        &[ExtensionType::InterestBearingConfig],
+        |mint, authority| {
+            vec![
+                interest_bearing_mint::instruction::initialize(
+                    &program,
+                    mint,
+                    Some(*authority),
+                    30_000,
+                )
+                .unwrap(),
+            ]
+        },
+    )
+    .await;
+    let scaled = mint(
+        stage,
+        "token-2022 scaled",
+        &[ExtensionType::ScaledUiAmount],
+        |mint, authority| {
+            vec![
+                scaled_ui_amount::instruction::initialize(&program, mint, Some(*authority), 2.5)
+                    .unwrap(),
+            ]
+        },
+    )
+    .await;
+    let mut all = Vec::new();
+    for (name, about, mint) in [
+        (
+            "token-2022-interest-bearing",
+            "Wallets show the amount with interest; base units are what count",
+            &interest,
+        ),
+        (
+            "token-2022-scaled",
+            "Wallets show the amount times 2.5; base units are what count",
+            &scaled,
+        ),
+    ] {
+        let case = stage
+            .case_in(name, about, mint)
+            .say()
+            .send(pays(stage, mint, DUE));
+        all.push(stage.land(paid(stage, case, mint)).await);
+    }
+    all
+}
+
+/// The token program calls another program at each transfer. Here that is the compute budget program, which takes anything.
+async fn hooked(stage: &Stage) -> Landed {
+    let (program, hook) = (
+        spl_token_2022_interface::id(),
+        localnet::compute_budget::id(),
+    );
+    let mint = mint(
+        stage,
+        "token-2022 with hook",
+        &[ExtensionType::TransferHook],
+        |mint, authority| {
+            vec![
+                transfer_hook::instruction::initialize(
+                    &program,
+                    mint,
+                    Some(*authority),
+                    Some(hook),
+                )
+                .unwrap(),
+            ]
+        },
+    )
+    .await;
+    let pays = pays(stage, &mint, DUE);
+    let mut transfer = pays.checked();
+    transfer
+        .accounts
+        .push(AccountMeta::new_readonly(hook, false));
+    let case = stage
+        .case_in(
+            "token-2022-transfer-hook",
+            "Each transfer calls a hook program",
+            &mint,
+        )
+        .say()
+        .moves(pays, Some(mint.address), 0)
+        .step(transfer);
+    stage.land(paid(stage, case, &mint)).await
+}
+
+async fn memo_required(stage: &Stage) -> Landed {
+    let program = spl_token_2022_interface::id();
+    let mint = mint(stage, "token-2022 with memo", &[], |_, _| vec![]).await;
+    let (shop, account) = (stage.cast.shop, associated(&stage.cast.shop, &mint));
+    let grow = token::reallocate(
+        &program,
+        &account,
+        &shop,
+        &shop,
+        &[],
+        &[ExtensionType::MemoTransfer],
+    )
+    .unwrap();
+    let require =
+        memo_transfer::instruction::enable_required_transfer_memos(&program, &account, &shop, &[])
+            .unwrap();
+    stage.prepare(&stage.shop, &[], &[grow, require]).await;
+    let case = stage
+        .case_in(
+            "token-2022-memo-required",
+            "The account takes no transfer without a memo right before it",
+            &mint,
+        )
+        .say()
+        .send(pays(stage, &mint, DUE));
+    stage.land(paid(stage, case, &mint)).await
+}
+
+/// A permanent delegate moves tokens of anybody: the payer is still who owned them.
+async fn pulled(stage: &Stage) -> Landed {
+    let program = spl_token_2022_interface::id();
+    let mint = mint(
+        stage,
+        "token-2022 with delegate",
+        &[ExtensionType::PermanentDelegate],
+        |mint, authority| {
+            vec![token::initialize_permanent_delegate(&program, mint, authority).unwrap()]
+        },
+    )
+    .await;
+    let pulls = Move {
+        authority: mint.authority.pubkey(),
+        ..pays(stage, &mint, DUE)
+    };
+    let case = stage
+        .case_in(
+            "token-2022-permanent-delegate",
+            "The mint's permanent delegate takes the tokens from the buyer",
+            &mint,
+        )
+        .say()
+        .send(pulls);
+    stage
+        .land_by(paid(stage, case, &mint), &mint.authority)
+        .await
+}
