@@ -2,6 +2,8 @@
 //!
 //! Each is a raw answer of a node with what paywatch must see of it as data beside it. `make fixtures` makes them anew.
 
+mod built;
+mod by_hand;
 mod case;
 mod fixture;
 mod judged;
@@ -63,5 +65,6 @@ async fn land_all(stage: &Stage) -> Vec<Landed> {
     all.extend(judged::land(stage).await);
     all.extend(token_2022::land(stage).await);
     all.extend(ownership::land(stage).await);
+    all.extend(built::land(stage));
     all
 }
