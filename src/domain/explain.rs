@@ -153,9 +153,12 @@ fn candidates(memos: &[Memo], known: &Known) -> Vec<Candidate> {
             .or_default()
             .push(checkout.clone());
     }
-    let claim = |memo: &Memo| match known.held_by.contains_key(memo) {
-        true => Claim::Taken,
-        false => Claim::Free,
+    let claim = |memo: &Memo| {
+        if known.held_by.contains_key(memo) {
+            Claim::Taken
+        } else {
+            Claim::Free
+        }
     };
     let alike = |memo: &Memo| alike.get(&memo.folded()).map_or(&[][..], Vec::as_slice);
     Candidate::named_by(memos, alike, claim)

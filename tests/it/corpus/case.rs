@@ -296,10 +296,14 @@ impl Case {
 
 /// Text of 32 hexadecimal digits that belongs to a name, as the API's memos look.
 pub(super) fn hex(name: &str) -> String {
-    hash(name.as_bytes()).to_bytes()[..16]
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    to_hex(&hash(name.as_bytes()).to_bytes()[..16])
+}
+
+pub(super) fn to_hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        text += &format!("{byte:02x}");
+        text
+    })
 }
 
 pub(super) fn memo(program: Said, bytes: &[u8]) -> Instruction {

@@ -164,15 +164,14 @@ async fn several(stage: &Stage) -> Vec<Landed> {
     .send(cast.pays(DUE))
     .held(cast.shop_usdc, DUE, buyer, "several_checkouts");
     let memo = one_paid.memo.clone();
-    let tokens = match cast.shop_usdc < cast.shop_usdt {
-        true => shares(tokens, [DUE, DUE]),
-        false => {
-            let memos = [hex(&format!("{} second", tokens.name)), tokens.memo.clone()];
-            tokens.with(
-                "assignment",
-                json!([[DUE.to_string(), memos[0]], [DUE.to_string(), memos[1]]]),
-            )
-        }
+    let tokens = if cast.shop_usdc < cast.shop_usdt {
+        shares(tokens, [DUE, DUE])
+    } else {
+        let memos = [hex(&format!("{} second", tokens.name)), tokens.memo.clone()];
+        tokens.with(
+            "assignment",
+            json!([[DUE.to_string(), memos[0]], [DUE.to_string(), memos[1]]]),
+        )
     };
     vec![
         stage.land(shares(unique, [DUE, 5])).await,

@@ -1,6 +1,6 @@
 //! The network the corpus is recorded on: who plays there, and what it says of each transaction itself.
 
-use super::case::{Case, Cast, DUE, Said};
+use super::case::{Case, Cast, DUE, Said, to_hex};
 use super::fixture::Landed;
 use localnet::{
     Instruction, Keypair, Localnet, Pubkey, Signature, Signer, TestMint, Version, associated,
@@ -14,7 +14,6 @@ pub(super) struct Stage {
     pub(super) shop: Keypair,
     pub(super) buyer: Keypair,
     pub(super) usdc: TestMint,
-    pub(super) usdt: TestMint,
     pub(super) cast: Cast,
     /// Goes into every key, so that a network that lives longer than one run is no hindrance.
     seed: String,
@@ -58,7 +57,6 @@ impl Stage {
             shop,
             buyer,
             usdc,
-            usdt,
             cast,
             seed: seed.to_owned(),
             http: reqwest::Client::new(),
@@ -260,7 +258,7 @@ impl Stage {
             .await
             .unwrap()
             .data;
-        let hex: String = code.iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex = to_hex(&code);
         let request = json!({ "jsonrpc": "2.0", "id": 1, "method": "surfnet_writeProgram", "params": [program.program().to_string(), hex, 0] });
         let answer: Value = self
             .http
@@ -285,10 +283,11 @@ fn put_back(case: &mut Case, answer: &mut Value, before: &[u64], after: &[u64]) 
     let watched = case.expected["watched"].as_array().unwrap().clone();
     let meta = &mut answer["result"]["meta"];
     for (watched, (before, after)) in watched.iter().zip(before.iter().zip(after)) {
+        let after = after.to_string();
         let is_watched = |balance: &&Value| {
             balance["mint"] == watched["mint"]
                 && balance["owner"] == watched["wallet"]
-                && balance["uiTokenAmount"]["amount"] == after.to_string()
+                && balance["uiTokenAmount"]["amount"] == after
         };
         let posts = meta["postTokenBalances"].as_array().unwrap();
         let Some(mut balance) = posts.iter().find(is_watched).cloned() else {
