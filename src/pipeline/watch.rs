@@ -95,18 +95,15 @@ impl Watch {
                 }
             }
         }
-        let now = clock::now();
-        for watched in &accounts {
+        let accounts: WatchList = accounts.into_iter().collect();
+        if accounts != pipeline.watching().accounts {
             pipeline
                 .store
-                .watched_since(watched.token_account, now)
+                .remember_watched(&accounts, clock::now())
                 .await
-                .context("remember a token account")?;
+                .context("remember what is watched")?;
         }
-        let watching = Arc::new(Watching::new(
-            &pipeline.config,
-            accounts.into_iter().collect(),
-        ));
+        let watching = Arc::new(Watching::new(&pipeline.config, accounts));
         let changed = pipeline.watching.send_if_modified(|current| {
             let changed = **current != *watching;
             *current = watching.clone();

@@ -197,6 +197,15 @@ async fn conclude(tx: &mut Tx, id: i64, attempt: &Attempt, next: &Next) -> Resul
             .bind(&attempt.reason)
             .execute(&mut **tx)
             .await?;
+            sqlx::query(
+                "INSERT INTO judgements (payment_id, at, verdict) \
+                 SELECT payment_id, $2, $3 FROM confirmations WHERE id = $1",
+            )
+            .bind(id)
+            .bind(closed_at.0)
+            .bind(Held::AlreadyPaid.as_str())
+            .execute(&mut **tx)
+            .await?;
         }
     }
     Ok(())
@@ -226,6 +235,22 @@ pub(super) struct New {
 }
 
 impl New {
+    /// What a person asks for; due once the payment is finalized.
+    pub(super) fn by_hand(
+        payment: PaymentId,
+        signature: Signature,
+        memo: &Memo,
+        is_final: bool,
+    ) -> Self {
+        Self {
+            payment,
+            memo: memo.clone(),
+            signature,
+            state: "queued",
+            is_due: is_final,
+        }
+    }
+
     /// What a verdict asks for, if anything.
     pub(super) fn of(
         payment: PaymentId,

@@ -23,6 +23,7 @@ pub(super) struct Desk {
     checkouts: HashMap<String, Vec<Checkout>>,
     claims: HashMap<Memo, PaymentId>,
     memos_to_write: Vec<(PaymentId, String)>,
+    judgements_to_write: Vec<(PaymentId, &'static str, Option<String>)>,
     to_queue: Vec<confirmations::New>,
 }
 
@@ -41,7 +42,7 @@ impl Desk {
             .map(|(signature, _)| signature.to_string())
             .collect();
         let mut desk = Self::default();
-        let known = "SELECT id, signature, token_account, received, chain_state FROM payments WHERE signature IN";
+        let known = "SELECT id, signature, token_account, received, chain_state, dismissed_at FROM payments WHERE signature IN";
         for r in select_in(tx, known, &signatures).await? {
             let place = (
                 row::parse(&r, "signature")?,
@@ -167,6 +168,7 @@ impl Desk {
             id,
             received: Some(credit.received),
             was_dropped: false,
+            is_dismissed: false,
         };
         self.payments
             .insert((signature, credit.token_account), known);
@@ -175,14 +177,17 @@ impl Desk {
             .extend(folded.into_iter().map(|folded| (id, folded)));
     }
 
-    /// Notes what a verdict asks for, to be queued.
-    pub(super) fn queue(
+    /// Notes a verdict, and what it asks for to be queued.
+    pub(super) fn judged(
         &mut self,
         payment: PaymentId,
         signature: Signature,
         verdict: &Verdict,
         reached: Commitment,
     ) {
+        let words = payments::Words::of(verdict);
+        self.judgements_to_write
+            .push((payment, words.word(), words.checkout.map(str::to_owned)));
         if let Some(new) = confirmations::New::of(payment, signature, verdict, reached) {
             self.claims.insert(new.memo.clone(), payment);
             self.to_queue.push(new);
@@ -201,9 +206,23 @@ impl Desk {
             insert.push_values(chunk, |mut values, (id, folded)| {
                 values.push_bind(id).push_bind(folded);
             });
+            insert.push(" ON CONFLICT (payment_id, folded) DO NOTHING");
             insert.build().execute(&mut **tx).await?;
         }
         self.memos_to_write.clear();
+        for chunk in self.judgements_to_write.chunks(BOUND_MAX / 4) {
+            let mut insert =
+                QueryBuilder::new("INSERT INTO judgements (payment_id, at, verdict, checkout) ");
+            insert.push_values(chunk, |mut values, (id, verdict, checkout)| {
+                values
+                    .push_bind(id)
+                    .push_bind(now.0)
+                    .push_bind(verdict)
+                    .push_bind(checkout);
+            });
+            insert.build().execute(&mut **tx).await?;
+        }
+        self.judgements_to_write.clear();
         confirmations::insert(tx, &self.to_queue, now).await?;
         self.to_queue.clear();
         Ok(())

@@ -2,25 +2,30 @@
 //!
 //! Reads go through a small pool, writes through one connection: every write is one `BEGIN IMMEDIATE`
 //! transaction, so a second process on the same file waits instead of failing. WAL with
-//! `synchronous=NORMAL` is enough, because the chain is the record: what a power cut takes is swept again.
+//! `synchronous=NORMAL` is enough, because the chain is the record: what a power cut takes is swept again. What people
+//! decide is not on chain, and is written with `synchronous=FULL`.
 
 mod checkouts;
 mod confirmations;
 mod cursors;
+mod decisions;
 mod desk;
 mod payments;
 mod quarantine;
 mod record;
 mod reports;
 mod row;
+mod timeline;
 
 pub use checkouts::PendingTarget;
 pub use confirmations::{Attempt, ConfirmationCounts, Due, Next};
 pub use cursors::Cursor;
+pub use decisions::{Decision, Refusal, Which};
 pub use payments::Unsettled;
 pub use quarantine::Quarantined;
 pub use record::{Ingested, Reading, Recorded};
-pub use reports::{PaymentSummary, Tally};
+pub use reports::{Filter, PaymentState, PaymentSummary, Tally};
+pub use timeline::{Event, Happened};
 
 use crate::sqlite;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqliteSynchronous};
@@ -41,6 +46,9 @@ pub enum Error {
         /// Which column.
         column: &'static str,
     },
+    /// What a person decided cannot be carried out.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
 }
 
 /// Result of a store call.
@@ -54,6 +62,8 @@ type Tx = sqlx::Transaction<'static, sqlx::Sqlite>;
 pub struct Store {
     write: SqlitePool,
     read: SqlitePool,
+    /// Writes what must not be lost in a power cut: decisions of people.
+    durable: SqlitePool,
 }
 
 impl Store {
@@ -81,9 +91,16 @@ impl Store {
         sqlx::migrate!("src/store/migrations").run(&write).await?;
         let read = sqlite::pool_options()
             .max_connections(Self::READERS)
-            .connect_with(options.read_only(true))
+            .connect_with(options.clone().read_only(true))
             .await?;
-        Ok(Self { write, read })
+        let durable = sqlite::pool_options()
+            .max_connections(1)
+            .connect_lazy_with(options.synchronous(SqliteSynchronous::Full));
+        Ok(Self {
+            write,
+            read,
+            durable,
+        })
     }
 
     /// Copies the database into a new file, to try things out on.
@@ -101,6 +118,7 @@ impl Store {
     /// Closes all connections, after the writes under way.
     pub async fn close(&self) {
         self.read.close().await;
+        self.durable.close().await;
         self.write.close().await;
     }
 
@@ -116,5 +134,10 @@ impl Store {
 
     async fn begin(&self) -> Result<Tx> {
         Ok(self.write.begin_with("BEGIN IMMEDIATE").await?)
+    }
+
+    /// Committed means on the disk.
+    async fn begin_durable(&self) -> Result<Tx> {
+        Ok(self.durable.begin_with("BEGIN IMMEDIATE").await?)
     }
 }

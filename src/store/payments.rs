@@ -14,6 +14,7 @@ pub(super) struct Known {
     pub(super) id: PaymentId,
     pub(super) received: Option<BaseUnits>,
     pub(super) was_dropped: bool,
+    pub(super) is_dismissed: bool,
 }
 
 /// A payment as judging needs it.
@@ -85,8 +86,9 @@ impl Store {
     pub async fn drop_payment(&self, signature: Signature, now: Timestamp) -> Result<bool> {
         let mut tx = self.begin().await?;
         let ids: Vec<PaymentId> =
-            sqlx::query_scalar("UPDATE payments SET chain_state = 'dropped' WHERE signature = $1 AND chain_state = 'confirmed' RETURNING id")
+            sqlx::query_scalar("UPDATE payments SET chain_state = 'dropped', settled_at = $2 WHERE signature = $1 AND chain_state = 'confirmed' RETURNING id")
                 .bind(signature.to_string())
+                .bind(now.0)
                 .fetch_all(&mut *tx)
                 .await?;
         // Should it come back after all, the sweep must read it anew, in whatever slot.
@@ -112,6 +114,7 @@ pub(super) fn known(r: &SqliteRow) -> Result<Known> {
         id: r.try_get("id")?,
         received: row::parse_opt(r, "received")?,
         was_dropped: r.try_get::<&str, _>("chain_state")? == "dropped",
+        is_dismissed: r.try_get::<Option<i64>, _>("dismissed_at")?.is_some(),
     })
 }
 
@@ -126,8 +129,8 @@ pub(super) async fn insert(
     let words = Words::of(verdict);
     let id = sqlx::query_scalar(
         "INSERT INTO payments (signature, token_account, slot, block_time, wallet, mint, received, payer, memos, \
-         verdict, reason, note, checkout, chain_state, seen_at, recorded_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) RETURNING id",
+         verdict, reason, note, checkout, chain_state, seen_at, recorded_at, settled_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17) RETURNING id",
     )
     .bind(ingested.signature.to_string())
     .bind(credit.token_account.to_string())
@@ -145,22 +148,23 @@ pub(super) async fn insert(
     .bind(ingested.reached.as_str())
     .bind(ingested.seen_at.0)
     .bind(now.0)
+    .bind((ingested.reached == Commitment::Finalized).then_some(now.0))
     .fetch_one(&mut **tx)
     .await?;
     Ok(id)
 }
 
-/// Returns whether the row is new.
+/// Returns the row if it is new.
 pub(super) async fn insert_unreadable(
     tx: &mut Tx,
     ingested: &Ingested,
     token_account: TokenAccount,
     why: &str,
     now: Timestamp,
-) -> Result<bool> {
-    let done = sqlx::query(
+) -> Result<Option<PaymentId>> {
+    let id = sqlx::query_scalar(
         "INSERT INTO payments (signature, token_account, slot, block_time, memos, verdict, reason, note, chain_state, seen_at, recorded_at) \
-         VALUES ($1, $2, $3, $4, '[]', 'held', $5, $6, $7, $8, $9) ON CONFLICT (signature, token_account) DO NOTHING",
+         VALUES ($1, $2, $3, $4, '[]', 'held', $5, $6, $7, $8, $9) ON CONFLICT (signature, token_account) DO NOTHING RETURNING id",
     )
     .bind(ingested.signature.to_string())
     .bind(token_account.to_string())
@@ -171,9 +175,9 @@ pub(super) async fn insert_unreadable(
     .bind(ingested.reached.as_str())
     .bind(ingested.seen_at.0)
     .bind(now.0)
-    .execute(&mut **tx)
+    .fetch_optional(&mut **tx)
     .await?;
-    Ok(done.rows_affected() > 0)
+    Ok(id)
 }
 
 pub(super) async fn set_verdict(tx: &mut Tx, id: PaymentId, verdict: &Verdict) -> Result<()> {
@@ -191,11 +195,20 @@ pub(super) async fn set_verdict(tx: &mut Tx, id: PaymentId, verdict: &Verdict) -
     Ok(())
 }
 
-pub(super) async fn set_credit(tx: &mut Tx, id: PaymentId, credit: &Credit) -> Result<()> {
-    sqlx::query("UPDATE payments SET received = $2, payer = $3 WHERE id = $1")
+/// Takes over what a transaction gave that could not be read before, or gave something else on another fork.
+pub(super) async fn set_credit(
+    tx: &mut Tx,
+    id: PaymentId,
+    credit: &Credit,
+    memos: &[Memo],
+) -> Result<()> {
+    sqlx::query("UPDATE payments SET wallet = $2, mint = $3, received = $4, payer = $5, memos = $6 WHERE id = $1")
         .bind(id)
+        .bind(credit.wallet.to_string())
+        .bind(credit.mint.to_string())
         .bind(credit.received.to_string())
         .bind(credit.payer.map(|payer| payer.to_string()))
+        .bind(row::memos_column(memos))
         .execute(&mut **tx)
         .await?;
     Ok(())
@@ -208,7 +221,7 @@ pub(super) async fn seen_again(
     ingested: &Ingested,
     now: Timestamp,
 ) -> Result<()> {
-    sqlx::query("UPDATE payments SET slot = $2, block_time = $3, chain_state = 'confirmed' WHERE id = $1 AND chain_state <> 'finalized'")
+    sqlx::query("UPDATE payments SET slot = $2, block_time = $3, chain_state = 'confirmed', settled_at = NULL WHERE id = $1 AND chain_state <> 'finalized'")
         .bind(known.id)
         .bind(row::slot_column(ingested.slot))
         .bind(ingested.block_time)
@@ -224,9 +237,11 @@ pub(super) async fn seen_again(
 pub(super) async fn finalize(tx: &mut Tx, signatures: &[Signature], now: Timestamp) -> Result<()> {
     const BOUND_MAX: usize = 2_000;
     for chunk in signatures.chunks(BOUND_MAX) {
-        let mut update = QueryBuilder::new(
-            "UPDATE payments SET chain_state = 'finalized' WHERE chain_state = 'confirmed' AND signature IN (",
-        );
+        let mut update =
+            QueryBuilder::new("UPDATE payments SET chain_state = 'finalized', settled_at = ");
+        update
+            .push_bind(now.0)
+            .push(" WHERE chain_state = 'confirmed' AND signature IN (");
         let mut list = update.separated(", ");
         for signature in chunk {
             list.push_bind(signature.to_string());
@@ -244,7 +259,7 @@ pub(super) async fn finalize(tx: &mut Tx, signatures: &[Signature], now: Timesta
 pub(super) async fn to_be_rejudged(tx: &mut Tx) -> Result<Vec<(PaymentId, Judgeable)>> {
     let rows = sqlx::query(
         "SELECT DISTINCT p.* FROM payments p JOIN payment_memos m ON m.payment_id = p.id \
-         JOIN checkouts c ON c.folded = m.folded WHERE p.verdict = 'held' \
+         JOIN checkouts c ON c.folded = m.folded WHERE p.verdict = 'held' AND p.dismissed_at IS NULL \
          AND (p.reason = $1 OR (p.reason = $2 AND c.signature = p.signature)) ORDER BY p.slot, p.id",
     )
     .bind(Held::UnknownMemo.as_str())
@@ -280,15 +295,20 @@ fn judgeable(r: &SqliteRow) -> Result<(PaymentId, Judgeable)> {
 }
 
 /// A verdict as columns.
-struct Words<'a> {
+pub(super) struct Words<'a> {
     verdict: &'static str,
     reason: Option<&'static str>,
     note: Option<&'static str>,
-    checkout: Option<&'a str>,
+    pub(super) checkout: Option<&'a str>,
 }
 
 impl<'a> Words<'a> {
-    fn of(verdict: &'a Verdict) -> Self {
+    /// `matched`, or why held.
+    pub(super) fn word(&self) -> &'static str {
+        self.reason.unwrap_or(self.verdict)
+    }
+
+    pub(super) fn of(verdict: &'a Verdict) -> Self {
         match verdict {
             Verdict::Held(held) => Self {
                 verdict: "held",

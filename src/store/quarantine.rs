@@ -1,7 +1,8 @@
 //! Transactions that could not be read: tried again with growing pauses, for as long as it takes.
 
 use super::{Ingested, Result, Store, Tx, row};
-use crate::domain::{Held, Signature, Slot, Timestamp, TokenAccount};
+use crate::domain::{Credit, Held, Signature, Slot, Timestamp, TokenAccount};
+use sqlx::QueryBuilder;
 use std::time::Duration;
 
 /// A transaction that is due to be tried again.
@@ -81,20 +82,49 @@ pub(super) async fn put(
     Ok(())
 }
 
-/// Ends the quarantine of a transaction that was read: its real payments take the place of the unreadable ones.
-pub(super) async fn release(tx: &mut Tx, signature: Signature) -> Result<()> {
-    let done = sqlx::query("DELETE FROM quarantine WHERE signature = $1")
+/// Ends the quarantine of a transaction that was read. Its unreadable payments become what they really are; those of accounts
+/// that it gave nothing to go.
+pub(super) async fn release(tx: &mut Tx, signature: Signature, credits: &[Credit]) -> Result<()> {
+    sqlx::query("DELETE FROM quarantine WHERE signature = $1")
         .bind(signature.to_string())
         .execute(&mut **tx)
         .await?;
-    if done.rows_affected() > 0 {
-        sqlx::query(
-            "DELETE FROM payments WHERE signature = $1 AND verdict = 'held' AND reason = $2",
-        )
-        .bind(signature.to_string())
-        .bind(Held::Unreadable.as_str())
-        .execute(&mut **tx)
-        .await?;
+    let mut delete = QueryBuilder::new("DELETE FROM payments WHERE signature = ");
+    delete
+        .push_bind(signature.to_string())
+        .push(" AND verdict = 'held' AND reason = ")
+        .push_bind(Held::Unreadable.as_str())
+        .push(" AND dismissed_at IS NULL AND token_account NOT IN (");
+    let mut list = delete.separated(", ");
+    list.push_bind("");
+    for credit in credits {
+        list.push_bind(credit.token_account.to_string());
     }
+    delete.push(")");
+    delete.build().execute(&mut **tx).await?;
+    Ok(())
+}
+
+/// Makes a transaction due to be tried again. Returns whether it is in quarantine.
+pub(super) async fn hurry(tx: &mut Tx, signature: Signature, now: Timestamp) -> Result<bool> {
+    let done = sqlx::query("UPDATE quarantine SET retry_at = $2 WHERE signature = $1")
+        .bind(signature.to_string())
+        .bind(now.0)
+        .execute(&mut **tx)
+        .await?;
+    Ok(done.rows_affected() > 0)
+}
+
+/// Stops trying to read a transaction.
+pub(super) async fn give_up(
+    tx: &mut Tx,
+    signature: Signature,
+    token_account: TokenAccount,
+) -> Result<()> {
+    sqlx::query("DELETE FROM quarantine WHERE signature = $1 AND token_account = $2")
+        .bind(signature.to_string())
+        .bind(token_account.to_string())
+        .execute(&mut **tx)
+        .await?;
     Ok(())
 }

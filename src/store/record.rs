@@ -138,7 +138,7 @@ impl Store {
                 continue;
             }
             payments::set_verdict(&mut tx, id, &verdict).await?;
-            desk.queue(id, payment.signature, &verdict, payment.reached);
+            desk.judged(id, payment.signature, &verdict, payment.reached);
             recorded.push(Recorded {
                 signature: payment.signature,
                 memos: payment.memos,
@@ -164,27 +164,28 @@ async fn record_one(
         Reading::Failed | Reading::Known => {}
         Reading::Unreadable(why) => {
             for token_account in &ingested.mentions {
-                if payments::insert_unreadable(tx, ingested, *token_account, why, now).await? {
+                let new =
+                    payments::insert_unreadable(tx, ingested, *token_account, why, now).await?;
+                if let Some(id) = new {
+                    let verdict = Verdict::Held(Held::Unreadable);
+                    desk.judged(id, ingested.signature, &verdict, ingested.reached);
                     recorded.push(Recorded {
                         signature: ingested.signature,
                         memos: Vec::new(),
                         credit: None,
-                        verdict: Verdict::Held(Held::Unreadable),
+                        verdict,
                     });
                 }
                 quarantine::put(tx, ingested, *token_account, now).await?;
             }
         }
         Reading::Decoded(decoded) => {
-            let was_unreadable = desk.is_quarantined(ingested.signature);
-            if was_unreadable {
-                quarantine::release(tx, ingested.signature).await?;
+            if desk.is_quarantined(ingested.signature) {
+                quarantine::release(tx, ingested.signature, &decoded.credits).await?;
             }
             for credit in &decoded.credits {
-                // The row of an unreadable transaction has just made room for what it really gave.
-                let known = desk.known(ingested.signature, credit.token_account);
-                let known = known
-                    .filter(|known| !(was_unreadable && known.received.is_none()))
+                let known = desk
+                    .known(ingested.signature, credit.token_account)
                     .copied();
                 recorded.extend(
                     record_credit(tx, desk, ingested, decoded, credit, known, policy, now).await?,
@@ -213,8 +214,9 @@ async fn record_credit(
     let signature = ingested.signature;
     if let Some(known) = known {
         payments::seen_again(tx, &known, ingested, now).await?;
-        // Another fork may have given another amount. What the merchant was already told stands.
-        if known.received == Some(credit.received) && !known.was_dropped {
+        // Another fork may have given another amount. What the merchant was told stands, and what a person put aside.
+        let is_unchanged = known.received == Some(credit.received) && !known.was_dropped;
+        if is_unchanged || known.is_dismissed {
             return Ok(None);
         }
         desk.write(tx, now).await?;
@@ -227,15 +229,14 @@ async fn record_credit(
     let id = known.map(|known| known.id);
     let verdict = desk.judge(id, signature, credit, &decoded.memos, policy);
     let id = if let Some(id) = id {
-        payments::set_credit(tx, id, credit).await?;
+        payments::set_credit(tx, id, credit, &decoded.memos).await?;
         payments::set_verdict(tx, id, &verdict).await?;
         id
     } else {
-        let id = payments::insert(tx, ingested, credit, &decoded.memos, &verdict, now).await?;
-        desk.inserted(id, signature, credit, &decoded.memos);
-        id
+        payments::insert(tx, ingested, credit, &decoded.memos, &verdict, now).await?
     };
-    desk.queue(id, signature, &verdict, ingested.reached);
+    desk.inserted(id, signature, credit, &decoded.memos);
+    desk.judged(id, signature, &verdict, ingested.reached);
     Ok(Some(Recorded {
         signature,
         memos: decoded.memos.clone(),

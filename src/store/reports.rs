@@ -1,37 +1,149 @@
 //! What is told to people: payments in a line each, and counts of them.
 
 use super::{Result, Store, row};
-use crate::domain::Slot;
-use sqlx::Row;
-use std::ops::RangeInclusive;
+use crate::domain::{BaseUnits, Decimals, Memo, Mint, Signature, Slot, Timestamp, Wallet};
+use sqlx::{QueryBuilder, Row, Sqlite, sqlite::SqliteRow};
+use std::{ops::RangeInclusive, str::FromStr};
 
 /// How many payments have one verdict.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Tally {
-    /// `matched`, or the reason it is held.
+    /// `matched`, the reason it is held, or `dismissed` by a person.
     pub verdict: String,
     /// How many.
     pub payments: u64,
 }
 
-/// One payment in a line, for reports.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+/// One payment in a line.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PaymentSummary {
     /// The transaction.
     pub signature: String,
     /// Where it arrived.
     pub token_account: String,
-    /// Base units, unless unreadable.
-    pub received: Option<String>,
+    /// Its slot.
+    pub slot: Slot,
+    /// Estimated production time of its block, Unix seconds.
+    pub block_time: Option<i64>,
+    /// When its signature first came to us.
+    pub seen_at: Timestamp,
+    /// What came, unless unreadable.
+    pub received: Option<BaseUnits>,
+    /// In which token, unless unreadable.
+    pub mint: Option<String>,
+    /// The token's name and decimal places, if known.
+    pub token: Option<(String, Decimals)>,
+    /// Who paid, if the chain says.
+    pub payer: Option<String>,
+    /// Its memos.
+    pub memos: Vec<Memo>,
     /// `matched`, or the reason it is held.
     pub verdict: String,
     /// The checkout it pays for.
-    pub checkout: Option<String>,
+    pub checkout: Option<Memo>,
     /// State of its confirmation, if there is one.
     pub confirmation: Option<String>,
     /// `confirmed`, `finalized` or `dropped`.
     pub chain_state: String,
+    /// Where it stands.
+    pub state: PaymentState,
+    /// What is to be known beside the verdict.
+    pub note: Option<String>,
 }
+
+/// Where a payment stands, in one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PaymentState {
+    /// A person must decide, or a checkout must become known.
+    Held,
+    /// A person put it aside.
+    Dismissed,
+    /// Its confirmation waits to be sent.
+    Queued,
+    /// The API has it.
+    Acknowledged,
+    /// Its confirmation was given up: a person must look.
+    Parked,
+    /// Its fork died.
+    Dropped,
+}
+
+impl PaymentState {
+    /// All of them.
+    pub const ALL: [Self; 6] = [
+        Self::Held,
+        Self::Dismissed,
+        Self::Queued,
+        Self::Acknowledged,
+        Self::Parked,
+        Self::Dropped,
+    ];
+
+    /// Its word.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Held => "held",
+            Self::Dismissed => "dismissed",
+            Self::Queued => "queued",
+            Self::Acknowledged => "acknowledged",
+            Self::Parked => "parked",
+            Self::Dropped => "dropped",
+        }
+    }
+}
+
+impl FromStr for PaymentState {
+    type Err = ();
+
+    fn from_str(word: &str) -> std::result::Result<Self, ()> {
+        Self::ALL
+            .into_iter()
+            .find(|state| state.as_str() == word)
+            .ok_or(())
+    }
+}
+
+/// Which payments are asked for; what is `None` does not matter.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// Of this transaction.
+    pub signature: Option<Signature>,
+    /// `matched`, or a reason.
+    pub verdict: Option<String>,
+    /// In this state.
+    pub state: Option<PaymentState>,
+    /// In this token.
+    pub mint: Option<Mint>,
+    /// With this memo, or for the checkout of it.
+    pub memo: Option<Memo>,
+    /// From this payer.
+    pub payer: Option<Wallet>,
+    /// Not seen before then.
+    pub since: Option<Timestamp>,
+    /// Not seen after then.
+    pub until: Option<Timestamp>,
+    /// At most so many, the newest.
+    pub limit: u32,
+}
+
+impl Filter {
+    /// The newest payments, whatever they are.
+    #[must_use]
+    pub fn newest(limit: u32) -> Self {
+        Self {
+            limit,
+            ..Self::default()
+        }
+    }
+}
+
+/// A payment with its live confirmation and its token; `state` is [`PaymentState`] in SQL.
+const SELECT: &str = "SELECT * FROM (SELECT p.*, c.state AS confirmation, t.symbol, t.decimals, CASE \
+    WHEN p.chain_state = 'dropped' THEN 'dropped' WHEN p.dismissed_at IS NOT NULL THEN 'dismissed' \
+    WHEN c.state IS NOT NULL THEN c.state ELSE 'held' END AS state \
+    FROM payments p LEFT JOIN confirmations c ON c.payment_id = p.id AND c.state <> 'cancelled' \
+    LEFT JOIN token_accounts t ON t.address = p.token_account) AS listed WHERE 1 = 1";
 
 impl Store {
     /// How many payments of these slots there are of each verdict.
@@ -40,8 +152,8 @@ impl Store {
     /// When the database fails.
     pub async fn tally(&self, slots: RangeInclusive<Slot>) -> Result<Vec<Tally>> {
         let rows = sqlx::query(
-            "SELECT COALESCE(reason, verdict) AS word, COUNT(*) AS payments FROM payments \
-             WHERE slot BETWEEN $1 AND $2 GROUP BY 1 ORDER BY 1",
+            "SELECT CASE WHEN dismissed_at IS NULL THEN COALESCE(reason, verdict) ELSE 'dismissed' END AS word, \
+             COUNT(*) AS payments FROM payments WHERE slot BETWEEN $1 AND $2 GROUP BY 1 ORDER BY 1",
         )
         .bind(row::slot_column(*slots.start()))
         .bind(row::slot_column(*slots.end()))
@@ -57,31 +169,63 @@ impl Store {
             .collect()
     }
 
-    /// The newest payments, newest first.
+    /// The payments asked for, newest first.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn payments(&self, limit: u32) -> Result<Vec<PaymentSummary>> {
-        let rows = sqlx::query(
-            "SELECT p.signature, p.token_account, p.received, COALESCE(p.reason, p.verdict) AS word, p.checkout, \
-             p.chain_state, c.state FROM payments p \
-             LEFT JOIN confirmations c ON c.payment_id = p.id AND c.state <> 'cancelled' ORDER BY p.id DESC LIMIT $1",
-        )
-        .bind(limit)
-        .fetch_all(&self.read)
-        .await?;
-        rows.iter()
-            .map(|r| {
-                Ok(PaymentSummary {
-                    signature: r.try_get("signature")?,
-                    token_account: r.try_get("token_account")?,
-                    received: r.try_get("received")?,
-                    verdict: r.try_get("word")?,
-                    checkout: r.try_get("checkout")?,
-                    confirmation: r.try_get("state")?,
-                    chain_state: r.try_get("chain_state")?,
-                })
-            })
-            .collect()
+    pub async fn payments(&self, filter: &Filter) -> Result<Vec<PaymentSummary>> {
+        let mut query = QueryBuilder::<Sqlite>::new(SELECT);
+        let mut equals = |column: &str, value: Option<String>| {
+            if let Some(value) = value {
+                query.push(format!(" AND {column} = ")).push_bind(value);
+            }
+        };
+        equals("signature", filter.signature.map(|one| one.to_string()));
+        equals("COALESCE(reason, verdict)", filter.verdict.clone());
+        equals("state", filter.state.map(|one| one.as_str().to_owned()));
+        equals("mint", filter.mint.map(|one| one.to_string()));
+        equals("payer", filter.payer.map(|one| one.to_string()));
+        if let Some(memo) = &filter.memo {
+            query.push(" AND (id IN (SELECT payment_id FROM payment_memos WHERE folded = ");
+            query.push_bind(memo.folded());
+            query.push(") OR checkout = ");
+            query.push_bind(memo.as_str().to_owned()).push(")");
+        }
+        if let Some(since) = filter.since {
+            query.push(" AND seen_at >= ").push_bind(since.0);
+        }
+        if let Some(until) = filter.until {
+            query.push(" AND seen_at <= ").push_bind(until.0);
+        }
+        query.push(" ORDER BY id DESC LIMIT ");
+        query.push_bind(i64::from(filter.limit));
+        let rows = query.build().fetch_all(&self.read).await?;
+        rows.iter().map(summary).collect()
     }
+}
+
+fn summary(r: &SqliteRow) -> Result<PaymentSummary> {
+    let symbol: Option<String> = r.try_get("symbol")?;
+    let decimals = row::decimals(r)?;
+    Ok(PaymentSummary {
+        signature: r.try_get("signature")?,
+        token_account: r.try_get("token_account")?,
+        slot: row::slot(r)?,
+        block_time: r.try_get("block_time")?,
+        seen_at: Timestamp(r.try_get("seen_at")?),
+        received: row::parse_opt(r, "received")?,
+        mint: r.try_get("mint")?,
+        token: symbol.zip(decimals),
+        payer: r.try_get("payer")?,
+        memos: row::memos(r)?,
+        verdict: match r.try_get::<Option<String>, _>("reason")? {
+            Some(reason) => reason,
+            None => r.try_get("verdict")?,
+        },
+        checkout: row::memo_opt(r, "checkout")?,
+        confirmation: r.try_get("confirmation")?,
+        chain_state: r.try_get("chain_state")?,
+        state: row::parse(r, "state")?,
+        note: r.try_get("note")?,
+    })
 }

@@ -1,7 +1,7 @@
 //! Columns to domain values and back.
 
 use super::{Error, Result};
-use crate::domain::{BaseUnits, Checkout, CheckoutStatus, Memo, Slot};
+use crate::domain::{BaseUnits, Checkout, CheckoutStatus, Decimals, Memo, Slot};
 use sqlx::{Row, sqlite::SqliteRow};
 use std::str::FromStr;
 
@@ -21,6 +21,26 @@ pub(super) fn parse_opt<T: FromStr>(row: &SqliteRow, column: &'static str) -> Re
 
 pub(super) fn memo(row: &SqliteRow, column: &'static str) -> Result<Memo> {
     Memo::parse(row.try_get(column)?).ok_or(Error::Corrupt { column })
+}
+
+/// A memo that may be NULL.
+pub(super) fn memo_opt(row: &SqliteRow, column: &'static str) -> Result<Option<Memo>> {
+    row.try_get::<Option<&str>, _>(column)?
+        .map(|text| Memo::parse(text).ok_or(Error::Corrupt { column }))
+        .transpose()
+}
+
+/// Decimal places of a token, which may be NULL.
+pub(super) fn decimals(row: &SqliteRow) -> Result<Option<Decimals>> {
+    let column = "decimals";
+    row.try_get::<Option<i64>, _>(column)?
+        .map(|places| {
+            u8::try_from(places)
+                .ok()
+                .and_then(Decimals::new)
+                .ok_or(Error::Corrupt { column })
+        })
+        .transpose()
 }
 
 pub(super) fn slot(row: &SqliteRow) -> Result<Slot> {

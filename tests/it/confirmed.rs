@@ -276,7 +276,12 @@ async fn a_burst_of_payments_is_confirmed_each_exactly_once() {
     world.assert_no_double_confirm().await;
     // A sweep that meets them all again changes nothing.
     eventually("the cursor has passed them", async || {
-        let recorded = world.store().await.payments(100).await.unwrap();
+        let recorded = world
+            .store()
+            .await
+            .payments(&paywatch::store::Filter::newest(100))
+            .await
+            .unwrap();
         recorded
             .iter()
             .all(|payment| payment.chain_state == "finalized")

@@ -174,7 +174,10 @@ async fn failed_transactions_and_moves_between_own_accounts_are_no_payments() {
         !cursors.is_empty() && recorded[0].chain_state == "finalized"
     })
     .await;
-    let recorded = store.payments(100).await.unwrap();
+    let recorded = store
+        .payments(&paywatch::store::Filter::newest(100))
+        .await
+        .unwrap();
     assert!(
         recorded
             .iter()

@@ -4,7 +4,7 @@ use crate::support::books::{
     Books, DUE, NOW, account, checkout, confirm, credited, ingested, paid, signature,
 };
 use paywatch::domain::{Commitment, Held, Verdict};
-use paywatch::store::{Attempt, Next, Reading};
+use paywatch::store::{Attempt, Filter, Next, Reading};
 use std::time::Duration;
 
 #[tokio::test]
@@ -95,7 +95,7 @@ async fn a_payment_that_was_given_up_too_early_is_confirmed_when_it_is_met_again
     );
     assert_eq!(books.due().await, ["a"]);
     assert_eq!(
-        books.store.payments(10).await.unwrap()[0].chain_state,
+        books.store.payments(&Filter::newest(10)).await.unwrap()[0].chain_state,
         "finalized"
     );
 }
@@ -190,7 +190,7 @@ async fn an_attempt_decides_what_becomes_of_a_confirmation() {
     assert_eq!(books.store.next_due_at().await.unwrap(), Some(again));
     let mut verdicts: Vec<_> = books
         .store
-        .payments(10)
+        .payments(&Filter::newest(10))
         .await
         .unwrap()
         .into_iter()

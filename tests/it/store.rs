@@ -4,7 +4,7 @@ use crate::support::books::{
     Books, NOW, account, checkout, confirm, cursor, ingested, memo, paid, signature,
 };
 use paywatch::domain::{Checkout, CheckoutStatus, Commitment, Held, Matched, Slot, Verdict};
-use paywatch::store::{Ingested, Reading};
+use paywatch::store::{Filter, Ingested, Reading};
 use std::time::Duration;
 
 #[tokio::test]
@@ -30,7 +30,7 @@ async fn recording_again_changes_nothing_and_queues_nothing() {
     assert_eq!(books.due().await, ["a"]);
     assert_eq!(books.due().await, [""; 0], "leased");
     assert_eq!(
-        books.store.payments(10).await.unwrap()[0].chain_state,
+        books.store.payments(&Filter::newest(10)).await.unwrap()[0].chain_state,
         "finalized"
     );
 }
@@ -88,7 +88,15 @@ async fn the_unreadable_is_shown_quarantined_and_replaced_once_it_can_be_read() 
         Some(confirm("a"))
     );
     assert_eq!(books.store.quarantined(later, 10).await.unwrap().len(), 0);
-    assert_eq!(books.store.payments(10).await.unwrap().len(), 1);
+    assert_eq!(
+        books
+            .store
+            .payments(&Filter::newest(10))
+            .await
+            .unwrap()
+            .len(),
+        1
+    );
 }
 
 #[tokio::test]
@@ -193,5 +201,5 @@ async fn what_could_not_be_read_and_turns_out_to_have_given_nothing_leaves_the_q
     );
     let later = NOW.plus(Duration::from_hours(1));
     assert_eq!(books.store.quarantined(later, 10).await.unwrap(), []);
-    assert_eq!(books.store.payments(10).await.unwrap(), []);
+    assert_eq!(books.store.payments(&Filter::newest(10)).await.unwrap(), []);
 }

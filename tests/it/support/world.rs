@@ -2,7 +2,7 @@
 
 use super::{Child, PATIENCE, Proxy, eventually, try_eventually};
 use localnet::{Keypair, Localnet, Payment, Pubkey, Signature, Signer, TestMint};
-use paywatch::store::{PaymentSummary, Store};
+use paywatch::store::{Filter, PaymentSummary, Store};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -287,7 +287,7 @@ impl World {
         let store = self.store().await;
         let mut found = Vec::new();
         eventually("the payment is recorded", async || {
-            found = store.payments(1000).await.unwrap();
+            found = store.payments(&Filter::newest(1000)).await.unwrap();
             found.retain(|payment| payment.signature == signature.to_string());
             !found.is_empty()
         })
