@@ -11,7 +11,12 @@ use crate::merchant::Secret;
 use crate::solana::{Limits, endpoint_label};
 use check::Check;
 use raw::Raw;
-use std::{fmt, net::SocketAddr, path::Path, time::Duration};
+use std::{
+    fmt,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 use url::Url;
 
 /// Everything that can be set, valid.
@@ -168,6 +173,15 @@ impl Config {
         environment: impl IntoIterator<Item = (String, String)>,
     ) -> anyhow::Result<Self> {
         Ok(Self::check(&Raw::load(file, environment)?)?)
+    }
+
+    /// The file that `store.url` names; `None` for a database in memory.
+    #[must_use]
+    pub fn database_file(&self) -> Option<PathBuf> {
+        let path = self.store_url.strip_prefix("sqlite:")?;
+        let path = path.strip_prefix("//").unwrap_or(path);
+        let path = path.split('?').next().unwrap_or(path);
+        (path != ":memory:").then(|| path.into())
     }
 
     fn check(raw: &Raw) -> Result<Self, Faults> {

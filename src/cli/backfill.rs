@@ -7,7 +7,7 @@ use crate::store::Store;
 use crate::telemetry;
 use anyhow::{Context, anyhow};
 use indicatif::{ProgressBar, ProgressStyle};
-use std::{io::IsTerminal, path::Path, sync::Arc};
+use std::{io::IsTerminal, sync::Arc};
 
 /// Arguments of `paywatch backfill`.
 #[derive(Debug, clap::Args)]
@@ -67,11 +67,7 @@ async fn backfill(config: Config, args: &Args, bar: Arc<Bar>) -> anyhow::Result<
 async fn dry_run(config: Config, args: &Args, bar: Arc<Bar>) -> anyhow::Result<Report> {
     let folder = tempfile::tempdir().context("make a folder for the dry run")?;
     let copy = folder.path().join("dry-run.db");
-    let real = config
-        .store_url
-        .trim_start_matches("sqlite:")
-        .trim_start_matches("//");
-    if Path::new(real.split('?').next().unwrap_or(real)).exists() {
+    if config.database_file().is_some_and(|file| file.exists()) {
         let store = Store::open(&config.store_url)
             .await
             .context("open the database")?;

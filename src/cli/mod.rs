@@ -3,7 +3,10 @@
 
 mod backfill;
 mod check;
+mod explain;
 mod healthcheck;
+mod payments;
+mod print;
 mod run;
 mod sandbox;
 
@@ -45,6 +48,10 @@ enum Command {
     Run,
     /// Go through history once and confirm what it holds
     Backfill(backfill::Args),
+    /// Show a transaction as paywatch sees it, and say why it is judged as it is
+    Explain(explain::Args),
+    /// List and show payments; confirm, dismiss or retry them by hand
+    Payments(payments::Args),
     /// Check the configuration and stop
     Check,
     /// Ask the running daemon whether it is alive (for container health checks)
@@ -72,6 +79,8 @@ impl Cli {
         let result = match &self.command {
             Command::Run => self.load().and_then(run::run),
             Command::Backfill(args) => self.load().and_then(|config| backfill::run(config, args)),
+            Command::Explain(args) => explain::run(args, self.config.as_deref(), || self.load()),
+            Command::Payments(args) => self.load().and_then(|config| payments::run(&config, args)),
             Command::Check => self.load().map(|_| check::run()),
             Command::Healthcheck => self.load().and_then(|config| healthcheck::run(&config)),
             Command::Sandbox => sandbox::run(self.config.as_deref()),

@@ -84,22 +84,36 @@ impl Memo {
     }
 }
 
-/// The memo as a person may see it: control characters escaped, length capped.
+/// The memo as a person may see it: control characters visible, length capped.
 impl fmt::Display for Memo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for c in self.0.chars().take(Self::SHOWN_CHARS) {
-            let bidi = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-            if c.is_control() || bidi {
-                write!(f, "{}", c.escape_unicode())?;
-            } else {
-                write!(f, "{c}")?;
-            }
-        }
-        if self.0.chars().nth(Self::SHOWN_CHARS).is_some() {
-            f.write_str("…")?;
-        }
-        Ok(())
+        let end = self.0.char_indices().nth(Self::SHOWN_CHARS);
+        let shown = end.and_then(|(end, _)| self.0.get(..end));
+        f.write_str(&visible(shown.unwrap_or(&self.0)))?;
+        f.write_str(if shown.is_some() { "…" } else { "" })
     }
+}
+
+/// Whether a character does something to a terminal, or to the order of the text around it, instead of being seen.
+#[must_use]
+pub fn is_invisible(c: char) -> bool {
+    let changes_direction =
+        matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    c.is_control() || changes_direction
+}
+
+/// Text from outside with every such character written out.
+#[must_use]
+pub fn visible(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        if is_invisible(c) {
+            shown.extend(c.escape_unicode());
+        } else {
+            shown.push(c);
+        }
+    }
+    shown
 }
 
 #[cfg(test)]

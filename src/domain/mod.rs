@@ -36,7 +36,7 @@ pub use explain::{
     explain_unreadable,
 };
 pub use judge::{Candidate, Claim, Held, Matched, Verdict, judge};
-pub use memo::{Memo, MemoProgram};
+pub use memo::{Memo, MemoProgram, is_invisible, visible};
 pub use policy::{AmountRule, Policy, UnknownMemo};
 pub use solana_sdk::pubkey::Pubkey;
 pub use solana_sdk::signature::Signature;

@@ -34,6 +34,18 @@ pub enum UnknownMemo {
     Confirm,
 }
 
+/// The careful one: exact amounts, at `confirmed`.
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            amount: AmountRule::Exact,
+            unknown_memo: UnknownMemo::Hold,
+            confirm_at: Commitment::Confirmed,
+            finalized_above: BTreeMap::new(),
+        }
+    }
+}
+
 impl Policy {
     /// What a payment of this size must wait for.
     #[must_use]

@@ -7,6 +7,7 @@
 mod backfill;
 mod checkouts;
 mod confirm;
+mod explain;
 mod follow;
 mod history;
 mod ingest;
@@ -20,6 +21,7 @@ mod watch;
 pub use backfill::{Backfill, Bound, Report};
 pub use checkouts::Checkouts;
 pub use confirm::{Confirm, ConfirmOutcome};
+pub use explain::{Background, Recipient, not_found};
 pub use follow::{Follow, FollowOutcome, Hint, hints};
 pub use history::{Floor, Progress};
 pub use schedule::next_attempt;

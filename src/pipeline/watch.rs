@@ -27,7 +27,7 @@ impl Watching {
         Self::new(config, WatchList::default())
     }
 
-    fn new(config: &Config, accounts: WatchList) -> Self {
+    pub(super) fn new(config: &Config, accounts: WatchList) -> Self {
         let mut limits = BTreeMap::new();
         for watched in accounts.iter() {
             let of_symbol =

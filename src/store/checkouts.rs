@@ -1,7 +1,7 @@
 //! The API's payment sessions, as last seen.
 
 use super::{Result, Store, Tx, row};
-use crate::domain::{Checkout, CheckoutStatus, Mint, Wallet};
+use crate::domain::{Checkout, CheckoutStatus, Memo, Mint, Signature, Wallet};
 
 /// A token and wallet that some pending checkout asks to be paid in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,6 +28,47 @@ impl Store {
         }
         tx.commit().await?;
         Ok(changed)
+    }
+
+    /// The checkouts that memos name, exactly or as hexadecimal text in another case.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn checkouts_named(&self, memos: &[Memo]) -> Result<Vec<Checkout>> {
+        let mut found = Vec::new();
+        for memo in memos {
+            let rows = sqlx::query("SELECT * FROM checkouts WHERE folded = $1")
+                .bind(memo.folded())
+                .fetch_all(&self.read)
+                .await?;
+            for r in &rows {
+                let checkout = row::checkout(r)?;
+                if !found.contains(&checkout) {
+                    found.push(checkout);
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// Which transactions hold checkouts, by a confirmation that is queued, acknowledged or parked.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn holders(&self, memos: &[Memo]) -> Result<Vec<(Memo, Signature)>> {
+        let mut held = Vec::new();
+        for memo in memos {
+            let holder = sqlx::query(
+                "SELECT signature FROM confirmations WHERE memo = $1 AND state <> 'cancelled'",
+            )
+            .bind(memo.as_str())
+            .fetch_optional(&self.read)
+            .await?;
+            if let Some(r) = holder {
+                held.push((memo.clone(), row::parse(&r, "signature")?));
+            }
+        }
+        Ok(held)
     }
 
     /// How many checkouts are known, and how many of them are pending.

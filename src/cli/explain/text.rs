@@ -1,0 +1,315 @@
+//! An explanation for people.
+
+use super::{Explained, Read};
+use crate::cli::print;
+use crate::domain::{
+    AccountChange, BaseUnits, Candidate, CheckoutStatus, ExplainedCredit, Held, Matched, Mint,
+    Outcome, Reason, SaidMemo, TokenAccount, TokenProgram, Transfer, Verdict, Wallet,
+};
+
+/// Most bytes of a memo that are shown as they are.
+const BYTES_SHOWN: usize = 64;
+
+pub(super) fn of(explained: &Explained) -> String {
+    match explained {
+        Explained::Not { signature, reason } => {
+            let head = signature.map(|signature| format!("transaction {signature}\n"));
+            head.unwrap_or_default() + &told(reason, "  ")
+        }
+        Explained::Read(read) => read.text(),
+    }
+}
+
+fn told(reason: &Reason, indent: &str) -> String {
+    let mut text = format!("{indent}why      {}\n", reason.why);
+    if !reason.advice.is_empty() {
+        text += &format!("{indent}to do    {}\n", reason.advice);
+    }
+    text
+}
+
+impl Read {
+    fn text(&self) -> String {
+        let mut text = self.head();
+        for credit in &self.explanation.credits {
+            text += &self.credit(credit);
+        }
+        if let Some(reason) = &self.explanation.nothing {
+            text += &format!("\nno payment\n{}", told(reason, "  "));
+        }
+        let sections = [
+            (
+                "checkouts named",
+                self.explanation
+                    .checkouts
+                    .iter()
+                    .map(|one| self.checkout(one))
+                    .collect(),
+            ),
+            (
+                "memos",
+                self.explanation.memos.iter().map(memo).collect::<Vec<_>>(),
+            ),
+            (
+                "transfers",
+                self.explanation
+                    .transfers
+                    .iter()
+                    .map(|(one, payer)| self.transfer(one, *payer))
+                    .collect(),
+            ),
+            (
+                "token accounts",
+                self.explanation.accounts.iter().map(account).collect(),
+            ),
+            (
+                "on record",
+                self.background
+                    .recorded
+                    .iter()
+                    .map(|one| {
+                        format!(
+                            "  {} at {}: {}, {}, {}\n",
+                            one.signature,
+                            one.token_account,
+                            one.verdict,
+                            one.state.as_str(),
+                            one.chain_state
+                        )
+                    })
+                    .collect(),
+            ),
+            (
+                "notes",
+                self.background
+                    .notes
+                    .iter()
+                    .map(|note| format!("  {note}\n"))
+                    .collect(),
+            ),
+        ];
+        for (title, lines) in sections {
+            if !lines.is_empty() {
+                text += &format!("\n{title}\n{}", lines.concat());
+            }
+        }
+        text
+    }
+
+    fn head(&self) -> String {
+        let transaction = &self.transaction;
+        let time = transaction
+            .block_time
+            .map_or_else(|| "time not told".into(), print::seconds);
+        let commitment = self
+            .commitment
+            .map_or("commitment not told", |one| one.as_str());
+        let outcome = match transaction.outcome {
+            Outcome::Succeeded => "succeeded",
+            Outcome::Failed => "FAILED",
+        };
+        format!(
+            "transaction {}\n  version {}, slot {}, {time}, {commitment}, {outcome}\n",
+            transaction.signature,
+            transaction.version.as_str(),
+            transaction.slot
+        )
+    }
+
+    fn credit(&self, one: &ExplainedCredit) -> String {
+        let (credit, watched) = (&one.credit, &one.watched);
+        let change = self
+            .explanation
+            .accounts
+            .iter()
+            .find(|change| change.token_account == credit.token_account);
+        let (before, after) = change.map_or((None, None), |change| (change.before, change.after));
+        let payer = credit
+            .payer
+            .map_or_else(|| "not told by the chain".into(), |payer| payer.to_string());
+        let verdict = match &one.verdict {
+            None => "not judged".to_owned(),
+            Some(Verdict::Held(reason)) => format!("held: {reason}"),
+            Some(Verdict::Matched(Matched::Confirm { memo, .. } | Matched::Settled { memo })) => {
+                format!("matched: checkout {memo}")
+            }
+        };
+        let mut text = format!(
+            "\ncredit of {}\n  verdict  {verdict}\n{}",
+            self.human(credit.received, credit.mint),
+            told(&one.reason, "  "),
+        );
+        for (name, value) in [
+            ("payer", payer),
+            ("account", credit.token_account.to_string()),
+            ("owner", credit.wallet.to_string()),
+            (
+                "mint",
+                format!("{} ({})", credit.mint, program(Some(watched.token_program))),
+            ),
+            (
+                "balance",
+                format!(
+                    "{} before, {} after (base units)",
+                    amount(before),
+                    amount(after)
+                ),
+            ),
+        ] {
+            text += &format!("  {name:<8} {value}\n");
+        }
+        if matches!(one.verdict, Some(Verdict::Held(reason)) if reason != Held::Unreadable) {
+            let signature = self.transaction.signature;
+            text += &format!(
+                "  by hand  paywatch payments confirm {signature} --checkout MEMO --reason TEXT\n           paywatch payments dismiss {signature} --reason TEXT\n"
+            );
+        }
+        text
+    }
+
+    fn checkout(&self, one: &Candidate) -> String {
+        let checkout = &one.checkout;
+        let due = match (checkout.amount, checkout.mint) {
+            (Some(due), Some(mint)) => self.human(due, mint),
+            (Some(due), None) => format!("{due} base units"),
+            (None, _) => "an amount the API does not tell".into(),
+        };
+        let to = checkout
+            .recipient
+            .map(|wallet| format!(" to {wallet}"))
+            .unwrap_or_default();
+        let status = match checkout.status {
+            CheckoutStatus::Pending => "pending".to_owned(),
+            CheckoutStatus::Confirmed(None) => "confirmed".to_owned(),
+            CheckoutStatus::Confirmed(Some(by)) => format!("confirmed by {by}"),
+        };
+        let held = self
+            .background
+            .known
+            .as_ref()
+            .and_then(|known| known.held_by.get(&checkout.memo));
+        let held = held.map(|by| format!(", paid by {by}")).unwrap_or_default();
+        format!("  {}: {due}{to}, {status}{held}\n", checkout.memo)
+    }
+
+    fn transfer(&self, one: &Transfer, payer: Option<Wallet>) -> String {
+        let mint = one
+            .mint
+            .or_else(|| self.mint_of(one.destination))
+            .or_else(|| self.mint_of(one.source?));
+        let amount = match mint {
+            Some(mint) => self.human(one.amount, mint),
+            None => format!("{} base units", one.amount),
+        };
+        let from = one
+            .source
+            .map_or_else(|| "minted".into(), |source| format!("from {source}"));
+        let payer = payer
+            .map(|payer| format!("\n      paid by {payer}"))
+            .unwrap_or_default();
+        format!(
+            "  {amount}, depth {}\n      {from}\n      to {}{payer}\n      by authority of {}\n",
+            one.depth, one.destination, one.authority
+        )
+    }
+
+    fn mint_of(&self, token_account: TokenAccount) -> Option<Mint> {
+        self.explanation
+            .accounts
+            .iter()
+            .find(|one| one.token_account == token_account)
+            .map(|one| one.mint)
+    }
+
+    fn human(&self, amount: BaseUnits, mint: Mint) -> String {
+        let watched = self
+            .background
+            .watch_list
+            .iter()
+            .find(|watched| watched.mint == mint);
+        let decimals = self
+            .explanation
+            .accounts
+            .iter()
+            .find(|one| one.mint == mint)
+            .and_then(|one| one.decimals);
+        match (watched, decimals) {
+            (Some(watched), _) => format!(
+                "{} {}",
+                amount.human(watched.decimals),
+                crate::domain::visible(&watched.symbol)
+            ),
+            (None, Some(decimals)) => format!("{} of {mint}", amount.human(decimals)),
+            (None, None) => format!("{amount} base units of {mint}"),
+        }
+    }
+}
+
+fn account(one: &AccountChange) -> String {
+    let watched = if one.is_watched {
+        "watched"
+    } else {
+        "not watched"
+    };
+    let owner = one
+        .owner
+        .map_or_else(|| "not told".into(), |owner| owner.to_string());
+    let why = one
+        .no_credit
+        .as_ref()
+        .map(|why| format!("\n      no credit: it {why}"))
+        .unwrap_or_default();
+    format!(
+        "  {} ({watched})\n      {} before, {} after (base units)\n      owner {owner}\n      mint {} ({}){why}\n",
+        one.token_account,
+        amount(one.before),
+        amount(one.after),
+        one.mint,
+        program(one.token_program)
+    )
+}
+
+fn memo(one: &SaidMemo) -> String {
+    let text = one
+        .memo
+        .as_ref()
+        .map_or_else(|| "no text".into(), |memo| format!("“{memo}”"));
+    let names: Vec<_> = one.names.iter().map(ToString::to_string).collect();
+    let names = if names.is_empty() {
+        "no known checkout".into()
+    } else {
+        format!("checkout {}", names.join(", "))
+    };
+    let shown = &one.bytes[..one.bytes.len().min(BYTES_SHOWN)];
+    let more = if shown.len() < one.bytes.len() {
+        "…"
+    } else {
+        ""
+    };
+    format!(
+        "  {text}: names {names}\n      memo program {}, depth {}, {} bytes: {}{more}\n",
+        one.program.as_str(),
+        one.depth,
+        one.bytes.len(),
+        hex(shown)
+    )
+}
+
+/// Bytes as hexadecimal text.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes
+        .iter()
+        .fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+}
+
+fn amount(amount: Option<BaseUnits>) -> String {
+    amount.map_or_else(|| "not there".into(), |amount| amount.to_string())
+}
+
+pub(super) fn program(program: Option<TokenProgram>) -> &'static str {
+    match program {
+        Some(TokenProgram::Token) => "Token",
+        Some(TokenProgram::Token2022) => "Token-2022",
+        None => "program not told",
+    }
+}

@@ -1,0 +1,239 @@
+//! What is known about a transaction that somebody asks about: what is watched, which checkouts its memos name, what is
+//! recorded of it. Nothing is changed.
+
+use super::{Pipeline, Watching};
+use crate::domain::{
+    Decimals, Explanation, Known, Mint, Policy, Reason, Signature, TokenBalance, Transaction,
+    Wallet, WatchList, Watched, explain,
+};
+use crate::store::{Filter, PaymentSummary};
+use anyhow::Context;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What bears on a transaction.
+#[derive(Clone, Debug)]
+pub struct Background {
+    /// Accounts that count as watched, and under which name their tokens go.
+    pub watch_list: WatchList,
+    /// The checkouts; `None` if there is nobody to ask.
+    pub known: Option<Known>,
+    /// The rules.
+    pub policy: Policy,
+    /// What is recorded of it.
+    pub recorded: Vec<PaymentSummary>,
+    /// What could not be found out, and why.
+    pub notes: Vec<String>,
+}
+
+/// A wallet that is paid, in one token or in any.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recipient {
+    /// The wallet.
+    pub wallet: Wallet,
+    /// The token; `None` = any.
+    pub mint: Option<Mint>,
+    /// The token's name, for people.
+    pub symbol: Option<String>,
+}
+
+impl Background {
+    /// Explains the transaction before this background.
+    #[must_use]
+    pub fn explain(&self, transaction: &Transaction) -> Explanation {
+        explain(
+            transaction,
+            &self.watch_list,
+            self.known.as_ref(),
+            &self.policy,
+        )
+    }
+
+    /// Without configuration, database and API: these wallets are watched, or every account that gained.
+    #[must_use]
+    pub fn bare(transaction: &Transaction, recipients: &[Recipient]) -> Self {
+        let mut notes = Vec::new();
+        let watch_list = if recipients.is_empty() {
+            notes.push("nothing says what is watched (--config or --recipient): every token account that gained counts".into());
+            watch_list(transaction, &gainers(transaction))
+        } else {
+            watch_list(transaction, recipients)
+        };
+        Self {
+            watch_list,
+            known: None,
+            policy: Policy::default(),
+            recorded: Vec::new(),
+            notes,
+        }
+    }
+}
+
+impl Pipeline {
+    /// Most memos of one transaction that the API's history is searched for.
+    const MEMOS_LOOKED_UP_MAX: usize = 8;
+
+    /// What database, configuration and payments API know about a transaction; `recipients` replace what is watched.
+    ///
+    /// # Errors
+    /// When the database fails. An API that does not answer is noted, and does without.
+    pub async fn background(
+        &self,
+        transaction: &Transaction,
+        recipients: &[Recipient],
+    ) -> anyhow::Result<Background> {
+        let mut notes = Vec::new();
+        let recipients = if recipients.is_empty() {
+            self.recipients(&mut notes).await?
+        } else {
+            recipients.to_vec()
+        };
+        let watch_list = watch_list(transaction, &recipients);
+        let policy = Watching::new(&self.config, watch_list.clone()).policy;
+        let known = self.known(transaction, &mut notes).await?;
+        let filter = Filter {
+            signature: Some(transaction.signature),
+            ..Filter::newest(64)
+        };
+        let recorded = self.store.payments(&filter).await;
+        Ok(Background {
+            watch_list,
+            known: Some(known),
+            policy,
+            recorded: recorded.context("read what is recorded")?,
+            notes,
+        })
+    }
+
+    /// Who is paid: what the daemon watches or watched, and the configured tokens; failing both, what the API lists.
+    async fn recipients(&self, notes: &mut Vec<String>) -> anyhow::Result<Vec<Recipient>> {
+        let watched = self.store.watched().await.context("read what is watched")?;
+        let of_watched = |watched: &Watched| Recipient {
+            wallet: watched.wallet,
+            mint: Some(watched.mint),
+            symbol: Some(watched.symbol.clone()),
+        };
+        let mut recipients: Vec<_> = watched.iter().map(of_watched).collect();
+        recipients.extend(self.config.watch.tokens.iter().map(|token| Recipient {
+            wallet: token.recipient,
+            mint: Some(token.mint),
+            symbol: Some(token.symbol.clone()),
+        }));
+        if recipients.is_empty() {
+            match self.merchant.supported_tokens().await {
+                Ok(tokens) => recipients.extend(tokens.into_iter().map(|token| Recipient {
+                    wallet: token.recipient,
+                    mint: Some(token.mint),
+                    symbol: Some(token.symbol),
+                })),
+                Err(error) => notes.push(format!("what is watched is not known: {error}")),
+            }
+        }
+        Ok(recipients)
+    }
+
+    /// The checkouts that the memos name, by the database or else by the API's history, and who holds them.
+    async fn known(
+        &self,
+        transaction: &Transaction,
+        notes: &mut Vec<String>,
+    ) -> anyhow::Result<Known> {
+        let memos = transaction.memos();
+        let mut checkouts = self
+            .store
+            .checkouts_named(&memos)
+            .await
+            .context("read checkouts")?;
+        let found: BTreeSet<_> = checkouts.iter().map(|one| one.memo.folded()).collect();
+        let mut missing = memos.clone();
+        missing.retain(|memo| !found.contains(&memo.folded()));
+        missing.truncate(Self::MEMOS_LOOKED_UP_MAX);
+        for memo in &missing {
+            match self.look_up(memo).await {
+                Ok(checkout) => checkouts.extend(checkout),
+                Err(error) => {
+                    notes.push(format!(
+                        "the payments API was not asked for checkouts: {error}"
+                    ));
+                    break;
+                }
+            }
+        }
+        let named: Vec<_> = checkouts.iter().map(|one| one.memo.clone()).collect();
+        let holders = self
+            .store
+            .holders(&named)
+            .await
+            .context("read the outbox")?;
+        let held_by: BTreeMap<_, Signature> = holders
+            .into_iter()
+            .filter(|(_, holder)| *holder != transaction.signature)
+            .collect();
+        Ok(Known { checkouts, held_by })
+    }
+}
+
+/// Why nothing can be said of a transaction that the node does not have.
+#[must_use]
+pub fn not_found() -> Reason {
+    Reason {
+        why: "The node does not know this transaction, not even at commitment “confirmed”.".into(),
+        advice: "If it was sent a moment ago, ask again. Otherwise check signature and network; it may have expired without landing, or the node keeps too little history.".into(),
+    }
+}
+
+/// The accounts of a transaction that belong to these recipients, before or after it.
+fn watch_list(transaction: &Transaction, recipients: &[Recipient]) -> WatchList {
+    let watched = |balance: &TokenBalance| {
+        let recipient = recipients.iter().find(|one| {
+            balance.owner == Some(one.wallet) && one.mint.is_none_or(|mint| mint == balance.mint)
+        })?;
+        Some(Watched {
+            token_account: balance.token_account,
+            wallet: recipient.wallet,
+            mint: balance.mint,
+            token_program: balance.token_program?,
+            decimals: balance.decimals.or(Decimals::new(0))?,
+            symbol: recipient
+                .symbol
+                .clone()
+                .unwrap_or_else(|| short(balance.mint)),
+        })
+    };
+    transaction
+        .pre
+        .iter()
+        .chain(&transaction.post)
+        .filter_map(watched)
+        .collect()
+}
+
+/// Whoever gained something.
+fn gainers(transaction: &Transaction) -> Vec<Recipient> {
+    let before = |balance: &TokenBalance| {
+        let same = |pre: &&TokenBalance| pre.token_account == balance.token_account;
+        transaction
+            .pre
+            .iter()
+            .find(same)
+            .map_or(0, |pre| pre.amount.0)
+    };
+    transaction
+        .post
+        .iter()
+        .filter(|balance| balance.amount.0 > before(balance))
+        .filter_map(|balance| {
+            Some(Recipient {
+                wallet: balance.owner?,
+                mint: Some(balance.mint),
+                symbol: None,
+            })
+        })
+        .collect()
+}
+
+/// A mint that has no name here, short enough for a sentence.
+fn short(mint: Mint) -> String {
+    let text = mint.to_string();
+    let (head, tail) = (text.get(..4), text.get(text.len().saturating_sub(4)..));
+    format!("{}…{}", head.unwrap_or_default(), tail.unwrap_or_default())
+}
