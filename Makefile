@@ -5,7 +5,7 @@ CARGO ?= cargo
 APT_PACKAGES = pkg-config libssl-dev systemd
 TARGET = $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help setup demo test fixtures lint docs bench-quick build
+.PHONY: help setup demo test fixtures lint docs bench-decode bench-quick build
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -35,6 +35,9 @@ lint: setup ## Formatting and lints, warnings are errors
 
 docs: setup ## Build the documentation, warnings are errors
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --document-private-items
+
+bench-decode: setup ## Print how long reading and decoding a transaction takes
+	$(CARGO) bench --locked -p benches
 
 bench-quick: build ## Print the quick figures: latency, memory, backfill
 	$(CARGO) run --locked --example bench_quick -- $(TARGET)/release/paywatch

@@ -2,6 +2,7 @@
 //!
 //! Says what decoding and judging say, and decides nothing: the verdicts come from [`judge`].
 
+mod held;
 mod words;
 
 use super::{
@@ -100,11 +101,13 @@ pub struct Reason {
     pub advice: String,
 }
 
-/// Explains a transaction. Without anything `known`, credits are shown and not judged.
+/// Explains a transaction. `wallets` are paid, also where none of their accounts is watched. Without anything `known`,
+/// credits are shown and not judged.
 #[must_use]
 pub fn explain(
     transaction: &Transaction,
     watch_list: &WatchList,
+    wallets: &BTreeSet<Wallet>,
     known: Option<&Known>,
     policy: &Policy,
 ) -> Explanation {
@@ -126,7 +129,7 @@ pub fn explain(
     match decoded {
         Err(incomplete) => explanation.nothing = Some(words::unreadable(&incomplete.to_string())),
         Ok(decoded) if decoded.credits.is_empty() => {
-            explanation.nothing = Some(words::no_credit(transaction, &explanation, watch_list));
+            explanation.nothing = Some(words::no_credit(transaction, &explanation, wallets));
         }
         Ok(decoded) => {
             if explanation.checkouts.len() > 1 {

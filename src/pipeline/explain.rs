@@ -15,6 +15,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct Background {
     /// Accounts that count as watched, and under which name their tokens go.
     pub watch_list: WatchList,
+    /// Wallets that are paid, whether or not the transaction has an account of theirs that is watched.
+    pub wallets: BTreeSet<Wallet>,
     /// The checkouts; `None` if there is nobody to ask.
     pub known: Option<Known>,
     /// The rules.
@@ -43,6 +45,7 @@ impl Background {
         explain(
             transaction,
             &self.watch_list,
+            &self.wallets,
             self.known.as_ref(),
             &self.policy,
         )
@@ -60,6 +63,7 @@ impl Background {
         };
         Self {
             watch_list,
+            wallets: recipients.iter().map(|one| one.wallet).collect(),
             known: None,
             policy: Policy::default(),
             recorded: Vec::new(),
@@ -97,6 +101,7 @@ impl Pipeline {
         let recorded = self.store.payments(&filter).await;
         Ok(Background {
             watch_list,
+            wallets: recipients.iter().map(|one| one.wallet).collect(),
             known: Some(known),
             policy,
             recorded: recorded.context("read what is recorded")?,

@@ -163,8 +163,8 @@ pub(super) async fn insert_unreadable(
     now: Timestamp,
 ) -> Result<Option<PaymentId>> {
     let id = sqlx::query_scalar(
-        "INSERT INTO payments (signature, token_account, slot, block_time, memos, verdict, reason, note, chain_state, seen_at, recorded_at) \
-         VALUES ($1, $2, $3, $4, '[]', 'held', $5, $6, $7, $8, $9) ON CONFLICT (signature, token_account) DO NOTHING RETURNING id",
+        "INSERT INTO payments (signature, token_account, slot, block_time, memos, verdict, reason, note, chain_state, seen_at, recorded_at, \
+         settled_at) VALUES ($1, $2, $3, $4, '[]', 'held', $5, $6, $7, $8, $9, $10) ON CONFLICT (signature, token_account) DO NOTHING RETURNING id",
     )
     .bind(ingested.signature.to_string())
     .bind(token_account.to_string())
@@ -175,6 +175,7 @@ pub(super) async fn insert_unreadable(
     .bind(ingested.reached.as_str())
     .bind(ingested.seen_at.0)
     .bind(now.0)
+    .bind((ingested.reached == Commitment::Finalized).then_some(now.0))
     .fetch_optional(&mut **tx)
     .await?;
     Ok(id)

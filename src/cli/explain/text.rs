@@ -48,7 +48,11 @@ impl Read {
             ),
             (
                 "memos",
-                self.explanation.memos.iter().map(memo).collect::<Vec<_>>(),
+                self.explanation
+                    .memos
+                    .iter()
+                    .map(|one| memo(one, self.background.known.is_some()))
+                    .collect::<Vec<_>>(),
             ),
             (
                 "transfers",
@@ -269,16 +273,17 @@ fn account(one: &AccountChange) -> String {
     )
 }
 
-fn memo(one: &SaidMemo) -> String {
+/// Which checkout it names is only said where checkouts are known.
+fn memo(one: &SaidMemo, is_judged: bool) -> String {
     let text = one
         .memo
         .as_ref()
         .map_or_else(|| "no text".into(), |memo| format!("“{memo}”"));
     let names: Vec<_> = one.names.iter().map(ToString::to_string).collect();
-    let names = if names.is_empty() {
-        "no known checkout".into()
-    } else {
-        format!("checkout {}", names.join(", "))
+    let names = match (is_judged, names.is_empty()) {
+        (false, _) => String::new(),
+        (true, true) => ", names no known checkout".into(),
+        (true, false) => format!(", names checkout {}", names.join(", ")),
     };
     let shown = &one.bytes[..one.bytes.len().min(BYTES_SHOWN)];
     let more = if shown.len() < one.bytes.len() {
@@ -287,7 +292,7 @@ fn memo(one: &SaidMemo) -> String {
         ""
     };
     format!(
-        "  {text}: names {names}\n      memo program {}, depth {}, {} bytes: {}{more}\n",
+        "  {text}{names}\n      memo program {}, depth {}, {} bytes: {}{more}\n",
         one.program.as_str(),
         one.depth,
         one.bytes.len(),

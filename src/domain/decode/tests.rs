@@ -300,6 +300,39 @@ fn what_the_node_left_out_is_not_judged_by_half() {
     );
 }
 
+/// Lengths that the data claims cost nothing: what is allocated is bounded by the transaction's own size.
+#[test]
+fn what_is_allocated_is_bounded_by_the_size_of_the_transaction() {
+    let claims = |items: &[u8]| [&[255_u8][..], items].concat();
+    let hostile = [
+        claims(&[255; 2_000]),
+        claims(&[0; 3_000]),
+        claims(&[1, 0].repeat(1_500)),
+        claims(&[&[3, 9, 3][..], &[255; 8]].concat().repeat(200)),
+        [&[3][..], &[255; 3_000]].concat(),
+    ];
+    let accounts: Vec<u8> = (0..=u8::MAX).cycle().take(600).collect();
+    for data in hostile {
+        let mut transaction = plain();
+        transaction.instructions.push(memo(&"m".repeat(3_000)));
+        let instruction = token(&accounts, data);
+        let size = instruction.data.len() + 32 * instruction.accounts.len() + 3_000;
+        transaction.instructions.push(instruction);
+        let watch_list = watch_list();
+        let mut decoded = None;
+        let used = allocation_counter::measure(|| {
+            decoded = Some(decode(&transaction, &watch_list));
+        });
+        assert!(decoded.is_some_and(|decoded| decoded.is_ok()));
+        let (most, total) = (used.bytes_max, used.bytes_total);
+        let bound = u64::try_from(8 * size + 4_096).unwrap();
+        assert!(
+            total <= bound,
+            "{most} at once, {total} in all, {size} given"
+        );
+    }
+}
+
 proptest! {
     /// No bytes of an instruction can make reading it panic, nor change what was received.
     #[test]

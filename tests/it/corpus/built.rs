@@ -236,6 +236,7 @@ fn token_data(stage: &Stage) -> Vec<Landed> {
             "memo-not-utf8",
             "Bytes that are no text: they name no checkout",
         )
+        .with("why", "is no text")
         .send(pays);
     not_text = not_text.say_bytes(Said::V4, &[0xc3, 0x28, 0xff]);
     vec![

@@ -11,7 +11,11 @@ use paywatch::solana::Fetched;
 use paywatch::store::{Ingested, Reading, Store};
 use serde_json::{Value, json};
 use solana_sdk::bs58;
-use std::{collections::BTreeMap, fs, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::PathBuf,
+};
 
 const FOLDER: &str = "tests/fixtures/transactions";
 
@@ -102,7 +106,13 @@ async fn seen(
         checkouts: checkouts(expected),
         held_by: BTreeMap::new(),
     };
-    let explanation = explain(transaction, watch_list, Some(&known), &policy);
+    let explanation = explain(
+        transaction,
+        watch_list,
+        &BTreeSet::new(),
+        Some(&known),
+        &policy,
+    );
     let verdicts = recorded(transaction, decoded, &policy, &known.checkouts).await;
     let explained: Vec<_> = explanation
         .credits
@@ -114,6 +124,17 @@ async fn seen(
         assert!(!one.reason.why.is_empty());
     }
     assert_eq!(explanation.nothing.is_some(), decoded.credits.is_empty());
+    if let Some(part) = expected["why"].as_str() {
+        let reasons = explanation.credits.iter().map(|one| &one.reason);
+        let whys: Vec<_> = reasons
+            .chain(&explanation.nothing)
+            .map(|reason| &reason.why)
+            .collect();
+        assert!(
+            whys.iter().any(|why| why.contains(part)),
+            "{part} in {whys:?}"
+        );
+    }
     let text = |key: Option<String>| key.map_or(Value::Null, Value::from);
     let credits: Vec<_> = decoded
         .credits

@@ -67,6 +67,7 @@ pub(super) async fn land(stage: &Stage) -> Vec<Landed> {
             .land(
                 stage
                     .case("wrong-token", "USDT for a checkout in USDC")
+                    .with("why", "in the token")
                     .say()
                     .send(usdt)
                     .held(cast.shop_usdt, DUE, buyer, "wrong_token"),
@@ -123,7 +124,8 @@ async fn several(stage: &Stage) -> Vec<Landed> {
         case(
             "several-checkouts-one-way",
             "Two checkouts, two transfers, one way to assign them",
-        ),
+        )
+        .with("why", "exactly one way"),
         5,
         usdc,
     )
@@ -146,7 +148,8 @@ async fn several(stage: &Stage) -> Vec<Landed> {
         case(
             "several-checkouts-alike",
             "Two checkouts of the same amount: either transfer may be for either",
-        ),
+        )
+        .with("why", "cannot be assigned to them in exactly one way"),
         DUE,
         usdc,
     )

@@ -48,13 +48,18 @@ pub(super) async fn land(stage: &Stage) -> Vec<Landed> {
     );
     all.push(
         stage
-            .land(held(case("memo-none", "No memo at all"), "no_memo"))
+            .land(held(
+                case("memo-none", "No memo at all").with("why", "carries no memo"),
+                "no_memo",
+            ))
             .await,
     );
     all.push(
         stage
             .land(held(
-                case("memo-empty", "A memo instruction without a byte").say_text(""),
+                case("memo-empty", "A memo instruction without a byte")
+                    .with("why", "memo is empty")
+                    .say_text(""),
                 "no_memo",
             ))
             .await,
@@ -167,6 +172,7 @@ pub(super) async fn land(stage: &Stage) -> Vec<Landed> {
                     "failed-with-memo",
                     "It pays, names the checkout, and then fails as a whole",
                 )
+                .with("why", "failed on chain")
                 .say()
                 .send(cast.pays(u64::MAX))
                 .with("failed", true)

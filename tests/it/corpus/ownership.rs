@@ -187,6 +187,7 @@ async fn owners(stage: &Stage) -> Vec<Landed> {
         "account-given-away",
         "It is paid into, and then belongs to somebody else",
     )
+    .with("why", "after the transaction, not to")
     .send(to(own))
     .step(hand(&own, &cast.shop, &thief))
     .differs("balance", "the account belongs to somebody else afterwards");
@@ -199,6 +200,7 @@ async fn owners(stage: &Stage) -> Vec<Landed> {
         "account-handed-over",
         "An account is handed over with what it holds: no balance grew",
     )
+    .with("why", "was handed over")
     .step(hand(&given, &cast.buyer, &cast.shop));
     vec![
         stage

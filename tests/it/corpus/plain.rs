@@ -1,5 +1,7 @@
 //! Ways money moves, or does not, with the classic token program.
 
+#![expect(clippy::too_many_lines, reason = "lists of cases")]
+
 use super::case::{DUE, Move};
 use super::fixture::Landed;
 use super::stage::Stage;
@@ -61,6 +63,7 @@ pub(super) async fn land(stage: &Stage) -> Vec<Landed> {
             .land_by(
                 stage
                     .case("outgoing", "A refund, with the memo of an open checkout")
+                    .with("why", "sent tokens away")
                     .say()
                     .send(back),
                 &stage.shop,
@@ -118,6 +121,12 @@ async fn created(stage: &Stage) -> Vec<Landed> {
         destination: second,
         ..cast.pays(amount)
     };
+    // Credits are judged in the order of their addresses.
+    let late = if cast.shop_usdc < second {
+        "already_paid"
+    } else {
+        "underpaid"
+    };
     let both = |name, about| {
         super::case::Case::new(name, about, &watched)
             .checkout(DUE, cast.usdc, cast.shop)
@@ -141,7 +150,7 @@ async fn created(stage: &Stage) -> Vec<Landed> {
                 .send(cast.pays(DUE))
                 .send(into_second(5))
                 .matched(cast.shop_usdc, DUE, Some(buyer))
-                .held(second, 5, Some(buyer), "underpaid"),
+                .held(second, 5, Some(buyer), late),
             )
             .await,
         stage
@@ -149,6 +158,10 @@ async fn created(stage: &Stage) -> Vec<Landed> {
                 both(
                     "two-credits-that-are-due-together",
                     "What is due, in two parts to two accounts of the wallet",
+                )
+                .with(
+                    "why",
+                    "Together the credits of this transaction are exactly what is due",
                 )
                 .send(cast.pays(DUE - 9))
                 .send(into_second(9))
@@ -162,6 +175,7 @@ async fn created(stage: &Stage) -> Vec<Landed> {
                     "two-credits-of-one-checkout",
                     "What is due, twice, to two accounts of the wallet",
                 )
+                .with("why", "another credit of this very transaction")
                 .send(cast.pays(DUE))
                 .send(into_second(DUE))
                 .matched(cast.shop_usdc.min(second), DUE, Some(buyer))
@@ -174,6 +188,7 @@ async fn created(stage: &Stage) -> Vec<Landed> {
                     "moved-between-own-accounts",
                     "The shop moves tokens between two watched accounts of its own",
                 )
+                .with("why", "another account of the same wallet")
                 .send(shuffle)
                 .differs(
                     "balance",

@@ -131,6 +131,7 @@ async fn fees(stage: &Stage) -> Vec<Landed> {
                     "token-2022-fee",
                     "One percent is withheld: less arrives than was sent",
                 )
+                .with("why", "the token withheld a transfer fee")
                 .send(pays(stage, &fee, DUE))
                 .held(account, DUE - withheld, Some(stage.cast.buyer), "underpaid"),
             )
