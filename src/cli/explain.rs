@@ -1,6 +1,7 @@
 //! `paywatch explain`: a transaction as paywatch sees it, and why each payment is judged as it is.
 
 mod json;
+mod sources;
 mod text;
 
 use super::{Failure, block_on, print};
@@ -8,15 +9,11 @@ use crate::config::Config;
 use crate::domain::{
     Commitment, Explanation, Reason, Signature, Transaction, Wallet, explain_unreadable,
 };
-use crate::pipeline::{Background, Pipeline, Recipient, not_found};
-use crate::solana::{Fetched, Limits, Rpc};
-use crate::store::Store;
+use crate::pipeline::{Background, Recipient, not_found};
+use crate::solana::{Fetched, Rpc};
 use crate::telemetry;
-use anyhow::{Context, anyhow};
-use std::{
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use anyhow::Context;
+use std::path::{Path, PathBuf};
 use url::Url;
 
 /// Arguments of `paywatch explain`.
@@ -86,7 +83,7 @@ pub(super) fn run(
 async fn explain(args: &Args, config: Option<Config>) -> anyhow::Result<Explained> {
     let rpc = match (&args.rpc, &config) {
         (Some(url), _) => Some(
-            Rpc::new(std::slice::from_ref(url), limits(config.as_ref()))
+            Rpc::new(std::slice::from_ref(url), sources::limits(config.as_ref()))
                 .context("build the RPC client")?,
         ),
         (None, Some(config)) if args.file.is_none() => Some(
@@ -95,7 +92,7 @@ async fn explain(args: &Args, config: Option<Config>) -> anyhow::Result<Explaine
         ),
         _ => None,
     };
-    let (fetched, commitment) = fetch(args, rpc.as_ref()).await?;
+    let (fetched, commitment) = sources::fetch(args, rpc.as_ref()).await?;
     let signature = args.signature;
     let transaction = match fetched {
         Fetched::Transaction(transaction) => *transaction,
@@ -123,7 +120,7 @@ async fn explain(args: &Args, config: Option<Config>) -> anyhow::Result<Explaine
         .collect();
     let background = match config {
         None => Background::bare(&transaction, &recipients),
-        Some(config) => with_pipeline(config, &transaction, &recipients).await?,
+        Some(config) => sources::background(config, &transaction, &recipients).await?,
     };
     Ok(Explained::Read(Box::new(Read {
         explanation: background.explain(&transaction),
@@ -131,92 +128,4 @@ async fn explain(args: &Args, config: Option<Config>) -> anyhow::Result<Explaine
         commitment,
         background,
     })))
-}
-
-async fn fetch(args: &Args, rpc: Option<&Rpc>) -> anyhow::Result<(Fetched, Option<Commitment>)> {
-    if let Some(file) = &args.file {
-        let text =
-            std::fs::read_to_string(file).with_context(|| format!("read {}", file.display()))?;
-        let fetched =
-            Fetched::from_saved(&text).with_context(|| format!("read {}", file.display()))?;
-        if let (Some(signature), Fetched::Transaction(transaction)) = (args.signature, &fetched)
-            && transaction.signature != signature
-        {
-            return Err(anyhow!(
-                "{} holds the transaction {}, not {signature}",
-                file.display(),
-                transaction.signature
-            ));
-        }
-        return Ok((fetched, None));
-    }
-    let (Some(rpc), Some(signature)) = (rpc, args.signature) else {
-        return Err(anyhow!(
-            "there is neither a node nor a file to read the transaction from"
-        ));
-    };
-    let fetched = rpc
-        .transaction(signature, Commitment::Confirmed)
-        .await
-        .context("fetch the transaction")?;
-    let statuses = rpc
-        .statuses(&[signature])
-        .await
-        .context("ask for its status")?;
-    let commitment = statuses
-        .into_iter()
-        .flatten()
-        .next()
-        .and_then(|status| status.commitment);
-    Ok((fetched, commitment))
-}
-
-/// Asks the real database if there is one that can be opened, and an empty one otherwise.
-async fn with_pipeline(
-    config: Config,
-    transaction: &Transaction,
-    recipients: &[Recipient],
-) -> anyhow::Result<Background> {
-    let folder = tempfile::tempdir().context("make a folder for an empty database")?;
-    let empty = format!("sqlite:{}", folder.path().join("empty.db").display());
-    let (store, note) = if config.database_file().is_some_and(|file| file.exists()) {
-        match Store::open(&config.store_url).await {
-            Ok(store) => (store, None),
-            Err(error) => {
-                let note = format!("the database was not used: {:#}", anyhow::Error::new(error));
-                (
-                    Store::open(&empty)
-                        .await
-                        .context("open an empty database")?,
-                    Some(note),
-                )
-            }
-        }
-    } else {
-        let note = format!("there is no database at {} yet", config.store_url);
-        (
-            Store::open(&empty)
-                .await
-                .context("open an empty database")?,
-            Some(note),
-        )
-    };
-    let pipeline = Pipeline::new(config, store.clone())?;
-    let background = pipeline.background(transaction, recipients).await;
-    store.close().await;
-    let mut background = background?;
-    background.notes.extend(note);
-    Ok(background)
-}
-
-/// Limits for a node that is named on the command line.
-fn limits(config: Option<&Config>) -> Limits {
-    config.map_or(
-        Limits {
-            request_timeout: Duration::from_secs(10),
-            max_rps: 0,
-            max_in_flight: 4,
-        },
-        |config| config.solana.limits,
-    )
 }

@@ -3,6 +3,7 @@
 mod decide;
 mod list;
 mod show;
+mod timeline;
 
 use super::{Failure, block_on, print};
 use crate::clock;

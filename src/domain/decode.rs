@@ -45,21 +45,16 @@ pub fn decode(transaction: &Transaction, watch_list: &WatchList) -> Result<Decod
     if transaction.outcome == Outcome::Failed {
         return Ok(Decoded::default());
     }
-    let unowned = |balance: &TokenBalance| {
-        watch_list.get(&balance.token_account).is_some()
-            && (balance.owner.is_none() || balance.token_program.is_none())
-    };
-    if transaction.post.iter().any(unowned) {
-        return Err(Incomplete::Owner);
-    }
     let transfers = transaction.transfers();
-    let is_unexplained = |post: &TokenBalance| {
-        watch_list.get(&post.token_account).is_some()
-            && find(&transaction.pre, post.token_account).is_none()
-            && u128::from(post.amount.0) > brought(post, &transfers)
-    };
-    if transaction.post.iter().any(is_unexplained) {
-        return Err(Incomplete::BalanceBefore);
+    let is_watched = |balance: &&TokenBalance| watch_list.get(&balance.token_account).is_some();
+    for post in transaction.post.iter().filter(is_watched) {
+        if post.owner.is_none() || post.token_program.is_none() {
+            return Err(Incomplete::Owner);
+        }
+        let is_new = find(&transaction.pre, post.token_account).is_none();
+        if is_new && u128::from(post.amount.0) > brought(post, &transfers) {
+            return Err(Incomplete::BalanceBefore);
+        }
     }
     let decoded = Decoded {
         credits: credits(transaction, watch_list, &transfers),

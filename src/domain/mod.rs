@@ -20,8 +20,8 @@ mod explain;
 mod judge;
 mod memo;
 mod policy;
+mod program;
 mod timestamp;
-mod token;
 mod transaction;
 mod watch;
 
@@ -36,12 +36,12 @@ pub use explain::{
     explain_unreadable,
 };
 pub use judge::{Candidate, Claim, Held, Matched, Verdict, judge};
-pub use memo::{Memo, MemoProgram, is_invisible, visible};
+pub use memo::{Memo, is_invisible, visible};
 pub use policy::{AmountRule, Policy, UnknownMemo};
+pub use program::{MemoProgram, TokenProgram};
 pub use solana_sdk::pubkey::Pubkey;
 pub use solana_sdk::signature::Signature;
 pub use timestamp::Timestamp;
-pub use token::TokenProgram;
 pub use transaction::{Commitment, Instruction, Outcome, TokenBalance, Transaction, Version};
 pub use watch::{WatchList, Watched};
 

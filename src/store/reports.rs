@@ -1,9 +1,9 @@
 //! What is told to people: payments in a line each, and counts of them.
 
-use super::{Result, Store, row};
-use crate::domain::{BaseUnits, Decimals, Memo, Mint, Signature, Slot, Timestamp, Wallet};
+use super::{Filter, PaymentState, Result, Store, row};
+use crate::domain::{BaseUnits, Decimals, Memo, Slot, Timestamp};
 use sqlx::{QueryBuilder, Row, Sqlite, sqlite::SqliteRow};
-use std::{ops::RangeInclusive, str::FromStr};
+use std::ops::RangeInclusive;
 
 /// How many payments have one verdict.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -49,93 +49,6 @@ pub struct PaymentSummary {
     pub state: PaymentState,
     /// What is to be known beside the verdict.
     pub note: Option<String>,
-}
-
-/// Where a payment stands, in one word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PaymentState {
-    /// A person must decide, or a checkout must become known.
-    Held,
-    /// A person put it aside.
-    Dismissed,
-    /// Its confirmation waits to be sent.
-    Queued,
-    /// The API has it.
-    Acknowledged,
-    /// Its confirmation was given up: a person must look.
-    Parked,
-    /// Its fork died.
-    Dropped,
-}
-
-impl PaymentState {
-    /// All of them.
-    pub const ALL: [Self; 6] = [
-        Self::Held,
-        Self::Dismissed,
-        Self::Queued,
-        Self::Acknowledged,
-        Self::Parked,
-        Self::Dropped,
-    ];
-
-    /// Its word.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Held => "held",
-            Self::Dismissed => "dismissed",
-            Self::Queued => "queued",
-            Self::Acknowledged => "acknowledged",
-            Self::Parked => "parked",
-            Self::Dropped => "dropped",
-        }
-    }
-}
-
-impl FromStr for PaymentState {
-    type Err = ();
-
-    fn from_str(word: &str) -> std::result::Result<Self, ()> {
-        Self::ALL
-            .into_iter()
-            .find(|state| state.as_str() == word)
-            .ok_or(())
-    }
-}
-
-/// Which payments are asked for; what is `None` does not matter.
-#[derive(Clone, Debug, Default)]
-pub struct Filter {
-    /// Of this transaction.
-    pub signature: Option<Signature>,
-    /// `matched`, or a reason.
-    pub verdict: Option<String>,
-    /// In this state.
-    pub state: Option<PaymentState>,
-    /// In this token.
-    pub mint: Option<Mint>,
-    /// With this memo, or for the checkout of it.
-    pub memo: Option<Memo>,
-    /// From this payer.
-    pub payer: Option<Wallet>,
-    /// Not seen before then.
-    pub since: Option<Timestamp>,
-    /// Not seen after then.
-    pub until: Option<Timestamp>,
-    /// At most so many, the newest.
-    pub limit: u32,
-}
-
-impl Filter {
-    /// The newest payments, whatever they are.
-    #[must_use]
-    pub fn newest(limit: u32) -> Self {
-        Self {
-            limit,
-            ..Self::default()
-        }
-    }
 }
 
 /// A payment with its live confirmation and its token; `state` is [`PaymentState`] in SQL.

@@ -1,11 +1,11 @@
 //! `paywatch payments show`: one payment with its timeline.
 
-use super::{human, summary};
+use super::{human, summary, timeline};
 use crate::cli::print;
 use crate::domain::{CheckoutStatus, Memo, Signature, visible};
-use crate::store::{Event, Filter, Happened, PaymentSummary, Store};
+use crate::store::{Event, Filter, PaymentSummary, Store};
 use anyhow::{Context, anyhow};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 /// Most payments of one memo that are shown.
 const SHOWN_MAX: u32 = 100;
@@ -148,84 +148,14 @@ fn text(payment: &PaymentSummary, events: &[Event]) -> String {
         text += &format!(
             "  {}  {}\n",
             print::instant(event.at),
-            happened(&event.what)
+            timeline::text(&event.what)
         );
     }
     text
 }
 
-fn happened(what: &Happened) -> String {
-    match what {
-        Happened::Seen => "seen".into(),
-        Happened::Judged {
-            verdict,
-            checkout: Some(checkout),
-        } => format!("judged: {verdict}, for checkout {checkout}"),
-        Happened::Judged {
-            verdict,
-            checkout: None,
-        } => format!("judged: {verdict}"),
-        Happened::Attempted {
-            status,
-            took_ms,
-            reason,
-        } => {
-            let status =
-                status.map_or_else(|| "no answer".into(), |status| format!("status {status}"));
-            format!(
-                "told the API: {status} after {took_ms} ms, {}",
-                visible(reason)
-            )
-        }
-        Happened::Settled(state) => state.clone(),
-        Happened::Decided {
-            action,
-            actor,
-            reason,
-            checkout,
-        } => {
-            let checkout = checkout
-                .as_ref()
-                .map(|checkout| format!(" for checkout {checkout}"))
-                .unwrap_or_default();
-            let reason = if reason.is_empty() {
-                String::new()
-            } else {
-                format!(": {}", visible(reason))
-            };
-            format!("{action}{checkout} by {}{reason}", visible(actor))
-        }
-    }
-}
-
 fn details(payment: &PaymentSummary, events: &[Event]) -> Value {
     let mut value = summary(payment);
-    value["timeline"] = events.iter().map(event).collect();
+    value["timeline"] = events.iter().map(timeline::json).collect();
     value
-}
-
-fn event(event: &Event) -> Value {
-    let at = print::instant(event.at);
-    match &event.what {
-        Happened::Seen => json!({ "at": at, "event": "seen" }),
-        Happened::Judged { verdict, checkout } => {
-            json!({ "at": at, "event": "judged", "verdict": verdict, "checkout": checkout.as_ref().map(Memo::as_str) })
-        }
-        Happened::Attempted {
-            status,
-            took_ms,
-            reason,
-        } => {
-            json!({ "at": at, "event": "attempted", "status": status, "took_ms": took_ms, "reason": reason })
-        }
-        Happened::Settled(state) => json!({ "at": at, "event": state }),
-        Happened::Decided {
-            action,
-            actor,
-            reason,
-            checkout,
-        } => {
-            json!({ "at": at, "event": action, "actor": actor, "reason": reason, "checkout": checkout.as_ref().map(Memo::as_str) })
-        }
-    }
 }

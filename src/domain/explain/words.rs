@@ -85,16 +85,18 @@ pub(super) fn no_credit(
             "The buyer keeps the money and has to pay again.",
         );
     }
-    let watched = explanation.accounts.iter().find(|one| one.is_watched);
-    if let Some(why) = watched.and_then(|one| one.no_credit.as_deref()) {
+    let gained = |one: &&super::AccountChange| {
+        one.after.unwrap_or_default() > one.before.unwrap_or_default()
+    };
+    let watched = || explanation.accounts.iter().filter(|one| one.is_watched);
+    // An account that gained and is credited nothing is what the question is about.
+    let asked_about = watched().find(gained).or_else(|| watched().next());
+    if let Some(why) = asked_about.and_then(|one| one.no_credit.as_deref()) {
         return reason(
             format!("No payment arrived: the watched token account {why}."),
             "",
         );
     }
-    let gained = |one: &&super::AccountChange| {
-        one.after.unwrap_or_default() > one.before.unwrap_or_default()
-    };
     let strange = explanation
         .accounts
         .iter()

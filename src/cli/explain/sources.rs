@@ -1,0 +1,102 @@
+//! Where an explanation comes from: a node or a file; database, API and configuration as far as they are there.
+
+use super::Args;
+use crate::config::Config;
+use crate::domain::{Commitment, Transaction};
+use crate::pipeline::{Background, Pipeline, Recipient};
+use crate::solana::{Fetched, Limits, Rpc};
+use crate::store::Store;
+use anyhow::{Context, anyhow};
+use std::time::Duration;
+
+/// The transaction, and how sure the chain is of it: a saved answer does not tell.
+pub(super) async fn fetch(
+    args: &Args,
+    rpc: Option<&Rpc>,
+) -> anyhow::Result<(Fetched, Option<Commitment>)> {
+    if let Some(file) = &args.file {
+        let text =
+            std::fs::read_to_string(file).with_context(|| format!("read {}", file.display()))?;
+        let fetched =
+            Fetched::from_saved(&text).with_context(|| format!("read {}", file.display()))?;
+        if let (Some(signature), Fetched::Transaction(transaction)) = (args.signature, &fetched)
+            && transaction.signature != signature
+        {
+            return Err(anyhow!(
+                "{} holds the transaction {}, not {signature}",
+                file.display(),
+                transaction.signature
+            ));
+        }
+        return Ok((fetched, None));
+    }
+    let (Some(rpc), Some(signature)) = (rpc, args.signature) else {
+        return Err(anyhow!(
+            "there is neither a node nor a file to read the transaction from"
+        ));
+    };
+    let fetched = rpc
+        .transaction(signature, Commitment::Confirmed)
+        .await
+        .context("fetch the transaction")?;
+    let statuses = rpc
+        .statuses(&[signature])
+        .await
+        .context("ask for its status")?;
+    let commitment = statuses
+        .into_iter()
+        .flatten()
+        .next()
+        .and_then(|status| status.commitment);
+    Ok((fetched, commitment))
+}
+
+/// Asks the real database if there is one that can be opened, and an empty one otherwise.
+pub(super) async fn background(
+    config: Config,
+    transaction: &Transaction,
+    recipients: &[Recipient],
+) -> anyhow::Result<Background> {
+    let folder = tempfile::tempdir().context("make a folder for an empty database")?;
+    let empty = format!("sqlite:{}", folder.path().join("empty.db").display());
+    let (store, note) = if config.database_file().is_some_and(|file| file.exists()) {
+        match Store::open(&config.store_url).await {
+            Ok(store) => (store, None),
+            Err(error) => {
+                let note = format!("the database was not used: {:#}", anyhow::Error::new(error));
+                (
+                    Store::open(&empty)
+                        .await
+                        .context("open an empty database")?,
+                    Some(note),
+                )
+            }
+        }
+    } else {
+        let note = format!("there is no database at {} yet", config.store_url);
+        (
+            Store::open(&empty)
+                .await
+                .context("open an empty database")?,
+            Some(note),
+        )
+    };
+    let pipeline = Pipeline::new(config, store.clone())?;
+    let background = pipeline.background(transaction, recipients).await;
+    store.close().await;
+    let mut background = background?;
+    background.notes.extend(note);
+    Ok(background)
+}
+
+/// Limits for a node that is named on the command line.
+pub(super) fn limits(config: Option<&Config>) -> Limits {
+    config.map_or(
+        Limits {
+            request_timeout: Duration::from_secs(10),
+            max_rps: 0,
+            max_in_flight: 4,
+        },
+        |config| config.solana.limits,
+    )
+}
