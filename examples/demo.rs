@@ -307,6 +307,8 @@ fn say_what_to_try(stage: &Stage) {
     println!("  # look");
     println!("  curl -s '{api}/history'");
     println!("  curl -s http://{ops}/readyz");
+    println!("  {binary} --config {folder}/paywatch.toml payments list");
+    println!("  {binary} --config {folder}/paywatch.toml explain SIGNATURE");
     println!("  {binary} --config {folder}/paywatch.toml backfill --since 1h --dry-run");
 }
 

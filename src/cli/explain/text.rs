@@ -3,8 +3,8 @@
 use super::{Explained, Read};
 use crate::cli::print;
 use crate::domain::{
-    AccountChange, BaseUnits, Candidate, CheckoutStatus, ExplainedCredit, Held, Matched, Mint,
-    Outcome, Reason, SaidMemo, TokenAccount, TokenProgram, Transfer, Verdict, Wallet,
+    AccountChange, BaseUnits, Candidate, CheckoutStatus, ExplainedCredit, Held, Matched, Memo,
+    Mint, Outcome, Reason, SaidMemo, TokenAccount, TokenProgram, Transfer, Verdict, Wallet,
 };
 
 /// Most bytes of a memo that are shown as they are.
@@ -162,13 +162,26 @@ impl Read {
         ] {
             text += &format!("  {name:<8} {value}\n");
         }
-        if matches!(one.verdict, Some(Verdict::Held(reason)) if reason != Held::Unreadable) {
-            let signature = self.transaction.signature;
-            text += &format!(
-                "  by hand  paywatch payments confirm {signature} --checkout MEMO --reason TEXT\n           paywatch payments dismiss {signature} --reason TEXT\n"
-            );
+        if let Some(Verdict::Held(reason)) = one.verdict {
+            text += &self.by_hand(reason);
         }
         text
+    }
+
+    /// What a person can decide, as commands.
+    fn by_hand(&self, reason: Held) -> String {
+        let signature = self.transaction.signature;
+        let dismiss = format!("paywatch payments dismiss {signature} --reason TEXT");
+        if reason == Held::AlreadyPaid {
+            return format!("  by hand  {dismiss}\n");
+        }
+        let checkout = match self.explanation.checkouts.as_slice() {
+            [only] if is_plain(&only.checkout.memo) => only.checkout.memo.as_str(),
+            _ => "MEMO",
+        };
+        format!(
+            "  by hand  paywatch payments confirm {signature} --checkout {checkout} --reason TEXT\n           {dismiss}\n"
+        )
     }
 
     fn checkout(&self, one: &Candidate) -> String {
@@ -298,6 +311,13 @@ fn memo(one: &SaidMemo, is_judged: bool) -> String {
         one.bytes.len(),
         hex(shown)
     )
+}
+
+/// Whether a memo can stand in a shell command as it is.
+fn is_plain(memo: &Memo) -> bool {
+    memo.as_str()
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
 /// Bytes as hexadecimal text.
