@@ -1,6 +1,6 @@
 //! A transaction as paywatch sees it, with the reason of every verdict in plain words.
 //!
-//! Says what decoding and judging say, and decides nothing: the verdicts come from [`judge`].
+//! Says what decoding and judging say, and decides nothing: the verdicts come from `judge`.
 
 mod held;
 mod words;
