@@ -1,12 +1,26 @@
 //! The one place where the clock is read; everybody else is handed `now`.
 
 use crate::domain::Timestamp;
-use std::time::UNIX_EPOCH;
+use std::{cell::Cell, time::UNIX_EPOCH};
+use tokio::time::Instant;
+
+thread_local! {
+    /// In a simulation: when it began, by its own calendar and by the runtime's clock.
+    static SIMULATED: Cell<Option<(Timestamp, Instant)>> = const { Cell::new(None) };
+}
 
 /// The current time.
 #[must_use]
 pub fn now() -> Timestamp {
+    if let Some((start, began)) = SIMULATED.get() {
+        return start.plus(began.elapsed());
+    }
     #[expect(clippy::disallowed_methods, reason = "this is the one place")]
     let now = std::time::SystemTime::now();
     Timestamp(0).plus(now.duration_since(UNIX_EPOCH).unwrap_or_default())
+}
+
+/// From now on this thread's time begins at `start` and goes as the runtime's clock goes, which a simulation can pause.
+pub fn simulate(start: Timestamp) {
+    SIMULATED.set(Some((start, Instant::now())));
 }

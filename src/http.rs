@@ -1,43 +1,129 @@
-//! What both HTTP adapters need of an answer: its body within bounds, and when to ask again.
+//! HTTP as both adapters need it: one exchange, its whole body within bounds, and when to ask again.
+//!
+//! [`Exchange`] is the only seam of the program where something else may stand in for the network: the simulation does, so
+//! that a whole run of the daemon can be repeated to the last event.
 
 use crate::clock;
 use crate::domain::Timestamp;
-use reqwest::{Response, header::RETRY_AFTER};
+use async_trait::async_trait;
+use reqwest::{Method, StatusCode, header::RETRY_AFTER};
 use std::time::{Duration, UNIX_EPOCH};
+use url::Url;
 
-/// Why a body could not be read.
-#[derive(Debug)]
-pub(crate) enum BodyError {
-    /// The connection broke or was too slow.
-    Broken(reqwest::Error),
-    /// It is larger than anything that is expected.
-    TooLarge,
+/// A question.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// GET, POST or PUT.
+    pub method: Method,
+    /// Where to.
+    pub url: Url,
+    /// JSON to send, if any.
+    pub json: Option<Vec<u8>>,
+    /// Largest answer that is read, bytes.
+    pub body_max: usize,
 }
 
-/// Reads a body of at most `max` bytes.
-pub(crate) async fn read_body(mut response: Response, max: usize) -> Result<Vec<u8>, BodyError> {
-    let mut bytes = Vec::new();
-    while let Some(chunk) = response
-        .chunk()
-        .await
-        .map_err(|error| BodyError::Broken(error.without_url()))?
-    {
-        if bytes.len().saturating_add(chunk.len()) > max {
-            return Err(BodyError::TooLarge);
+/// An answer, read to its end.
+#[derive(Clone, Debug)]
+pub struct Reply {
+    /// HTTP status.
+    pub status: StatusCode,
+    /// When it wants to be asked again.
+    pub retry_after: Option<Duration>,
+    /// The whole body.
+    pub body: Vec<u8>,
+}
+
+/// Why there is no answer. Its text never holds the address, where a key may hide.
+#[derive(Debug, thiserror::Error)]
+pub enum Fault {
+    /// Nobody is there.
+    #[error("no connection")]
+    NoConnection(#[source] Option<reqwest::Error>),
+    /// Too slow.
+    #[error("no answer in time")]
+    NotInTime(#[source] Option<reqwest::Error>),
+    /// It began, and broke off.
+    #[error("the connection broke before the answer")]
+    Broken(#[source] Option<reqwest::Error>),
+    /// The body of this answer is larger than anything that is expected.
+    #[error("an answer of unbearable size")]
+    TooLarge(StatusCode),
+    /// The body of this answer broke off.
+    #[error("the connection broke in the middle of the answer")]
+    Cut(StatusCode, #[source] Option<reqwest::Error>),
+}
+
+impl Fault {
+    fn of(error: reqwest::Error) -> Self {
+        let error = error.without_url();
+        if error.is_timeout() {
+            Self::NotInTime(Some(error))
+        } else if error.is_connect() {
+            Self::NoConnection(Some(error))
+        } else {
+            Self::Broken(Some(error))
         }
-        bytes.extend_from_slice(&chunk);
     }
-    Ok(bytes)
+
+    /// The status of an answer whose body could not be read.
+    #[must_use]
+    pub fn status(&self) -> Option<StatusCode> {
+        match self {
+            Self::TooLarge(status) | Self::Cut(status, _) => Some(*status),
+            _ => None,
+        }
+    }
+}
+
+/// Asks and waits for the answer.
+#[async_trait]
+pub trait Exchange: Send + Sync {
+    /// One question and its answer.
+    ///
+    /// # Errors
+    /// When there is no answer, or its body cannot be read; any HTTP status is an answer.
+    async fn exchange(&self, request: Request) -> Result<Reply, Fault>;
+}
+
+/// The network.
+#[async_trait]
+impl Exchange for reqwest::Client {
+    async fn exchange(&self, request: Request) -> Result<Reply, Fault> {
+        let mut question = self.request(request.method, request.url);
+        if let Some(json) = request.json {
+            question = question
+                .header(reqwest::header::CONTENT_TYPE, "application/json")
+                .body(json);
+        }
+        let mut response = question.send().await.map_err(Fault::of)?;
+        let status = response.status();
+        let after = response.headers().get(RETRY_AFTER);
+        let retry_after = after
+            .and_then(|text| text.to_str().ok())
+            .and_then(|text| parse_retry_after(text.trim(), clock::now()));
+        let mut body = Vec::new();
+        loop {
+            match response.chunk().await {
+                Ok(Some(chunk)) if body.len().saturating_add(chunk.len()) <= request.body_max => {
+                    body.extend_from_slice(&chunk);
+                }
+                Ok(None) => break,
+                // What a refusal says is not read for meaning: its status is answer enough.
+                _ if !status.is_success() => break,
+                Ok(Some(_)) => return Err(Fault::TooLarge(status)),
+                Err(error) => return Err(Fault::Cut(status, Some(error.without_url()))),
+            }
+        }
+        Ok(Reply {
+            status,
+            retry_after,
+            body,
+        })
+    }
 }
 
 /// `Retry-After`, in seconds or as a date.
-pub(crate) fn retry_after(response: &Response) -> Option<Duration> {
-    parse_retry_after(
-        response.headers().get(RETRY_AFTER)?.to_str().ok()?.trim(),
-        clock::now(),
-    )
-}
-
 fn parse_retry_after(text: &str, now: Timestamp) -> Option<Duration> {
     if let Ok(seconds) = text.parse() {
         return Some(Duration::from_secs(seconds));

@@ -18,11 +18,12 @@
 //! Arrows of use: `main → cli → pipeline → {solana, merchant, store} → domain`. Adapters never use each other, and nobody
 //! below the pipeline sees [`config`]. `tests/it/tidy.rs` holds these lines.
 
+pub mod chance;
 pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod domain;
-mod http;
+pub mod http;
 pub mod merchant;
 pub mod ops;
 pub mod pipeline;

@@ -5,13 +5,13 @@
 
 use crate::config::Config;
 use crate::pipeline::{
-    Checkouts, Confirm, Follow, FollowOutcome, Pipeline, Settle, Sweep, Watch, hints,
+    Checkouts, Confirm, Follow, FollowOutcome, Hint, Pipeline, Settle, Sweep, Watch, hints,
 };
 use crate::store::Store;
 use crate::{ops, systemd, telemetry};
 use anyhow::{Context, anyhow};
 use std::{future::Future, sync::Arc, time::Duration};
-use tokio::{net::TcpListener, task::JoinSet, time::sleep};
+use tokio::{net::TcpListener, sync::mpsc, task::JoinSet, time::sleep};
 use tokio_util::sync::CancellationToken;
 
 /// How long the attempts under way may take to finish once the daemon is told to stop.
@@ -26,6 +26,12 @@ const SETTLE_EVERY: Duration = Duration::from_secs(2);
 const QUARANTINE_EVERY: Duration = Duration::from_secs(5);
 /// What is watched is refreshed once in so many sweep intervals.
 const WATCH_EVERY_SWEEPS: u32 = 4;
+
+/// The loops of the daemon. Dropping them cuts all of them off where they stand, like a kill.
+pub struct Loops {
+    set: JoinSet<(&'static str, anyhow::Result<()>)>,
+    shutdown: CancellationToken,
+}
 
 /// Runs the daemon until `shutdown`, then drains it.
 ///
@@ -44,11 +50,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<
         None => None,
     };
     let pipeline = Pipeline::new(config, store)?;
-    let mut tasks = Tasks {
-        set: JoinSet::new(),
-        shutdown: shutdown.clone(),
-    };
-    spawn_loops(&mut tasks, &pipeline);
+    let (mut tasks, _hints) = Loops::spawn(&pipeline, shutdown.clone());
     if let Some(listener) = listener {
         tracing::info!(address = %listener.local_addr().context("read the ops address")?, "ops pages at /healthz, /readyz, /metrics");
         let router = ops::router(
@@ -74,39 +76,84 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<
     ended
 }
 
-fn spawn_loops(tasks: &mut Tasks, pipeline: &Arc<Pipeline>) {
-    let config = &pipeline.config;
-    let (sender, receiver) = hints();
-    for url in config.solana.ws_urls.clone() {
-        let (listening, sender) = (pipeline.clone(), sender.clone());
-        tasks.spawn(
-            "listen",
-            async move { listening.listen(&url, &sender).await },
-        );
+impl Loops {
+    /// Starts every loop. What is sent through the returned queue is followed like a notification of a WebSocket.
+    #[must_use]
+    pub fn spawn(
+        pipeline: &Arc<Pipeline>,
+        shutdown: CancellationToken,
+    ) -> (Self, mpsc::Sender<Hint>) {
+        let mut loops = Self {
+            set: JoinSet::new(),
+            shutdown,
+        };
+        let (sender, receiver) = hints();
+        for url in pipeline.config.solana.ws_urls.clone() {
+            let (listening, sender) = (pipeline.clone(), sender.clone());
+            loops.task(
+                "listen",
+                async move { listening.listen(&url, &sender).await },
+            );
+        }
+        // The queue lives as long as its loop: without any WebSocket nothing is followed, and nothing has ended.
+        let open = sender.clone();
+        let mut follow = Follow::new(pipeline.clone(), receiver);
+        loops.task("follow", async move {
+            let _open = open;
+            while follow.step().await != FollowOutcome::Ended {}
+        });
+        loops.task("watch", watch(pipeline.clone()));
+        loops.task("checkouts", checkouts(pipeline.clone()));
+        loops.task("sweep", sweep(pipeline.clone()));
+        loops.task("settle", settle(pipeline.clone()));
+        loops.task("quarantine", quarantine(pipeline.clone()));
+        let (confirming, stop) = (pipeline.clone(), loops.shutdown.clone());
+        loops.set.spawn(async move {
+            confirm(confirming, stop).await;
+            ("confirm", Ok(()))
+        });
+        if let Some(every) = systemd::alive_every() {
+            loops.task("watchdog", async move {
+                loop {
+                    systemd::alive();
+                    sleep(every).await;
+                }
+            });
+        }
+        (loops, sender)
     }
-    // `sender` itself lives as long as the loop: without any WebSocket nothing is followed, and nothing has ended.
-    let mut follow = Follow::new(pipeline.clone(), receiver);
-    tasks.spawn("follow", async move {
-        let _open = sender;
-        while follow.step().await != FollowOutcome::Ended {}
-    });
-    tasks.spawn("watch", watch(pipeline.clone()));
-    tasks.spawn("checkouts", checkouts(pipeline.clone()));
-    tasks.spawn("sweep", sweep(pipeline.clone()));
-    tasks.spawn("settle", settle(pipeline.clone()));
-    tasks.spawn("quarantine", quarantine(pipeline.clone()));
-    let (confirming, stop) = (pipeline.clone(), tasks.shutdown.clone());
-    tasks.set.spawn(async move {
-        confirm(confirming, stop).await;
-        ("confirm", Ok(()))
-    });
-    if let Some(every) = systemd::alive_every() {
-        tasks.spawn("watchdog", async move {
-            loop {
-                systemd::alive();
-                sleep(every).await;
+
+    /// Runs a loop that may be cut off at any await.
+    fn task(&mut self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+        let stop = self.shutdown.clone();
+        self.set.spawn(async move {
+            match stop.run_until_cancelled_owned(task).await {
+                None => (name, Ok(())),
+                Some(()) => (name, Err(anyhow!("the {name} loop ended by itself"))),
             }
         });
+    }
+
+    /// Waits for the order to stop, or for a loop that ends without it.
+    async fn until_shutdown(&mut self) -> anyhow::Result<()> {
+        tokio::select! {
+            () = self.shutdown.cancelled() => Ok(()),
+            Some(ended) = self.set.join_next() => match ended {
+                Ok((name, Ok(()))) if !self.shutdown.is_cancelled() => Err(anyhow!("the {name} task ended by itself")),
+                Ok((_, result)) => result,
+                Err(panic) => Err(anyhow!(panic).context("a task panicked")),
+            },
+        }
+    }
+
+    async fn drain(&mut self) {
+        let all = async { while self.set.join_next().await.is_some() {} };
+        if tokio::time::timeout(GRACE, all).await.is_err() {
+            tracing::warn!(
+                "some attempts did not finish in time; they will be made again, with the same pairs"
+            );
+            self.set.shutdown().await;
+        }
     }
 }
 
@@ -218,46 +265,6 @@ fn failed(step: &'static str, error: &anyhow::Error) -> Duration {
         "step failed; will be tried again"
     );
     FAILED_PAUSE
-}
-
-struct Tasks {
-    set: JoinSet<(&'static str, anyhow::Result<()>)>,
-    shutdown: CancellationToken,
-}
-
-impl Tasks {
-    /// Runs a loop that may be cut off at any await.
-    fn spawn(&mut self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
-        let stop = self.shutdown.clone();
-        self.set.spawn(async move {
-            match stop.run_until_cancelled_owned(task).await {
-                None => (name, Ok(())),
-                Some(()) => (name, Err(anyhow!("the {name} loop ended by itself"))),
-            }
-        });
-    }
-
-    /// Waits for the order to stop, or for a task that ends without it.
-    async fn until_shutdown(&mut self) -> anyhow::Result<()> {
-        tokio::select! {
-            () = self.shutdown.cancelled() => Ok(()),
-            Some(ended) = self.set.join_next() => match ended {
-                Ok((name, Ok(()))) if !self.shutdown.is_cancelled() => Err(anyhow!("the {name} task ended by itself")),
-                Ok((_, result)) => result,
-                Err(panic) => Err(anyhow!(panic).context("a task panicked")),
-            },
-        }
-    }
-
-    async fn drain(&mut self) {
-        let all = async { while self.set.join_next().await.is_some() {} };
-        if tokio::time::timeout(GRACE, all).await.is_err() {
-            tracing::warn!(
-                "some attempts did not finish in time; they will be made again, with the same pairs"
-            );
-            self.set.shutdown().await;
-        }
-    }
 }
 
 /// Runs something that lives as long as the process and that nobody waits for.

@@ -2,16 +2,19 @@
 
 use super::wire::{self, SupportedToken};
 use crate::domain::{Checkout, Memo, Signature};
-use crate::http::{self, BodyError};
+use crate::http::{Exchange, Fault, Reply, Request};
 use reqwest::{
-    Method, RequestBuilder, Response, StatusCode,
+    Method, StatusCode,
     header::{HeaderMap, HeaderName, HeaderValue},
     redirect,
 };
 use serde_json::Value;
 use std::{
     fmt,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -73,7 +76,7 @@ pub struct Settings {
 pub enum Error {
     /// No connection, no answer in time, or a cut one.
     #[error("the payments API did not answer")]
-    Transport(#[source] reqwest::Error),
+    Transport(#[source] Fault),
     /// The key is wrong.
     #[error("the payments API refuses the key (HTTP status {0})")]
     KeyRefused(StatusCode),
@@ -124,9 +127,8 @@ pub struct HistoryPage {
 }
 
 /// The payments API.
-#[derive(Debug)]
 pub struct Merchant {
-    http: reqwest::Client,
+    network: Arc<dyn Exchange>,
     base_url: Url,
     permits: Semaphore,
     /// Whether unreadable history entries were logged: they come with every poll.
@@ -146,18 +148,24 @@ impl Merchant {
             value.set_sensitive(true);
             headers.insert(settings.auth.header.clone(), value);
         }
-        let http = reqwest::Client::builder()
+        let network = reqwest::Client::builder()
             .default_headers(headers)
             .timeout(settings.request_timeout)
             .redirect(redirect::Policy::none())
             .tcp_nodelay(true)
             .build()?;
-        Ok(Self {
-            http,
+        Ok(Self::over(Arc::new(network), settings))
+    }
+
+    /// The same over a network of the caller's, which keeps the deadline of a request and adds the key.
+    #[must_use]
+    pub fn over(network: Arc<dyn Exchange>, settings: &Settings) -> Self {
+        Self {
+            network,
             base_url: settings.base_url.clone(),
             permits: Semaphore::new(settings.max_in_flight.max(1)),
             told_unreadable: AtomicBool::new(false),
-        })
+        }
     }
 
     /// `GET /supported_tokens`.
@@ -165,9 +173,7 @@ impl Merchant {
     /// # Errors
     /// When the API does not answer with a list.
     pub async fn supported_tokens(&self) -> Result<Vec<SupportedToken>, Error> {
-        let body = self
-            .get(self.request(Method::GET, "supported_tokens"))
-            .await?;
+        let body = self.get("supported_tokens", &[]).await?;
         let entries = wire::list(&body).ok_or(Error::Malformed("a list of tokens"))?;
         Ok(entries.iter().filter_map(wire::token).collect())
     }
@@ -177,10 +183,8 @@ impl Merchant {
     /// # Errors
     /// When the API does not answer with a list.
     pub async fn history(&self, limit: usize, offset: usize) -> Result<HistoryPage, Error> {
-        let query = [("limit", limit), ("offset", offset)];
-        let body = self
-            .get(self.request(Method::GET, "history").query(&query))
-            .await?;
+        let query = [("limit", limit.to_string()), ("offset", offset.to_string())];
+        let body = self.get("history", &query).await?;
         let entries = wire::list(&body).ok_or(Error::Malformed("a list of payments"))?;
         let mut page = HistoryPage::default();
         for entry in entries {
@@ -205,34 +209,46 @@ impl Merchant {
     /// `PUT /crypto/confirm`. Never fails: every outcome is an answer.
     pub async fn confirm(&self, memo: &Memo, signature: Signature) -> ConfirmResult {
         let query = [
-            ("payment_id", memo.as_str()),
-            ("transaction_hash", &signature.to_string()),
+            ("payment_id", memo.as_str().to_owned()),
+            ("transaction_hash", signature.to_string()),
         ];
-        let _place = self.place().await;
-        let response = match send(self.request(Method::PUT, "crypto/confirm").query(&query)).await {
-            Ok(response) => response,
-            Err(error) => return ConfirmResult::fault(None, &error),
+        let reply = match self.ask(Method::PUT, "crypto/confirm", &query).await {
+            Ok(reply) => reply,
+            Err(fault) => return ConfirmResult::fault(&fault),
         };
-        let (status, retry_after) = (response.status(), http::retry_after(&response));
-        // The body must be whole and, if there is one, JSON: a proxy's friendly page is no confirmation.
-        let content = match read(response).await {
-            Ok(bytes) if bytes.iter().all(u8::is_ascii_whitespace) => Content::Empty,
-            Ok(bytes) if serde_json::from_slice::<serde::de::IgnoredAny>(&bytes).is_ok() => {
-                Content::Json
-            }
-            Err(error) if status.is_success() => return ConfirmResult::fault(Some(status), &error),
-            Ok(_) | Err(_) => Content::Other,
+        // A body, if there is one, must be JSON: a proxy's friendly page is no confirmation.
+        let content = if reply.body.iter().all(u8::is_ascii_whitespace) {
+            Content::Empty
+        } else if serde_json::from_slice::<serde::de::IgnoredAny>(&reply.body).is_ok() {
+            Content::Json
+        } else {
+            Content::Other
         };
-        classify(status, content, retry_after)
+        classify(reply.status, content, reply.retry_after)
     }
 
-    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+    async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        query: &[(&str, String)],
+    ) -> Result<Reply, Fault> {
+        let _place = self.place().await;
         let mut url = self.base_url.clone();
         url.set_path(&format!(
             "{}/{path}",
             self.base_url.path().trim_end_matches('/')
         ));
-        self.http.request(method, url)
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        let request = Request {
+            method,
+            url,
+            json: None,
+            body_max: BODY_MAX,
+        };
+        self.network.exchange(request).await
     }
 
     /// One of the places for requests under way, kept until the answer is read.
@@ -241,29 +257,21 @@ impl Merchant {
         self.permits.acquire().await.ok()
     }
 
-    async fn get(&self, request: RequestBuilder) -> Result<Value, Error> {
-        let _place = self.place().await;
-        let response = send(request).await?;
-        let status = response.status();
-        match status.as_u16() {
-            200..=299 => {}
-            401 | 403 => return Err(Error::KeyRefused(status)),
-            _ => {
-                return Err(Error::Status {
-                    status,
-                    retry_after: http::retry_after(&response),
-                });
-            }
+    async fn get(&self, path: &str, query: &[(&str, String)]) -> Result<Value, Error> {
+        let reply = match self.ask(Method::GET, path, query).await {
+            Ok(reply) => reply,
+            Err(Fault::TooLarge(_)) => return Err(Error::Malformed("of bearable size")),
+            Err(fault) => return Err(Error::Transport(fault)),
+        };
+        match reply.status.as_u16() {
+            200..=299 => serde_json::from_slice(&reply.body).map_err(|_| Error::Malformed("JSON")),
+            401 | 403 => Err(Error::KeyRefused(reply.status)),
+            _ => Err(Error::Status {
+                status: reply.status,
+                retry_after: reply.retry_after,
+            }),
         }
-        serde_json::from_slice(&read(response).await?).map_err(|_| Error::Malformed("JSON"))
     }
-}
-
-async fn send(request: RequestBuilder) -> Result<Response, Error> {
-    request
-        .send()
-        .await
-        .map_err(|error| Error::Transport(error.without_url()))
 }
 
 impl HistoryPage {
@@ -275,17 +283,11 @@ impl HistoryPage {
 }
 
 impl ConfirmResult {
-    fn fault(status: Option<StatusCode>, error: &Error) -> Self {
-        let reason = match error {
-            Error::Transport(cause) if cause.is_timeout() => "no answer in time",
-            Error::Transport(cause) if cause.is_connect() => "no connection",
-            Error::Transport(_) => "connection broke before the answer",
-            _ => "unreadable answer",
-        };
+    fn fault(fault: &Fault) -> Self {
         Self {
             answer: Answer::Later(None),
-            status: status.map(|status| status.as_u16()),
-            reason: reason.into(),
+            status: fault.status().map(|status| status.as_u16()),
+            reason: fault.to_string(),
         }
     }
 }
@@ -321,15 +323,6 @@ fn classify(status: StatusCode, content: Content, retry_after: Option<Duration>)
         status: Some(status.as_u16()),
         reason,
     }
-}
-
-async fn read(response: Response) -> Result<Vec<u8>, Error> {
-    http::read_body(response, BODY_MAX)
-        .await
-        .map_err(|error| match error {
-            BodyError::Broken(cause) => Error::Transport(cause),
-            BodyError::TooLarge => Error::Malformed("of bearable size"),
-        })
 }
 
 #[cfg(test)]
@@ -373,6 +366,5 @@ mod tests {
             max_in_flight: 1,
         };
         assert!(!format!("{settings:?}").contains("hunter2"));
-        assert!(!format!("{:?}", Merchant::new(&settings).unwrap()).contains("hunter2"));
     }
 }

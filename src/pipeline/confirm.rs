@@ -2,10 +2,10 @@
 
 use super::status::KeyUse;
 use super::{Pipeline, next_attempt};
-use crate::clock;
 use crate::domain::{Checkout, CheckoutStatus, Signature, Timestamp};
 use crate::merchant::Answer;
 use crate::store::{Attempt, Due, Next};
+use crate::{chance, clock};
 use anyhow::Context;
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use std::{sync::Arc, time::Duration};
@@ -69,6 +69,7 @@ impl Confirm {
             .since(clock::now())
             .clamp(Duration::from_millis(1), LOOK_EVERY);
         tokio::select! {
+            biased;
             Some(done) = self.under_way.next() => {
                 let mut all = vec![done];
                 while let Some(Some(done)) = self.under_way.next().now_or_never() {
@@ -243,7 +244,7 @@ impl Pipeline {
             due.attempts.saturating_add(1),
             retry_after,
             now,
-            rand::random(),
+            chance::fraction(),
         );
         Next::Retry {
             due_at,

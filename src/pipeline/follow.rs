@@ -2,9 +2,9 @@
 
 use super::Pipeline;
 use super::ingest::{HINT_PAUSES, Task};
-use crate::clock;
 use crate::domain::{Commitment, Signature, TokenAccount};
 use crate::solana::{Event, listen_once};
+use crate::{chance, clock};
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use std::{
     collections::{HashSet, VecDeque},
@@ -90,7 +90,7 @@ impl Pipeline {
             let pause = RECONNECT_PAUSES
                 .get(failures)
                 .unwrap_or(&RECONNECT_PAUSES[RECONNECT_PAUSES.len() - 1]);
-            let pause = pause.mul_f64(rand::random_range(1.0..1.5));
+            let pause = pause.mul_f64(1.0 + 0.5 * chance::fraction());
             failures += 1;
             metrics::counter!("paywatch_reconnects_total").increment(1);
             tracing::warn!(endpoint, reason = %ended, ?pause, "WebSocket lost; sweeps go on, connecting again");
@@ -160,6 +160,7 @@ impl Follow {
     /// Takes one hint, or finishes one.
     pub async fn step(&mut self) -> FollowOutcome {
         tokio::select! {
+            biased;
             Some((signature, result)) = self.under_way.next() => self.finished(signature, result),
             hint = self.hints.recv(), if self.under_way.len() < UNDER_WAY_MAX => match hint {
                 Some(hint) => self.take(hint),

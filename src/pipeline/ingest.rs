@@ -8,7 +8,7 @@ use crate::domain::{
 };
 use crate::solana::Fetched;
 use crate::store::{Cursor, Ingested, Reading, Recorded};
-use anyhow::Context;
+use anyhow::{Context, bail};
 use std::time::Duration;
 
 /// A signature to look at.
@@ -57,7 +57,7 @@ impl Pipeline {
                 .context("fetch a transaction")?
             {
                 Fetched::Transaction(transaction) => {
-                    return Ok(Some(read(&transaction, task, &self.watching())));
+                    return read(&transaction, task, &self.watching()).map(Some);
                 }
                 Fetched::Unreadable(why) => {
                     return Ok(task.listed_in.map(|slot| unreadable(task, slot, why)));
@@ -109,10 +109,18 @@ impl Pipeline {
                 at: Commitment::Confirmed,
                 seen_at: now,
             };
-            let ingested = self
-                .look_at(task, &[])
-                .await?
-                .unwrap_or_else(|| not_given(task, one.slot));
+            let is_watched = self.watching().accounts.get(&one.token_account).is_some();
+            let ingested = if is_watched {
+                let given = self.look_at(task, &[]).await?;
+                given.unwrap_or_else(|| not_given(task, one.slot))
+            } else {
+                // Its time comes again; meanwhile it is in nobody's way.
+                unreadable(
+                    task,
+                    one.slot,
+                    "its token account is not watched now".into(),
+                )
+            };
             read += usize::from(!matches!(ingested.reading, Reading::Unreadable(_)));
             self.record(&[ingested], None).await?;
         }
@@ -167,7 +175,12 @@ impl Pipeline {
 }
 
 /// What a fetched transaction means for what is watched now.
-fn read(transaction: &Transaction, task: Task, watching: &Watching) -> Ingested {
+///
+/// An account that is not watched (yet, or any more) is not read for: what is recorded as dealt with is never read again.
+fn read(transaction: &Transaction, task: Task, watching: &Watching) -> anyhow::Result<Ingested> {
+    if watching.accounts.get(&task.token_account).is_none() {
+        bail!("{} is not watched", task.token_account);
+    }
     let mut mentions = watching.accounts.among(&transaction.keys);
     if !mentions.contains(&task.token_account) {
         mentions.push(task.token_account);
@@ -176,7 +189,7 @@ fn read(transaction: &Transaction, task: Task, watching: &Watching) -> Ingested 
         Ok(decoded) => Reading::Decoded(decoded),
         Err(why) => Reading::Unreadable(why.to_string()),
     };
-    Ingested {
+    Ok(Ingested {
         signature: transaction.signature,
         // History is what the cursor walks over: where it says something else, it is believed.
         slot: task.listed_in.unwrap_or(transaction.slot),
@@ -185,7 +198,7 @@ fn read(transaction: &Transaction, task: Task, watching: &Watching) -> Ingested 
         mentions,
         seen_at: task.seen_at,
         reading,
-    }
+    })
 }
 
 fn unreadable(task: Task, slot: Slot, why: String) -> Ingested {

@@ -69,17 +69,25 @@ impl Pipeline {
     /// # Errors
     /// When an HTTP client cannot be built.
     pub fn new(config: Config, store: Store) -> anyhow::Result<Arc<Self>> {
-        Ok(Arc::new(Self {
-            rpc: Rpc::new(&config.solana.rpc_urls, config.solana.limits)
-                .context("build the RPC client")?,
-            merchant: Merchant::new(&config.merchant.settings)
-                .context("build the payments API client")?,
+        let rpc = Rpc::new(&config.solana.rpc_urls, config.solana.limits)
+            .context("build the RPC client")?;
+        let merchant =
+            Merchant::new(&config.merchant.settings).context("build the payments API client")?;
+        Ok(Self::over(config, store, rpc, merchant))
+    }
+
+    /// The same over adapters that are built already.
+    #[must_use]
+    pub fn over(config: Config, store: Store, rpc: Rpc, merchant: Merchant) -> Arc<Self> {
+        Arc::new(Self {
+            rpc,
+            merchant,
             store,
             status: Status::default(),
             bells: Bells::default(),
             watching: channel::Sender::new(Arc::new(Watching::none(&config))),
             config,
-        }))
+        })
     }
 
     /// What is watched now.

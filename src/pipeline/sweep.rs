@@ -8,7 +8,7 @@ use super::Pipeline;
 use super::history::{Floor, Progress, Unwatched, list};
 use super::walk::Mode;
 use crate::clock;
-use crate::domain::{Slot, TokenAccount, Watched};
+use crate::domain::{Slot, Timestamp, TokenAccount, Watched};
 use crate::solana::SignatureEntry;
 use crate::store::Cursor;
 use anyhow::{Context, bail};
@@ -33,7 +33,8 @@ pub struct Sweep {
     pub(super) progress: Arc<dyn Progress>,
 }
 
-/// Anchors younger than this are not relied on: a signature older than them may still be revealed by another node.
+/// Anchors that were reached less long before the cursor are not relied on: signatures older than them may have been revealed
+/// after the last sweep. Counted back from the cursor, not from now, so that a restart does not shorten it.
 const OVERLAP: Duration = Duration::from_mins(1);
 
 impl Sweep {
@@ -133,19 +134,17 @@ impl Sweep {
             .context("list history")
     }
 
-    /// Lists what is newer than the first old enough anchor behind the cursor that the node knows; if there is none, all down
-    /// to the oldest one's slot.
+    /// Lists what is newer than the first anchor that is far enough behind the cursor and that the node knows. If it knows none
+    /// of them, all down to the oldest one's slot; while there is none, all of it.
     async fn list_from_anchors(
         &self,
         account: TokenAccount,
         cursors: &[Cursor],
     ) -> anyhow::Result<Vec<SignatureEntry>> {
-        let (now, rpc) = (clock::now(), &self.pipeline.rpc);
-        let anchors = cursors
-            .iter()
-            .skip(1)
-            .filter(|anchor| now.since(anchor.at) >= OVERLAP);
-        for anchor in anchors.copied().collect::<Vec<_>>() {
+        let rpc = &self.pipeline.rpc;
+        let reached = cursors.first().map_or(Timestamp(0), |cursor| cursor.at);
+        let is_far = |anchor: &&Cursor| reached.since(anchor.at) >= OVERLAP;
+        for anchor in cursors.iter().filter(is_far) {
             let floor = Floor::Slot(anchor.slot);
             match list(rpc, account, Some(anchor.signature), floor, &*self.progress).await {
                 Err(error) if error.is_unknown_anchor() => {
@@ -154,10 +153,18 @@ impl Sweep {
                 listed => return listed.context("list history"),
             }
         }
-        let floor = Floor::Slot(cursors.last().map_or(0, |oldest| oldest.slot));
-        list(rpc, account, None, floor, &*self.progress)
-            .await
-            .context("list history")
+        let Some(oldest) = cursors.last().filter(is_far) else {
+            return self.list_from_the_start(account).await;
+        };
+        list(
+            rpc,
+            account,
+            None,
+            Floor::Slot(oldest.slot),
+            &*self.progress,
+        )
+        .await
+        .context("list history")
     }
 }
 

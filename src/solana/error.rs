@@ -1,5 +1,6 @@
 //! Why a node did not give an answer, and what to do about it.
 
+use crate::http::Fault;
 use reqwest::StatusCode;
 use solana_client::client_error::ClientError;
 use std::time::Duration;
@@ -16,7 +17,7 @@ pub enum Error {
         method: String,
         /// The cause, without the address.
         #[source]
-        source: reqwest::Error,
+        source: Fault,
     },
     /// An HTTP status that is no answer.
     #[error("{endpoint}: {method} was answered with HTTP status {status}")]

@@ -6,6 +6,7 @@ use super::wire::{self, SignatureEntry, SignatureStatus, Unreadable};
 use crate::domain::{
     Commitment, Decimals, Mint, Signature, Slot, TokenAccount, TokenProgram, Transaction, Wallet,
 };
+use crate::http::Exchange;
 use serde_json::{Value, json};
 use solana_client::{
     nonblocking::rpc_client::RpcClient, rpc_client::RpcClientConfig, rpc_request::RpcRequest,
@@ -54,11 +55,21 @@ impl Rpc {
     /// # Errors
     /// When the TLS configuration of the machine is broken.
     pub fn new(urls: &[Url], limits: Limits) -> Result<Self, reqwest::Error> {
-        let sender = Sender::new(urls, limits)?;
-        Ok(Self(Arc::new(RpcClient::new_sender(
+        let network = reqwest::Client::builder()
+            .timeout(limits.request_timeout)
+            .tcp_nodelay(true)
+            .build()?;
+        Ok(Self::over(Arc::new(network), urls, limits))
+    }
+
+    /// The same over a network of the caller's, which keeps the deadline of a request.
+    #[must_use]
+    pub fn over(network: Arc<dyn Exchange>, urls: &[Url], limits: Limits) -> Self {
+        let sender = Sender::new(network, urls, limits);
+        Self(Arc::new(RpcClient::new_sender(
             sender,
             RpcClientConfig::default(),
-        ))))
+        )))
     }
 
     /// The error for an answer that cannot be right, whichever node gave it.

@@ -5,7 +5,8 @@
 
 use super::endpoint_label;
 use super::error::{Advice, Error};
-use crate::http::{self, BodyError};
+use crate::chance;
+use crate::http::{Exchange, Fault, Request};
 use async_trait::async_trait;
 use serde_json::Value;
 use solana_client::{
@@ -15,7 +16,7 @@ use solana_client::{
 };
 use std::{
     io,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 use tokio::{sync::Semaphore, time::Instant};
@@ -40,7 +41,7 @@ pub struct Limits {
 }
 
 pub(super) struct Sender {
-    http: reqwest::Client,
+    network: Arc<dyn Exchange>,
     endpoints: Vec<Endpoint>,
     permits: Semaphore,
     pace: Option<Pace>,
@@ -57,11 +58,7 @@ impl Sender {
     /// How long an endpoint that failed is asked last.
     const REST: Duration = Duration::from_secs(2);
 
-    pub(super) fn new(urls: &[Url], limits: Limits) -> Result<Self, reqwest::Error> {
-        let http = reqwest::Client::builder()
-            .timeout(limits.request_timeout)
-            .tcp_nodelay(true)
-            .build()?;
+    pub(super) fn new(network: Arc<dyn Exchange>, urls: &[Url], limits: Limits) -> Self {
         let endpoints = urls
             .iter()
             .map(|url| Endpoint {
@@ -70,12 +67,12 @@ impl Sender {
                 resting_until: Mutex::new(None),
             })
             .collect();
-        Ok(Self {
-            http,
+        Self {
+            network,
             endpoints,
             permits: Semaphore::new(limits.max_in_flight.max(1)),
             pace: Pace::new(limits.max_rps),
-        })
+        }
     }
 
     async fn ask(&self, request: RpcRequest, params: &Value) -> Result<Value, Error> {
@@ -94,7 +91,7 @@ impl Sender {
                 .unwrap_or(Duration::from_millis(200 << round))
                 .min(PAUSE_MAX);
             tracing::debug!(%error, ?pause, "asking again");
-            tokio::time::sleep(pause.mul_f64(rand::random_range(0.8..1.2))).await;
+            tokio::time::sleep(pause.mul_f64(0.8 + 0.4 * chance::fraction())).await;
             round += 1;
         }
     }
@@ -152,40 +149,38 @@ impl Sender {
         body: &Value,
     ) -> Result<Value, Error> {
         let label = || endpoint.label.clone();
-        let transport = |source: reqwest::Error| Error::Transport {
-            endpoint: label(),
-            method: method.to_owned(),
-            source: source.without_url(),
-        };
         let malformed = |expected| Error::Malformed {
             endpoint: label(),
             method: method.to_owned(),
             expected,
         };
-        let response = self
-            .http
-            .post(endpoint.url.clone())
-            .json(body)
-            .send()
-            .await
-            .map_err(transport)?;
-        let status = response.status();
-        if !status.is_success() {
-            let retry_after = http::retry_after(&response);
+        let request = Request {
+            method: reqwest::Method::POST,
+            url: endpoint.url.clone(),
+            json: Some(body.to_string().into_bytes()),
+            body_max: BODY_MAX,
+        };
+        let reply = match self.network.exchange(request).await {
+            Ok(reply) => reply,
+            Err(Fault::TooLarge(_)) => return Err(malformed("of bearable size")),
+            Err(source) => {
+                return Err(Error::Transport {
+                    endpoint: label(),
+                    method: method.to_owned(),
+                    source,
+                });
+            }
+        };
+        if !reply.status.is_success() {
             return Err(Error::Status {
                 endpoint: label(),
                 method: method.to_owned(),
-                status,
-                retry_after,
+                status: reply.status,
+                retry_after: reply.retry_after,
             });
         }
-        let bytes = http::read_body(response, BODY_MAX)
-            .await
-            .map_err(|error| match error {
-                BodyError::Broken(cause) => transport(cause),
-                BodyError::TooLarge => malformed("of bearable size"),
-            })?;
-        let mut answer: Value = serde_json::from_slice(&bytes).map_err(|_| malformed("JSON"))?;
+        let mut answer: Value =
+            serde_json::from_slice(&reply.body).map_err(|_| malformed("JSON"))?;
         if let Some(error) = answer.get("error").filter(|error| !error.is_null()) {
             return Err(Error::Rpc {
                 endpoint: label(),

@@ -117,6 +117,14 @@ impl Store {
         Ok(())
     }
 
+    /// Whether no statement is under way.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        [&self.read, &self.write, &self.durable]
+            .iter()
+            .all(|pool| usize::try_from(pool.size()).is_ok_and(|size| size == pool.num_idle()))
+    }
+
     /// Closes all connections, after the writes under way.
     pub async fn close(&self) {
         self.read.close().await;

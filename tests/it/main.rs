@@ -22,6 +22,7 @@ mod node;
 mod outbox;
 mod restarts;
 mod sandbox_api;
+mod sim;
 mod socket_faults;
 mod store;
 mod tidy;

@@ -172,6 +172,7 @@ fn each_kind_of_knowledge_has_one_room() {
     );
     only(&["supervisor.rs"], &["tokio::spawn", "JoinSet", ".spawn("]);
     only(&["clock.rs"], &["SystemTime::now"]);
+    only(&["chance.rs", "sandbox"], &["rand::"]);
 }
 
 #[test]

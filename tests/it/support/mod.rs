@@ -2,6 +2,7 @@
 
 pub(crate) mod books;
 mod child;
+pub(crate) mod ledger;
 mod proxy;
 mod world;
 

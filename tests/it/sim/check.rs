@@ -1,0 +1,153 @@
+//! What must be true, checked against the ledger.
+
+use super::model::{DUE, Model};
+use crate::support::ledger::{Entry, Ledger};
+use paywatch::domain::TokenAccount;
+use paywatch::store::{Filter, PaymentState, PaymentSummary, Store};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// At any moment: the cursor has passed nothing that is not recorded (I4, I5), and no two different confirms were sent
+/// (I2, I8), nor a false one (I3).
+pub(super) async fn always(model: &Model, store: &Store) -> Result<(), String> {
+    let mut pairs: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    let mut checkouts: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
+    for put in &model.puts {
+        let signature = put.signature.to_string();
+        checkouts
+            .entry(signature.clone())
+            .or_default()
+            .insert(&put.memo);
+        pairs.entry(&put.memo).or_default().insert(signature);
+        let entry = model
+            .ledger
+            .entries
+            .iter()
+            .find(|entry| entry.signature == put.signature);
+        let pays = |entry: &&Entry| {
+            !entry.failed && entry.amount == DUE && entry.memo.as_deref() == Some(&put.memo)
+        };
+        if entry.filter(pays).is_none() {
+            return Err(format!("I3: a false confirm: {put:?} for {entry:?}"));
+        }
+    }
+    if let Some(two) = pairs.iter().find(|(_, signatures)| signatures.len() > 1) {
+        return Err(format!(
+            "I2: a checkout was claimed by several transactions: {two:?}"
+        ));
+    }
+    if let Some(two) = checkouts.iter().find(|(_, memos)| memos.len() > 1) {
+        return Err(format!(
+            "I2: a transaction was claimed for several checkouts: {two:?}"
+        ));
+    }
+    let cursors = store
+        .cursors(TokenAccount(model.ledger.shop.account))
+        .await
+        .map_err(|error| error.to_string())?;
+    let Some(cursor) = cursors.first() else {
+        return Ok(());
+    };
+    if cursor.slot > Ledger::finalized(model.slot()) {
+        return Err(format!(
+            "I5: the cursor is at {}, beyond finalized history",
+            cursor.slot
+        ));
+    }
+    let recorded = payments(store).await?;
+    // What history hides for a while is found by the overlap of sweeps, after the cursor.
+    let shown = |entry: &&Entry| !entry.failed && entry.revealed_at == 0;
+    for entry in model.ledger.entries.iter().filter(shown) {
+        let passed = Ledger::final_slot(entry).is_some_and(|slot| slot <= cursor.slot);
+        if passed && !recorded.contains_key(&entry.signature.to_string()) {
+            return Err(format!(
+                "I4: the cursor at {} passed {entry:?}",
+                cursor.slot
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Once it has been calm for long: every credit ends in a state that it deserves (I1).
+pub(super) async fn finally(model: &Model, store: &Store) -> Result<(), String> {
+    let recorded = payments(store).await?;
+    for entry in &model.ledger.entries {
+        let payment = recorded.get(&entry.signature.to_string());
+        match (Ledger::final_slot(entry), payment) {
+            (Some(_), None) if !entry.failed => return Err(format!("I1: lost: {entry:?}")),
+            (Some(_), Some(_)) if entry.failed => {
+                return Err(format!("I3: a failed transaction is no payment: {entry:?}"));
+            }
+            (Some(_), Some(payment)) => deserved(model, entry, payment)?,
+            (None, Some(payment))
+                if payment.state != PaymentState::Dropped && payment.chain_state != "dropped" =>
+            {
+                return Err(format!("a dead fork's payment stands: {payment:?}"));
+            }
+            _ => {}
+        }
+    }
+    for session in &model.sessions {
+        let paid = |entry: &&Entry| {
+            !entry.failed
+                && entry.amount == DUE
+                && entry.memo.as_deref() == Some(&session.memo)
+                && Ledger::final_slot(entry).is_some()
+        };
+        let payment = model.ledger.entries.iter().find(paid);
+        // A payment whose fork died after the API was told of it holds its checkout until a person looks.
+        let is_haunted = model.puts.iter().any(|put| {
+            put.memo == session.memo
+                && model.ledger.entries.iter().any(|entry| {
+                    entry.signature == put.signature && Ledger::final_slot(entry).is_none()
+                })
+        });
+        if let (Some(entry), None, false) = (payment, session.confirmed_by, is_haunted) {
+            return Err(format!(
+                "I1: {session:?} was paid and is not confirmed: {entry:?}"
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn deserved(model: &Model, entry: &Entry, payment: &PaymentSummary) -> Result<(), String> {
+    let wrong = |why: &str| Err(format!("{why}: {entry:?} is {payment:?}"));
+    if payment.chain_state != "finalized" {
+        return wrong("not finalized");
+    }
+    let session = entry
+        .memo
+        .as_ref()
+        .and_then(|memo| model.sessions.iter().find(|one| one.memo == *memo));
+    let expected: &[&str] = match (&entry.memo, session) {
+        (None, _) => &["no_memo"],
+        (Some(_), None) => &["unknown_memo"],
+        _ if entry.amount < DUE => &["underpaid", "already_paid"],
+        _ if entry.amount > DUE => &["overpaid", "already_paid"],
+        _ => &["matched", "already_paid"],
+    };
+    if !expected.contains(&payment.verdict.as_str()) {
+        return wrong("I1: another verdict than it deserves");
+    }
+    if payment.verdict == "matched" && payment.state != PaymentState::Acknowledged {
+        return wrong("I1: not delivered");
+    }
+    if payment.verdict == "matched"
+        && session.and_then(|one| one.confirmed_by) != Some(entry.signature)
+    {
+        return wrong("I3: acknowledged, and the API knows nothing of it");
+    }
+    Ok(())
+}
+
+async fn payments(store: &Store) -> Result<BTreeMap<String, PaymentSummary>, String> {
+    let all = store
+        .payments(&Filter::newest(10_000))
+        .await
+        .map_err(|error| error.to_string())?;
+    Ok(all
+        .into_iter()
+        .map(|payment| (payment.signature.clone(), payment))
+        .collect())
+}

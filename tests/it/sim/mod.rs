@@ -1,0 +1,249 @@
+//! The simulation: the whole daemon over a scripted network and API, in virtual time, killed and started again. A seed chooses
+//! payments, faults, kills and restarts, and replays exactly.
+//!
+//! `SEEDS=500` runs that many, `SEED=7` one; `make sim` does both.
+
+mod check;
+mod model;
+
+use model::{DEADLINE, End, SLOT, World};
+use paywatch::config::{Config, Log, LogFormat};
+use paywatch::domain::{Timestamp, TokenAccount};
+use paywatch::merchant::Merchant;
+use paywatch::pipeline::{Hint, Pipeline};
+use paywatch::solana::Rpc;
+use paywatch::store::Store;
+use paywatch::supervisor::Loops;
+use paywatch::{chance, clock};
+use std::{path::Path, sync::Arc, time::Duration};
+use tokio::{sync::mpsc, time::Instant};
+use tokio_util::sync::CancellationToken;
+
+/// How many seeds every test run tries.
+const SEEDS: u64 = 20;
+/// Seeds that found something once.
+const FIXED: [u64; 0] = [];
+/// How long things go wrong.
+const STORM: Duration = Duration::from_secs(90);
+/// How long after it everything must be settled: as long as the schedule of retries may take, and the patience with an API
+/// that says no.
+const CALM: Duration = Duration::from_hours(2);
+
+#[test]
+fn whatever_goes_wrong_nothing_is_lost_and_nothing_is_confirmed_twice() {
+    if let Ok(level) = std::env::var("SIM_LOG") {
+        let format = LogFormat::Text;
+        paywatch::telemetry::init_logs(&Log { format, level });
+    }
+    let number = |name: &str| {
+        std::env::var(name)
+            .ok()
+            .map(|text| text.parse::<u64>().unwrap())
+    };
+    let seeds: Vec<u64> = match (number("SEED"), number("SEEDS")) {
+        (Some(seed), _) => vec![seed],
+        (None, seeds) => FIXED.into_iter().chain(0..seeds.unwrap_or(SEEDS)).collect(),
+    };
+    let mut failed = Vec::new();
+    for seed in &seeds {
+        if let Err(why) = run(*seed) {
+            eprintln!("seed {seed}: {why}\n  replay with: make sim SEED={seed}");
+            failed.push(*seed);
+        }
+    }
+    assert!(
+        failed.is_empty(),
+        "{} of {} seeds failed: {failed:?}",
+        failed.len(),
+        seeds.len()
+    );
+}
+
+#[test]
+fn a_seed_replays_exactly() {
+    for seed in [1, 2, 3] {
+        assert_eq!(run(seed).unwrap(), run(seed).unwrap(), "seed {seed}");
+    }
+}
+
+/// One run; gives its trace.
+fn run(seed: u64) -> Result<u64, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    let trace = runtime.block_on(async {
+        // Time goes only when this test says so: never while the database works.
+        let (_release, blocked) = std::sync::mpsc::channel::<()>();
+        let _inhibits = tokio::task::spawn_blocking(move || blocked.recv());
+        clock::simulate(Timestamp(1_790_000_000_000));
+        chance::seed(seed);
+        let world = World::new(seed);
+        let folder = tempfile::tempdir().unwrap();
+        let result = live(&world, folder.path()).await;
+        result.map(|()| world.lock().trace)
+    });
+    runtime.shutdown_background();
+    trace
+}
+
+/// A daemon that runs.
+struct Life {
+    loops: Loops,
+    store: Store,
+    hints: mpsc::Sender<Hint>,
+    pipeline: Arc<Pipeline>,
+}
+
+async fn live(world: &World, folder: &Path) -> Result<(), String> {
+    let mut life = begin(world, folder).await;
+    let storm_ends = Instant::now() + STORM;
+    while Instant::now() < storm_ends {
+        something_happens(world, &life);
+        let killed = tokio::select! {
+            biased;
+            () = world.killed.notified() => true,
+            () = pass(SLOT, SLOT / 16, &life.store) => false,
+        };
+        if killed {
+            life = restart(world, folder, life).await?;
+        }
+    }
+    {
+        let mut model = world.lock();
+        (model.storm, model.kill_in) = (false, None);
+    }
+    let calm_ends = Instant::now() + CALM;
+    while Instant::now() < calm_ends {
+        pass(
+            Duration::from_secs(15),
+            Duration::from_millis(250),
+            &life.store,
+        )
+        .await;
+        if is_settled(&life.store).await {
+            break;
+        }
+    }
+    pass(
+        Duration::from_mins(2),
+        Duration::from_millis(250),
+        &life.store,
+    )
+    .await;
+    drop(life.loops);
+    let model = world.lock();
+    #[expect(clippy::await_holding_lock, reason = "nobody else runs any more")]
+    {
+        check::always(&model, &life.store).await?;
+        check::finally(&model, &life.store).await?;
+    }
+    life.store.close().await;
+    Ok(())
+}
+
+fn something_happens(world: &World, life: &Life) {
+    let mut model = world.lock();
+    if model.chance(12) {
+        model.checkout();
+    }
+    if model.chance(12) {
+        let signature = model.pay();
+        if model.chance(70) {
+            let token_account = TokenAccount(model.ledger.shop.account);
+            // A full queue is what the sweep is for.
+            let _sent = life.hints.try_send(Hint {
+                signature,
+                token_account,
+            });
+        }
+    }
+    if model.chance(3) {
+        model.outage();
+    }
+    if model.kill_in.is_none() && model.chance(2) {
+        model.kill_in = Some(u32::try_from(model.pick(12)).unwrap());
+    }
+}
+
+/// Killed where it stands; what must always be true is looked at; started again after a while.
+async fn restart(world: &World, folder: &Path, life: Life) -> Result<Life, String> {
+    tracing::debug!("killed");
+    drop(life.loops);
+    drop(life.pipeline);
+    {
+        let model = world.lock();
+        #[expect(clippy::await_holding_lock, reason = "nobody else runs")]
+        check::always(&model, &life.store).await?;
+    }
+    life.store.close().await;
+    tracing::debug!("closed");
+    let away = {
+        let mut model = world.lock();
+        model.kill_in = None;
+        Duration::from_millis(model.pick(20_000))
+    };
+    tokio::time::advance(away).await;
+    tracing::debug!("starting again");
+    Ok(begin(world, folder).await)
+}
+
+async fn begin(world: &World, folder: &Path) -> Life {
+    let database = format!("sqlite:{}", folder.join("paywatch.db").display());
+    let late = world.lock().chance(30);
+    let environment = [
+        ("MERCHANT__BASE_URL", "http://api/"),
+        ("MERCHANT__REQUEST_TIMEOUT", "5s"),
+        ("SOLANA__RPC_URLS", "http://node-1/,http://node-2/"),
+        ("SOLANA__REQUEST_TIMEOUT", "5s"),
+        (
+            "SOLANA__CONFIRM_AT",
+            if late { "finalized" } else { "confirmed" },
+        ),
+        ("STORE__URL", &database),
+        ("OPS__LISTEN", ""),
+    ]
+    .map(|(key, value)| (format!("PAYWATCH__{key}"), value.to_owned()));
+    let config = Config::load(None, environment).unwrap();
+    assert_eq!(config.solana.limits.request_timeout, DEADLINE);
+    let store = Store::open(&config.store_url).await.unwrap();
+    let rpc = Rpc::over(
+        Arc::new(End::Nodes(world.clone())),
+        &config.solana.rpc_urls,
+        config.solana.limits,
+    );
+    let merchant = Merchant::over(Arc::new(End::Api(world.clone())), &config.merchant.settings);
+    let pipeline = Pipeline::over(config, store.clone(), rpc, merchant);
+    let (loops, hints) = Loops::spawn(&pipeline, CancellationToken::new());
+    Life {
+        loops,
+        store,
+        hints,
+        pipeline,
+    }
+}
+
+/// Lets virtual time pass in small steps; never while the database works or a task can go on.
+async fn pass(time: Duration, step: Duration, store: &Store) {
+    /// So many rounds in a row nobody had anything to do with the database: everything waits for time.
+    const CALM_ROUNDS: u32 = 48;
+    const STUCK: Duration = Duration::from_secs(20);
+    let until = Instant::now() + time;
+    while Instant::now() < until {
+        let (mut calm, began) = (0, std::time::Instant::now());
+        while calm < CALM_ROUNDS {
+            tokio::task::yield_now().await;
+            calm = if store.is_idle() { calm + 1 } else { 0 };
+            // Real time: a loop that never waits is a fault of its own.
+            assert!(began.elapsed() < STUCK, "the daemon is busy without end");
+        }
+        tokio::time::advance(step).await;
+    }
+}
+
+async fn is_settled(store: &Store) -> bool {
+    let outbox = store.count_confirmations().await.unwrap();
+    let unsettled = store.unsettled(clock::now(), 1).await.unwrap();
+    outbox.queued == 0 && unsettled.is_empty()
+}

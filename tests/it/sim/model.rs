@@ -1,0 +1,425 @@
+//! The world around the daemon: a ledger behind two nodes, a payments API, and what goes wrong with them.
+
+use crate::support::ledger::{Entry, Fate, Ledger, Refusal};
+use paywatch::domain::Signature;
+use paywatch::http::{Exchange, Fault, Reply, Request};
+use rand::{Rng, SeedableRng, rngs::StdRng};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use std::{
+    sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
+};
+use tokio::{sync::Notify, time::Instant};
+
+/// Virtual time of a slot.
+pub(super) const SLOT: Duration = Duration::from_millis(400);
+const FIRST_SLOT: u64 = 1_000;
+/// Deadline of a request, as configured.
+pub(super) const DEADLINE: Duration = Duration::from_secs(5);
+/// What a checkout costs.
+pub(super) const DUE: u64 = 19_000_000;
+
+/// A payment session of the API.
+#[derive(Clone, Debug)]
+pub(super) struct Session {
+    pub(super) memo: String,
+    pub(super) confirmed_by: Option<Signature>,
+}
+
+/// A call of `PUT /crypto/confirm` that reached the API.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Put {
+    pub(super) memo: String,
+    pub(super) signature: Signature,
+    /// Whether the transaction was on the chain at `confirmed` then.
+    pub(super) was_visible: bool,
+}
+
+pub(super) struct Model {
+    pub(super) ledger: Ledger,
+    pub(super) sessions: Vec<Session>,
+    pub(super) puts: Vec<Put>,
+    /// Whether things go wrong.
+    pub(super) storm: bool,
+    /// Answers until the process is killed, at the very moment of an exchange.
+    pub(super) kill_in: Option<u32>,
+    /// Everything that was asked and answered, as one number.
+    pub(super) trace: u64,
+    dice: StdRng,
+    began: Instant,
+    /// So many slots the second node is behind, and the API's own node.
+    lags: [u64; 2],
+    /// The API or a node is away until then.
+    api_away: Instant,
+    node_away: [Instant; 2],
+}
+
+/// The model, shared between the network's ends.
+#[derive(Clone)]
+pub(super) struct World {
+    model: Arc<Mutex<Model>>,
+    pub(super) killed: Arc<Notify>,
+}
+
+/// One end of the network.
+pub(super) enum End {
+    Nodes(World),
+    Api(World),
+}
+
+impl World {
+    pub(super) fn new(seed: u64) -> Self {
+        let mut dice = StdRng::seed_from_u64(seed);
+        let now = Instant::now();
+        Self {
+            model: Arc::new(Mutex::new(Model {
+                ledger: Ledger::new(),
+                sessions: Vec::new(),
+                puts: Vec::new(),
+                storm: true,
+                kill_in: None,
+                trace: 0,
+                lags: [dice.random_range(0..8), dice.random_range(0..12)],
+                dice,
+                began: now,
+                api_away: now,
+                node_away: [now, now],
+            })),
+            killed: Arc::new(Notify::new()),
+        }
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Model> {
+        self.model.lock().unwrap()
+    }
+}
+
+impl Model {
+    pub(super) fn slot(&self) -> u64 {
+        FIRST_SLOT + u64::try_from(self.began.elapsed().as_millis() / SLOT.as_millis()).unwrap()
+    }
+
+    pub(super) fn chance(&mut self, percent: u32) -> bool {
+        self.dice.random_range(0..100) < percent
+    }
+
+    pub(super) fn pick(&mut self, below: u64) -> u64 {
+        self.dice.random_range(0..below)
+    }
+
+    /// Something happens on the chain: a payment for some session, right or wrong, or junk.
+    pub(super) fn pay(&mut self) -> Signature {
+        let memo = match self.dice.random_range(0..12) {
+            0 => None,
+            1 => Some("nobody-knows".to_owned()),
+            _ if self.sessions.is_empty() => None,
+            _ => {
+                let one = self.dice.random_range(0..self.sessions.len());
+                Some(self.sessions[one].memo.clone())
+            }
+        };
+        let amount = match self.dice.random_range(0..8) {
+            0 => DUE - 1,
+            1 => DUE + 1,
+            _ => DUE,
+        };
+        let fate = match self.dice.random_range(0..10) {
+            0 => Fate::Dies,
+            1 => Fate::LandsAgain(self.dice.random_range(0..10)),
+            _ => Fate::Stays,
+        };
+        let entry = Entry {
+            signature: Signature::default(),
+            slot: self.slot(),
+            fate,
+            failed: self.chance(10),
+            amount,
+            memo,
+            // Another node knows it before this one lists it; up to half a minute after it is final.
+            revealed_at: if self.chance(10) {
+                self.slot() + self.pick(100)
+            } else {
+                0
+            },
+        };
+        self.ledger.land(entry)
+    }
+
+    /// A new session, known to the API at once.
+    pub(super) fn checkout(&mut self) {
+        let memo = format!("{:032x}", self.dice.random::<u128>());
+        self.sessions.push(Session {
+            memo,
+            confirmed_by: None,
+        });
+    }
+
+    /// Somebody goes away for a while.
+    pub(super) fn outage(&mut self) {
+        let until = Instant::now() + Duration::from_millis(self.dice.random_range(500..30_000));
+        match self.dice.random_range(0..3) {
+            0 => self.api_away = until,
+            node => self.node_away[node - 1] = until,
+        }
+    }
+
+    fn note(&mut self, text: &str) {
+        for byte in text.bytes() {
+            self.trace = self.trace.wrapping_mul(0x0100_0000_01b3) ^ u64::from(byte);
+        }
+    }
+
+    fn node(&mut self, index: usize, request: &Request) -> Result<Reply, Fault> {
+        if Instant::now() < self.node_away[index] {
+            return Err(Fault::NoConnection(None));
+        }
+        let question: Value = serde_json::from_slice(request.json.as_deref().unwrap()).unwrap();
+        let (method, params) = (question["method"].as_str().unwrap(), &question["params"]);
+        let now = self.slot() - if index == 1 { self.lags[0] } else { 0 };
+        if self.storm && self.chance(15) {
+            return self.node_fault(method);
+        }
+        let answer = match method {
+            "getSlot" => Ok(json!(match params[0]["commitment"].as_str() {
+                Some("finalized") => Ledger::finalized(now),
+                _ => Ledger::confirmed(now),
+            })),
+            "getSignaturesForAddress" => self.page(params, now),
+            "getTransaction" => Ok(self.ledger.transaction(params, now)),
+            "getSignatureStatuses" => Ok(self.ledger.statuses(params, now)),
+            "getAccountInfo" => Ok(self.ledger.mint()),
+            "getTokenAccountsByOwner" => Ok(json!({ "context": { "slot": now }, "value": [] })),
+            other => panic!("{other} was never asked before"),
+        };
+        Ok(reply(
+            200,
+            &match answer {
+                Ok(result) => json!({ "jsonrpc": "2.0", "id": 1, "result": result }),
+                Err((code, message)) => {
+                    json!({ "jsonrpc": "2.0", "id": 1, "error": { "code": code, "message": message } })
+                }
+            },
+        ))
+    }
+
+    /// A page, sometimes with an entry twice, or the newest ones not there yet.
+    fn page(&mut self, params: &Value, now: u64) -> Result<Value, Refusal> {
+        let mut page = self.ledger.page(params, now)?;
+        if self.storm && self.chance(10) && params[1]["before"].is_null() {
+            page.drain(..page.len().min(2));
+        }
+        if self.storm && !page.is_empty() && self.chance(10) {
+            let again = page[self.dice.random_range(0..page.len())].clone();
+            page.push(again);
+        }
+        if self.storm && self.chance(10) {
+            // Within a slot the order is anybody's guess.
+            page.sort_by_key(|entry| {
+                (
+                    std::cmp::Reverse(entry["slot"].as_u64()),
+                    entry["signature"].to_string(),
+                )
+            });
+        }
+        Ok(page.into())
+    }
+
+    fn node_fault(&mut self, method: &str) -> Result<Reply, Fault> {
+        let error = |code: i64| {
+            Ok(reply(
+                200,
+                &json!({ "error": { "code": code, "message": "storm" } }),
+            ))
+        };
+        match self.dice.random_range(0..12) {
+            0 => Err(Fault::NoConnection(None)),
+            1 => Err(Fault::NotInTime(None)),
+            2 => Err(Fault::Cut(StatusCode::OK, None)),
+            3 => Ok(Reply {
+                retry_after: Some(Duration::from_secs(1)),
+                ..reply(429, &Value::Null)
+            }),
+            4 => error(429),
+            5 => error([-32005, -32007, -32014, -32016, -32004][self.dice.random_range(0..5)]),
+            6 => Ok(text("<html>busy</html>")),
+            7 => Ok(text("{\"jsonrpc\":\"2.0\",\"result\":[{\"signat")),
+            8 if method == "getSignaturesForAddress" => error(-32020),
+            9 if method == "getSignaturesForAddress" => error(-32602),
+            _ if method == "getTransaction" || method == "getSignatureStatuses" => {
+                Ok(match method {
+                    "getTransaction" => reply(200, &json!({ "result": null })),
+                    _ => reply(503, &Value::Null),
+                })
+            }
+            _ => Ok(reply(500, &Value::Null)),
+        }
+    }
+
+    fn api(&mut self, request: &Request) -> Result<Reply, Fault> {
+        if Instant::now() < self.api_away {
+            return Err(Fault::NoConnection(None));
+        }
+        let storm = self.storm && self.chance(20);
+        let loses_answer = storm && self.chance(40);
+        if storm && !loses_answer {
+            return match self.dice.random_range(0..7) {
+                0 => Err(Fault::NoConnection(None)),
+                1 => Err(Fault::NotInTime(None)),
+                2 => Ok(Reply {
+                    retry_after: Some(Duration::from_secs(3)),
+                    ..reply(429, &Value::Null)
+                }),
+                3 => Ok(text("<html>maintenance</html>")),
+                4 => Ok(reply(401, &Value::Null)),
+                _ => Ok(reply(502, &Value::Null)),
+            };
+        }
+        let path = request.url.path().to_owned();
+        let answer = match (&request.method, path.as_str()) {
+            (&Method::GET, "/supported_tokens") => {
+                let shop = self.ledger.shop;
+                reply(
+                    200,
+                    &json!([{ "symbol": "USDC", "mint": shop.mint.to_string(), "recipient": shop.wallet.to_string(), "decimals": 6, "enabled": true }]),
+                )
+            }
+            (&Method::GET, "/history") => self.history(request),
+            (&Method::PUT, "/crypto/confirm") => self.confirm(request),
+            other => panic!("{other:?} was never asked before"),
+        };
+        if loses_answer {
+            Err(Fault::Broken(None))
+        } else {
+            Ok(answer)
+        }
+    }
+
+    fn history(&self, request: &Request) -> Reply {
+        let number = |name: &str| -> usize {
+            let pair = request.url.query_pairs().find(|(key, _)| key == name);
+            pair.unwrap().1.parse().unwrap()
+        };
+        let shop = self.ledger.shop;
+        let entries: Vec<_> = self
+            .sessions
+            .iter()
+            .rev()
+            .skip(number("offset"))
+            .take(number("limit").min(50))
+            .map(|one| {
+                json!({ "memo": one.memo, "amount": DUE, "token": shop.mint.to_string(), "recipient": shop.wallet.to_string(),
+                        "status": u8::from(one.confirmed_by.is_some()), "transaction_hash": one.confirmed_by.map(|by| by.to_string()) })
+            })
+            .collect();
+        reply(200, &entries.into())
+    }
+
+    /// As an honest backend: looks at the chain itself, a little behind it.
+    fn confirm(&mut self, request: &Request) -> Reply {
+        let value = |name: &str| {
+            request
+                .url
+                .query_pairs()
+                .find(|(key, _)| key == name)
+                .unwrap()
+                .1
+                .into_owned()
+        };
+        let (memo, signature) = (
+            value("payment_id"),
+            value("transaction_hash").parse().unwrap(),
+        );
+        let now = self.slot();
+        let seen_at = |now: u64| {
+            let entry = self
+                .ledger
+                .entries
+                .iter()
+                .find(|entry| entry.signature == signature);
+            entry.filter(|entry| Ledger::slot_of(entry, now).is_some())
+        };
+        let was_visible = seen_at(now).is_some();
+        let pays = seen_at(now - self.lags[1]).is_some_and(|entry| {
+            !entry.failed && entry.amount == DUE && entry.memo.as_deref() == Some(&memo)
+        });
+        self.puts.push(Put {
+            memo: memo.clone(),
+            signature,
+            was_visible,
+        });
+        let Some(session) = self.sessions.iter_mut().find(|one| one.memo == memo) else {
+            return reply(404, &Value::Null);
+        };
+        match session.confirmed_by {
+            Some(by) if by == signature => reply(200, &json!({ "ok": true })),
+            Some(_) => reply(409, &Value::Null),
+            None if pays => {
+                session.confirmed_by = Some(signature);
+                reply(200, &json!({ "ok": true }))
+            }
+            None => reply(400, &Value::Null),
+        }
+    }
+}
+
+fn reply(status: u16, body: &Value) -> Reply {
+    Reply {
+        status: StatusCode::from_u16(status).unwrap(),
+        retry_after: None,
+        body: body.to_string().into_bytes(),
+    }
+}
+
+fn text(body: &str) -> Reply {
+    Reply {
+        body: body.as_bytes().to_vec(),
+        ..reply(200, &Value::Null)
+    }
+}
+
+#[async_trait::async_trait]
+impl Exchange for End {
+    async fn exchange(&self, request: Request) -> Result<Reply, Fault> {
+        let (Self::Nodes(world) | Self::Api(world)) = self;
+        let there = Duration::from_millis(world.lock().pick(40));
+        tokio::time::sleep(there).await;
+        let (answer, back, is_killed) = {
+            let mut model = world.lock();
+            let answer = match self {
+                Self::Nodes(_) => {
+                    let index = usize::from(request.url.host_str() == Some("node-2"));
+                    model.node(index, &request)
+                }
+                Self::Api(_) => model.api(&request),
+            };
+            let at = model.began.elapsed().as_millis();
+            let body = request.json.as_deref().map(String::from_utf8_lossy);
+            let seen = match &answer {
+                Ok(reply) => format!("{} {}", reply.status, String::from_utf8_lossy(&reply.body)),
+                Err(fault) => fault.to_string(),
+            };
+            model.note(&format!("{at} {} {body:?} {seen}", request.url));
+            let is_killed = model.kill_in == Some(0);
+            model.kill_in = model.kill_in.map(|left| left.saturating_sub(1));
+            let slow = model.storm && model.chance(5);
+            let back = if slow { 4_000 } else { 40 };
+            (answer, Duration::from_millis(model.pick(back)), is_killed)
+        };
+        if is_killed {
+            // The question was asked; nobody hears the answer.
+            world.killed.notify_one();
+            std::future::pending::<()>().await;
+        }
+        match answer {
+            Err(fault @ Fault::NotInTime(_)) => {
+                tokio::time::sleep(DEADLINE).await;
+                Err(fault)
+            }
+            other => {
+                tokio::time::sleep(back).await;
+                other
+            }
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! A deterministic ledger: payments with forks and finality, and a node's view of it at any moment.
+//!
+//! Time is the caller's: every question comes with the current slot. Nothing here is random.
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use localnet::{Instruction, Pubkey};
+use paywatch::domain::Signature;
+use serde_json::{Value, json};
+use solana_sdk::{hash::hash, message::Message};
+use spl_associated_token_account_interface::address::get_associated_token_address;
+
+/// Slots between the newest and what has reached `confirmed`, and `finalized`.
+const CONFIRMED_AFTER: u64 = 2;
+const FINALIZED_AFTER: u64 = 32;
+/// A fork that dies is seen for so long.
+const FORK_LIVES: u64 = 15;
+
+/// What becomes of a transaction after it was first seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// It is finalized where it landed.
+    Stays,
+    /// Its fork dies, and it with it.
+    Dies,
+    /// Its fork dies; it lands again, so many slots later.
+    LandsAgain(u64),
+}
+
+/// A transaction of the ledger.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    pub(crate) signature: Signature,
+    pub(crate) slot: u64,
+    pub(crate) fate: Fate,
+    /// It pays a fee and does nothing.
+    pub(crate) failed: bool,
+    /// What it pays to the shop.
+    pub(crate) amount: u64,
+    pub(crate) memo: Option<String>,
+    /// History does not list it before this slot, although it lists newer ones.
+    pub(crate) revealed_at: u64,
+}
+
+/// Who is paid in what.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shop {
+    pub(crate) wallet: Pubkey,
+    pub(crate) mint: Pubkey,
+    pub(crate) account: Pubkey,
+    buyer: Pubkey,
+    source: Pubkey,
+}
+
+impl Shop {
+    pub(crate) fn new() -> Self {
+        let key = |name: &str| Pubkey::new_from_array(hash(name.as_bytes()).to_bytes());
+        let (wallet, mint, buyer) = (key("shop"), key("mint"), key("buyer"));
+        Self {
+            wallet,
+            mint,
+            account: get_associated_token_address(&wallet, &mint),
+            buyer,
+            source: get_associated_token_address(&buyer, &mint),
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Ledger {
+    pub(crate) shop: Shop,
+    pub(crate) entries: Vec<Entry>,
+}
+
+/// An error in the node's words.
+pub(crate) type Refusal = (i64, &'static str);
+
+impl Ledger {
+    pub(crate) fn new() -> Self {
+        Self {
+            shop: Shop::new(),
+            entries: Vec::new(),
+        }
+    }
+
+    /// Lands a payment; its signature follows from how many there were.
+    pub(crate) fn land(&mut self, mut entry: Entry) -> Signature {
+        let id = hash(&self.entries.len().to_le_bytes()).to_bytes();
+        entry.signature = Signature::try_from(id.repeat(2).as_slice()).unwrap();
+        self.entries.push(entry);
+        self.entries[self.entries.len() - 1].signature
+    }
+
+    pub(crate) fn confirmed(slot: u64) -> u64 {
+        slot.saturating_sub(CONFIRMED_AFTER)
+    }
+
+    pub(crate) fn finalized(slot: u64) -> u64 {
+        slot.saturating_sub(FINALIZED_AFTER)
+    }
+
+    /// The slot in which an entry is on the chain as it is at `confirmed` now.
+    pub(crate) fn slot_of(entry: &Entry, now: u64) -> Option<u64> {
+        let confirmed = Self::confirmed(now);
+        let again = match entry.fate {
+            Fate::Stays => return (entry.slot <= confirmed).then_some(entry.slot),
+            Fate::Dies => None,
+            Fate::LandsAgain(later) => Some(entry.slot + FORK_LIVES + later),
+        };
+        if confirmed < entry.slot + FORK_LIVES {
+            (entry.slot <= confirmed).then_some(entry.slot)
+        } else {
+            again.filter(|slot| *slot <= confirmed)
+        }
+    }
+
+    /// The slot in which it ends up for good, if it does.
+    pub(crate) fn final_slot(entry: &Entry) -> Option<u64> {
+        match entry.fate {
+            Fate::Stays => Some(entry.slot),
+            Fate::Dies => None,
+            Fate::LandsAgain(later) => Some(entry.slot + FORK_LIVES + later),
+        }
+    }
+
+    /// A page of the shop's history at `confirmed`, newest first.
+    pub(crate) fn page(&self, params: &Value, now: u64) -> Result<Vec<Value>, Refusal> {
+        let options = &params[1];
+        if params[0] != self.shop.account.to_string() {
+            return Ok(Vec::new());
+        }
+        let mut seen: Vec<_> = self
+            .entries
+            .iter()
+            .enumerate()
+            .filter(|(_, entry)| entry.revealed_at <= now)
+            .filter_map(|(index, entry)| Some((Self::slot_of(entry, now)?, index, entry)))
+            .collect();
+        seen.sort_by_key(|(slot, index, _)| (std::cmp::Reverse(*slot), *index));
+        let place = |key: &str| match options[key].as_str() {
+            None => Ok(None),
+            Some(text) => seen
+                .iter()
+                .position(|(_, _, entry)| entry.signature.to_string() == text)
+                .map(Some)
+                .ok_or((-32020, "unknown signature")),
+        };
+        let (before, until) = (place("before")?, place("until")?);
+        let limit = options["limit"].as_u64().unwrap_or(1000);
+        let range = before.map_or(0, |at| at + 1)..until.unwrap_or(seen.len());
+        let finalized = Self::finalized(now);
+        Ok(seen
+            .get(range)
+            .unwrap_or_default()
+            .iter()
+            .take(usize::try_from(limit).unwrap())
+            .map(|(slot, _, entry)| {
+                let status = if *slot <= finalized { "finalized" } else { "confirmed" };
+                json!({ "signature": entry.signature.to_string(), "slot": slot, "blockTime": 1_790_000_000 + slot * 2 / 5,
+                        "err": error(entry), "memo": null, "confirmationStatus": status })
+            })
+            .collect())
+    }
+
+    /// An answer of `getTransaction`; null if it is not on the chain at the commitment that was asked for.
+    pub(crate) fn transaction(&self, params: &Value, now: u64) -> Value {
+        let found = self
+            .entries
+            .iter()
+            .find(|entry| params[0] == entry.signature.to_string());
+        let at = found.and_then(|entry| Some((entry, Self::slot_of(entry, now)?)));
+        let least = match params[1]["commitment"].as_str() {
+            Some("confirmed") => Self::confirmed(now),
+            _ => Self::finalized(now),
+        };
+        match at {
+            Some((entry, slot)) if slot <= least => self.answer(entry, slot),
+            _ => Value::Null,
+        }
+    }
+
+    /// An answer of `getSignatureStatuses`.
+    pub(crate) fn statuses(&self, params: &Value, now: u64) -> Value {
+        let list = params[0].as_array().unwrap();
+        let status = |text: &Value| {
+            let entry = self
+                .entries
+                .iter()
+                .find(|entry| *text == entry.signature.to_string());
+            match entry.and_then(|entry| Some((entry, Self::slot_of(entry, now)?))) {
+                None => Value::Null,
+                Some((entry, slot)) => {
+                    let word = if slot <= Self::finalized(now) {
+                        "finalized"
+                    } else {
+                        "confirmed"
+                    };
+                    json!({ "slot": slot, "err": error(entry), "confirmationStatus": word })
+                }
+            }
+        };
+        json!({ "context": { "slot": now }, "value": list.iter().map(status).collect::<Vec<_>>() })
+    }
+
+    /// The mint's account: 82 bytes, of which decimals (byte 44) and a flag (byte 45) are read.
+    pub(crate) fn mint(&self) -> Value {
+        let mut data = vec![0; 82];
+        (data[44], data[45]) = (6, 1);
+        json!({ "context": { "slot": 1 }, "value": { "owner": spl_token::id().to_string(), "lamports": 1, "executable": false,
+                "data": [BASE64_STANDARD.encode(data), "base64"] } })
+    }
+
+    fn answer(&self, entry: &Entry, slot: u64) -> Value {
+        let shop = self.shop;
+        let said = entry.memo.iter().map(|text| Instruction {
+            program_id: spl_memo_interface::v3::id(),
+            accounts: Vec::new(),
+            data: text.clone().into_bytes(),
+        });
+        let pay = spl_token_2022_interface::instruction::transfer_checked(
+            &spl_token::id(),
+            &shop.source,
+            &shop.mint,
+            &shop.account,
+            &shop.buyer,
+            &[],
+            entry.amount,
+            6,
+        )
+        .unwrap();
+        let instructions: Vec<_> = said.chain([pay]).collect();
+        let message = Message::new(&instructions, Some(&shop.buyer));
+        let at = |key: &Pubkey| {
+            message
+                .account_keys
+                .iter()
+                .position(|one| one == key)
+                .unwrap()
+        };
+        let mut bytes = vec![1];
+        bytes.extend(entry.signature.as_ref());
+        bytes.extend(message.serialize());
+        let balance = |account: &Pubkey, owner: &Pubkey, amount: u64| {
+            json!({ "accountIndex": at(account), "mint": shop.mint.to_string(), "owner": owner.to_string(),
+                    "programId": spl_token::id().to_string(), "uiTokenAmount": { "amount": amount.to_string(), "decimals": 6 } })
+        };
+        let both = |paid: u64| {
+            json!([
+                balance(&shop.account, &shop.wallet, 7 + paid),
+                balance(&shop.source, &shop.buyer, u64::MAX - paid)
+            ])
+        };
+        json!({ "slot": slot, "blockTime": 1_790_000_000, "version": "legacy", "transaction": [BASE64_STANDARD.encode(bytes), "base64"],
+                "meta": { "err": error(entry), "innerInstructions": [], "loadedAddresses": { "writable": [], "readonly": [] },
+                          "preTokenBalances": both(0), "postTokenBalances": both(entry.amount) } })
+    }
+}
+
+/// Of a kind that no client knows.
+fn error(entry: &Entry) -> Value {
+    match entry.failed {
+        true => json!({ "InstructionError": [0, { "ErrorOfTheFuture": [1, 2] }] }),
+        false => Value::Null,
+    }
+}
