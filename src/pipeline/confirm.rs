@@ -33,9 +33,14 @@ struct Done {
     attempt: Attempt,
     next: Next,
     answer: Answer,
+    /// What the API's history told by the way; it concerns other payments too.
+    learned: Option<Checkout>,
 }
 
 /// Sends confirmations, several at once.
+///
+/// An attempt under way talks to the API only. It must never use the database: it goes on only while [`Confirm::step`] lets it, and
+/// would keep a connection that the step itself waits for.
 pub struct Confirm {
     pipeline: Arc<Pipeline>,
     under_way: FuturesUnordered<BoxFuture<'static, Done>>,
@@ -137,6 +142,10 @@ impl Confirm {
         let refused = all.iter().any(|done| done.answer == Answer::KeyRefused);
         self.refused_until = refused.then(|| clock::now().plus(KEY_PAUSE));
         self.pipeline.note_key(KeyUse::Confirm, refused);
+        let learned: Vec<_> = all.iter().filter_map(|done| done.learned.clone()).collect();
+        if let Err(error) = self.pipeline.store.upsert_checkouts(&learned).await {
+            tracing::debug!(%error, "looked-up checkout not recorded; left to the next poll");
+        }
         let outcomes: Vec<_> = all
             .iter()
             .map(|done| (done.due.id, &done.attempt, &done.next))
@@ -189,6 +198,7 @@ impl Pipeline {
     async fn attempt(&self, due: Due) -> Done {
         let (at, began) = (clock::now(), tokio::time::Instant::now());
         let result = self.merchant.confirm(&due.memo, due.signature).await;
+        let mut learned = None;
         let attempt = |reason: String| Attempt {
             at,
             status: result.status,
@@ -213,8 +223,9 @@ impl Pipeline {
             ),
             Answer::Rejected => match self.look_up(&due.memo).await {
                 Ok(checkout) => {
-                    self.learn(checkout.as_ref()).await;
-                    self.after_rejection(&due, checkout.as_ref(), &result.reason)
+                    let after = self.after_rejection(&due, checkout.as_ref(), &result.reason);
+                    learned = checkout;
+                    after
                 }
                 Err(error) => (
                     self.later(&due, None, due.rejected_since),
@@ -227,6 +238,7 @@ impl Pipeline {
             answer: result.answer,
             next,
             due,
+            learned,
         }
     }
 
@@ -249,17 +261,6 @@ impl Pipeline {
         Next::Retry {
             due_at,
             rejected_since,
-        }
-    }
-
-    /// What the API's history told by the way concerns other payments too; the next poll tells it again if this fails.
-    async fn learn(&self, checkout: Option<&Checkout>) {
-        if let Err(error) = self
-            .store
-            .upsert_checkouts(checkout.map(std::slice::from_ref).unwrap_or_default())
-            .await
-        {
-            tracing::debug!(%error, "looked-up checkout not recorded; left to the next poll");
         }
     }
 

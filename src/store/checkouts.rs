@@ -21,6 +21,9 @@ impl Store {
     /// # Errors
     /// When the database fails; then none is written.
     pub async fn upsert_checkouts(&self, checkouts: &[Checkout]) -> Result<u64> {
+        if checkouts.is_empty() {
+            return Ok(0);
+        }
         let mut tx = self.begin().await?;
         let mut changed = 0;
         for checkout in checkouts {

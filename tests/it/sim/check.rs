@@ -1,14 +1,18 @@
 //! What must be true, checked against the ledger.
 
 use super::model::{DUE, Model};
-use crate::support::ledger::{Entry, Ledger};
-use paywatch::domain::TokenAccount;
+use crate::support::ledger::{Entry, Ledger, Shop};
+use paywatch::domain::{Slot, TokenAccount};
 use paywatch::store::{Filter, PaymentState, PaymentSummary, Store};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// At any moment: the cursor has passed nothing that is not recorded (I4, I5), and no two different confirms were sent
 /// (I2, I8), nor a false one (I3).
-pub(super) async fn always(model: &Model, store: &Store) -> Result<(), String> {
+pub(super) fn always(
+    model: &Model,
+    recorded: &Recorded,
+    cursor: Option<Slot>,
+) -> Result<(), String> {
     let mut pairs: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
     let mut checkouts: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
     for put in &model.puts {
@@ -26,7 +30,7 @@ pub(super) async fn always(model: &Model, store: &Store) -> Result<(), String> {
         let pays = |entry: &&Entry| {
             !entry.failed && entry.amount == DUE && entry.memo.as_deref() == Some(&put.memo)
         };
-        if entry.filter(pays).is_none() {
+        if !entry.as_ref().is_some_and(pays) {
             return Err(format!("I3: a false confirm: {put:?} for {entry:?}"));
         }
     }
@@ -40,37 +44,27 @@ pub(super) async fn always(model: &Model, store: &Store) -> Result<(), String> {
             "I2: a transaction was claimed for several checkouts: {two:?}"
         ));
     }
-    let cursors = store
-        .cursors(TokenAccount(model.ledger.shop.account))
-        .await
-        .map_err(|error| error.to_string())?;
-    let Some(cursor) = cursors.first() else {
+    let Some(cursor) = cursor else {
         return Ok(());
     };
-    if cursor.slot > Ledger::finalized(model.slot()) {
+    if cursor > Ledger::finalized(model.slot()) {
         return Err(format!(
-            "I5: the cursor is at {}, beyond finalized history",
-            cursor.slot
+            "I5: the cursor is at {cursor}, beyond finalized history"
         ));
     }
-    let recorded = payments(store).await?;
     // What history hides for a while is found by the overlap of sweeps, after the cursor.
     let shown = |entry: &&Entry| !entry.failed && entry.revealed_at == 0;
     for entry in model.ledger.entries.iter().filter(shown) {
-        let passed = Ledger::final_slot(entry).is_some_and(|slot| slot <= cursor.slot);
+        let passed = Ledger::final_slot(entry).is_some_and(|slot| slot <= cursor);
         if passed && !recorded.contains_key(&entry.signature.to_string()) {
-            return Err(format!(
-                "I4: the cursor at {} passed {entry:?}",
-                cursor.slot
-            ));
+            return Err(format!("I4: the cursor at {cursor} passed {entry:?}"));
         }
     }
     Ok(())
 }
 
 /// Once it has been calm for long: every credit ends in a state that it deserves (I1).
-pub(super) async fn finally(model: &Model, store: &Store) -> Result<(), String> {
-    let recorded = payments(store).await?;
+pub(super) fn finally(model: &Model, recorded: &Recorded) -> Result<(), String> {
     for entry in &model.ledger.entries {
         let payment = recorded.get(&entry.signature.to_string());
         match (Ledger::final_slot(entry), payment) {
@@ -141,7 +135,10 @@ fn deserved(model: &Model, entry: &Entry, payment: &PaymentSummary) -> Result<()
     Ok(())
 }
 
-async fn payments(store: &Store) -> Result<BTreeMap<String, PaymentSummary>, String> {
+/// Payments by signature.
+pub(super) type Recorded = BTreeMap<String, PaymentSummary>;
+
+pub(super) async fn payments(store: &Store) -> Result<Recorded, String> {
     let all = store
         .payments(&Filter::newest(10_000))
         .await
@@ -150,4 +147,14 @@ async fn payments(store: &Store) -> Result<BTreeMap<String, PaymentSummary>, Str
         .into_iter()
         .map(|payment| (payment.signature.clone(), payment))
         .collect())
+}
+
+/// The slot that the shop's cursor has reached.
+pub(super) async fn cursor(store: &Store) -> Result<Option<Slot>, String> {
+    let account = TokenAccount(Shop::new().account);
+    let cursors = store
+        .cursors(account)
+        .await
+        .map_err(|error| error.to_string())?;
+    Ok(cursors.first().map(|cursor| cursor.slot))
 }

@@ -6,7 +6,7 @@
 mod check;
 mod model;
 
-use model::{DEADLINE, End, SLOT, World};
+use model::{DEADLINE, End, Moment, SLOT, World};
 use paywatch::config::{Config, Log, LogFormat};
 use paywatch::domain::{Timestamp, TokenAccount};
 use paywatch::merchant::Merchant;
@@ -42,7 +42,11 @@ fn whatever_goes_wrong_nothing_is_lost_and_nothing_is_confirmed_twice() {
     };
     let seeds: Vec<u64> = match (number("SEED"), number("SEEDS")) {
         (Some(seed), _) => vec![seed],
-        (None, seeds) => FIXED.into_iter().chain(0..seeds.unwrap_or(SEEDS)).collect(),
+        (None, seeds) => {
+            let first = number("FROM").unwrap_or(0);
+            let seeds = first..first + seeds.unwrap_or(SEEDS);
+            FIXED.into_iter().chain(seeds).collect()
+        }
     };
     let mut failed = Vec::new();
     for seed in &seeds {
@@ -112,13 +116,13 @@ async fn live(world: &World, folder: &Path) -> Result<(), String> {
     }
     {
         let mut model = world.lock();
-        (model.storm, model.kill_in) = (false, None);
+        (model.storm, model.kill_at) = (false, None);
     }
     let calm_ends = Instant::now() + CALM;
     while Instant::now() < calm_ends {
         pass(
             Duration::from_secs(15),
-            Duration::from_millis(250),
+            Duration::from_millis(500),
             &life.store,
         )
         .await;
@@ -128,16 +132,17 @@ async fn live(world: &World, folder: &Path) -> Result<(), String> {
     }
     pass(
         Duration::from_mins(2),
-        Duration::from_millis(250),
+        Duration::from_millis(500),
         &life.store,
     )
     .await;
     drop(life.loops);
-    let model = world.lock();
-    #[expect(clippy::await_holding_lock, reason = "nobody else runs any more")]
+    let payments = check::payments(&life.store).await?;
+    let cursor = check::cursor(&life.store).await?;
     {
-        check::always(&model, &life.store).await?;
-        check::finally(&model, &life.store).await?;
+        let model = world.lock();
+        check::always(&model, &payments, cursor)?;
+        check::finally(&model, &payments)?;
     }
     life.store.close().await;
     Ok(())
@@ -145,12 +150,12 @@ async fn live(world: &World, folder: &Path) -> Result<(), String> {
 
 fn something_happens(world: &World, life: &Life) {
     let mut model = world.lock();
-    if model.chance(12) {
+    if model.happens(12) {
         model.checkout();
     }
-    if model.chance(12) {
+    if model.happens(12) {
         let signature = model.pay();
-        if model.chance(70) {
+        if model.happens(70) {
             let token_account = TokenAccount(model.ledger.shop.account);
             // A full queue is what the sweep is for.
             let _sent = life.hints.try_send(Hint {
@@ -159,11 +164,13 @@ fn something_happens(world: &World, life: &Life) {
             });
         }
     }
-    if model.chance(3) {
+    if model.happens(3) {
         model.outage();
     }
-    if model.kill_in.is_none() && model.chance(2) {
-        model.kill_in = Some(u32::try_from(model.pick(12)).unwrap());
+    if model.kill_at.is_none() && model.happens(2) {
+        let moments = [Moment::Any, Moment::Confirm, Moment::Transaction];
+        let which = usize::try_from(model.pick(3)).unwrap();
+        model.kill_at = Some(moments[which]);
     }
 }
 
@@ -172,16 +179,13 @@ async fn restart(world: &World, folder: &Path, life: Life) -> Result<Life, Strin
     tracing::debug!("killed");
     drop(life.loops);
     drop(life.pipeline);
-    {
-        let model = world.lock();
-        #[expect(clippy::await_holding_lock, reason = "nobody else runs")]
-        check::always(&model, &life.store).await?;
-    }
+    let payments = check::payments(&life.store).await?;
+    let cursor = check::cursor(&life.store).await?;
+    check::always(&world.lock(), &payments, cursor)?;
     life.store.close().await;
     tracing::debug!("closed");
     let away = {
         let mut model = world.lock();
-        model.kill_in = None;
         Duration::from_millis(model.pick(20_000))
     };
     tokio::time::advance(away).await;
@@ -191,7 +195,7 @@ async fn restart(world: &World, folder: &Path, life: Life) -> Result<Life, Strin
 
 async fn begin(world: &World, folder: &Path) -> Life {
     let database = format!("sqlite:{}", folder.join("paywatch.db").display());
-    let late = world.lock().chance(30);
+    let late = world.lock().happens(30);
     let environment = [
         ("MERCHANT__BASE_URL", "http://api/"),
         ("MERCHANT__REQUEST_TIMEOUT", "5s"),

@@ -6,7 +6,9 @@ use paywatch::http::{Exchange, Fault, Reply, Request};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use solana_sdk::hash::hash;
 use std::{
+    collections::HashMap,
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
@@ -42,17 +44,33 @@ pub(super) struct Model {
     pub(super) puts: Vec<Put>,
     /// Whether things go wrong.
     pub(super) storm: bool,
-    /// Answers until the process is killed, at the very moment of an exchange.
-    pub(super) kill_in: Option<u32>,
-    /// Everything that was asked and answered, as one number.
+    /// The process is killed at the very moment of the next exchange of this kind.
+    pub(super) kill_at: Option<Moment>,
+    /// Everything that was asked and answered, as one number, whatever the order within an instant.
     pub(super) trace: u64,
+    seed: u64,
+    /// Throws for what happens in the world.
+    script: StdRng,
+    /// Throws for one exchange. It follows from what is asked and how often it was asked before, not from who came first.
     dice: StdRng,
+    asked: HashMap<Vec<u8>, u64>,
     began: Instant,
     /// So many slots the second node is behind, and the API's own node.
     lags: [u64; 2],
     /// The API or a node is away until then.
     api_away: Instant,
     node_away: [Instant; 2],
+}
+
+/// When a process is killed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Moment {
+    /// Whatever is asked next.
+    Any,
+    /// The API was told of a payment, and its answer is not heard.
+    Confirm,
+    /// A transaction was asked for.
+    Transaction,
 }
 
 /// The model, shared between the network's ends.
@@ -70,7 +88,7 @@ pub(super) enum End {
 
 impl World {
     pub(super) fn new(seed: u64) -> Self {
-        let mut dice = StdRng::seed_from_u64(seed);
+        let mut script = StdRng::seed_from_u64(seed);
         let now = Instant::now();
         Self {
             model: Arc::new(Mutex::new(Model {
@@ -78,10 +96,13 @@ impl World {
                 sessions: Vec::new(),
                 puts: Vec::new(),
                 storm: true,
-                kill_in: None,
+                kill_at: None,
                 trace: 0,
-                lags: [dice.random_range(0..8), dice.random_range(0..12)],
-                dice,
+                seed,
+                lags: [script.random_range(0..8), script.random_range(0..12)],
+                dice: script.clone(),
+                script,
+                asked: HashMap::new(),
                 began: now,
                 api_away: now,
                 node_away: [now, now],
@@ -100,44 +121,61 @@ impl Model {
         FIRST_SLOT + u64::try_from(self.began.elapsed().as_millis() / SLOT.as_millis()).unwrap()
     }
 
-    pub(super) fn chance(&mut self, percent: u32) -> bool {
+    pub(super) fn happens(&mut self, percent: u32) -> bool {
+        self.script.random_range(0..100) < percent
+    }
+
+    /// Throws anew for an exchange.
+    fn shake(&mut self, request: &Request) {
+        let key = [
+            request.url.as_str().as_bytes(),
+            request.json.as_deref().unwrap_or_default(),
+        ]
+        .concat();
+        let count = self.asked.entry(key.clone()).or_insert(0);
+        *count += 1;
+        let all = [&self.seed.to_le_bytes()[..], &count.to_le_bytes(), &key].concat();
+        self.dice = StdRng::from_seed(hash(&all).to_bytes());
+    }
+
+    fn chance(&mut self, percent: u32) -> bool {
         self.dice.random_range(0..100) < percent
     }
 
     pub(super) fn pick(&mut self, below: u64) -> u64 {
-        self.dice.random_range(0..below)
+        self.script.random_range(0..below)
     }
 
     /// Something happens on the chain: a payment for some session, right or wrong, or junk.
     pub(super) fn pay(&mut self) -> Signature {
-        let memo = match self.dice.random_range(0..12) {
+        let memo = match self.script.random_range(0..12) {
             0 => None,
             1 => Some("nobody-knows".to_owned()),
             _ if self.sessions.is_empty() => None,
             _ => {
-                let one = self.dice.random_range(0..self.sessions.len());
+                let one = self.script.random_range(0..self.sessions.len());
                 Some(self.sessions[one].memo.clone())
             }
         };
-        let amount = match self.dice.random_range(0..8) {
+        let amount = match self.script.random_range(0..8) {
             0 => DUE - 1,
             1 => DUE + 1,
             _ => DUE,
         };
-        let fate = match self.dice.random_range(0..10) {
+        let fate = match self.script.random_range(0..10) {
             0 => Fate::Dies,
-            1 => Fate::LandsAgain(self.dice.random_range(0..10)),
+            1 => Fate::LandsAgain(self.script.random_range(0..10)),
             _ => Fate::Stays,
         };
         let entry = Entry {
             signature: Signature::default(),
             slot: self.slot(),
             fate,
-            failed: self.chance(10),
+            failed: self.happens(10),
             amount,
             memo,
             // Another node knows it before this one lists it; up to half a minute after it is final.
-            revealed_at: if self.chance(10) {
+            revealed_at: if self.happens(10) {
                 self.slot() + self.pick(100)
             } else {
                 0
@@ -148,7 +186,7 @@ impl Model {
 
     /// A new session, known to the API at once.
     pub(super) fn checkout(&mut self) {
-        let memo = format!("{:032x}", self.dice.random::<u128>());
+        let memo = format!("{:032x}", self.script.random::<u128>());
         self.sessions.push(Session {
             memo,
             confirmed_by: None,
@@ -157,17 +195,17 @@ impl Model {
 
     /// Somebody goes away for a while.
     pub(super) fn outage(&mut self) {
-        let until = Instant::now() + Duration::from_millis(self.dice.random_range(500..30_000));
-        match self.dice.random_range(0..3) {
+        let until = Instant::now() + Duration::from_millis(self.script.random_range(500..30_000));
+        match self.script.random_range(0..3) {
             0 => self.api_away = until,
             node => self.node_away[node - 1] = until,
         }
     }
 
     fn note(&mut self, text: &str) {
-        for byte in text.bytes() {
-            self.trace = self.trace.wrapping_mul(0x0100_0000_01b3) ^ u64::from(byte);
-        }
+        let hash = hash(text.as_bytes()).to_bytes();
+        let (first, _) = hash.split_first_chunk().unwrap();
+        self.trace = self.trace.wrapping_add(u64::from_le_bytes(*first));
     }
 
     fn node(&mut self, index: usize, request: &Request) -> Result<Reply, Fault> {
@@ -188,7 +226,7 @@ impl Model {
             "getSignaturesForAddress" => self.page(params, now),
             "getTransaction" => Ok(self.ledger.transaction(params, now)),
             "getSignatureStatuses" => Ok(self.ledger.statuses(params, now)),
-            "getAccountInfo" => Ok(self.ledger.mint()),
+            "getAccountInfo" => Ok(Ledger::mint()),
             "getTokenAccountsByOwner" => Ok(json!({ "context": { "slot": now }, "value": [] })),
             other => panic!("{other} was never asked before"),
         };
@@ -382,10 +420,18 @@ fn text(body: &str) -> Reply {
 impl Exchange for End {
     async fn exchange(&self, request: Request) -> Result<Reply, Fault> {
         let (Self::Nodes(world) | Self::Api(world)) = self;
-        let there = Duration::from_millis(world.lock().pick(40));
-        tokio::time::sleep(there).await;
-        let (answer, back, is_killed) = {
+        let (there, back) = {
             let mut model = world.lock();
+            model.shake(&request);
+            let slow = model.storm && model.chance(5);
+            let back = if slow { 4_000 } else { 40 };
+            let mut up_to = |most: u64| Duration::from_millis(model.dice.random_range(0..most));
+            (up_to(40), up_to(back))
+        };
+        tokio::time::sleep(there).await;
+        let (answer, is_killed) = {
+            let mut model = world.lock();
+            model.shake(&request);
             let answer = match self {
                 Self::Nodes(_) => {
                     let index = usize::from(request.url.host_str() == Some("node-2"));
@@ -399,12 +445,15 @@ impl Exchange for End {
                 Ok(reply) => format!("{} {}", reply.status, String::from_utf8_lossy(&reply.body)),
                 Err(fault) => fault.to_string(),
             };
-            model.note(&format!("{at} {} {body:?} {seen}", request.url));
-            let is_killed = model.kill_in == Some(0);
-            model.kill_in = model.kill_in.map(|left| left.saturating_sub(1));
-            let slow = model.storm && model.chance(5);
-            let back = if slow { 4_000 } else { 40 };
-            (answer, Duration::from_millis(model.pick(back)), is_killed)
+            let line = format!("{at} {} {body:?} {seen}", request.url);
+            model.note(&line);
+            let is_of = |moment| match moment {
+                Moment::Any => true,
+                Moment::Confirm => request.method == Method::PUT,
+                Moment::Transaction => line.contains("getTransaction"),
+            };
+            let is_killed = model.kill_at.take_if(|moment| is_of(*moment)).is_some();
+            (answer, is_killed)
         };
         if is_killed {
             // The question was asked; nobody hears the answer.

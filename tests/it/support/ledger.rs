@@ -202,7 +202,7 @@ impl Ledger {
     }
 
     /// The mint's account: 82 bytes, of which decimals (byte 44) and a flag (byte 45) are read.
-    pub(crate) fn mint(&self) -> Value {
+    pub(crate) fn mint() -> Value {
         let mut data = vec![0; 82];
         (data[44], data[45]) = (6, 1);
         json!({ "context": { "slot": 1 }, "value": { "owner": spl_token::id().to_string(), "lamports": 1, "executable": false,
@@ -257,8 +257,9 @@ impl Ledger {
 
 /// Of a kind that no client knows.
 fn error(entry: &Entry) -> Value {
-    match entry.failed {
-        true => json!({ "InstructionError": [0, { "ErrorOfTheFuture": [1, 2] }] }),
-        false => Value::Null,
+    if entry.failed {
+        json!({ "InstructionError": [0, { "ErrorOfTheFuture": [1, 2] }] })
+    } else {
+        Value::Null
     }
 }
