@@ -5,7 +5,7 @@ CARGO ?= cargo
 APT_PACKAGES = pkg-config libssl-dev systemd
 TARGET = $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help setup demo test fixtures lint docs bench-decode bench-quick build
+.PHONY: help setup demo test sim fixtures lint docs bench-decode bench-quick build
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -25,6 +25,9 @@ build: setup ## Build the release binary
 
 test: setup ## Run all tests, on an embedded local network (or PAYWATCH_TEST_RPC and PAYWATCH_TEST_WS)
 	$(CARGO) test --locked --workspace
+
+sim: setup ## Try to break it: the daemon in virtual time, killed and lied to (SEEDS=500 of them, SEED=7 for one)
+	SEEDS=$(or $(SEEDS),100) $(if $(SEED),SEED=$(SEED)) $(CARGO) test --locked --test it -- sim::whatever --nocapture
 
 fixtures: setup ## Make the corpus of transactions in tests/fixtures anew, on an embedded network
 	PAYWATCH_WRITE_FIXTURES=1 $(CARGO) test --locked --test it corpus::the_network
