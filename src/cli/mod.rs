@@ -9,6 +9,7 @@ mod payments;
 mod print;
 mod run;
 mod sandbox;
+mod store;
 
 use crate::config::Config;
 use clap::{Parser, Subcommand};
@@ -52,6 +53,8 @@ enum Command {
     Explain(explain::Args),
     /// List and show payments; confirm, dismiss or retry them by hand
     Payments(payments::Args),
+    /// Look after the database
+    Store(store::Args),
     /// Check the configuration and stop
     Check,
     /// Ask the running daemon whether it is alive (for container health checks)
@@ -81,6 +84,7 @@ impl Cli {
             Command::Backfill(args) => self.load().and_then(|config| backfill::run(config, args)),
             Command::Explain(args) => explain::run(args, self.config.as_deref(), || self.load()),
             Command::Payments(args) => self.load().and_then(|config| payments::run(&config, args)),
+            Command::Store(args) => self.load().and_then(|config| store::run(&config, args)),
             Command::Check => self.load().map(|_| check::run()),
             Command::Healthcheck => self.load().and_then(|config| healthcheck::run(&config)),
             Command::Sandbox => sandbox::run(self.config.as_deref()),

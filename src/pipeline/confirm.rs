@@ -148,7 +148,7 @@ impl Confirm {
         }
         let outcomes: Vec<_> = all
             .iter()
-            .map(|done| (done.due.id, &done.attempt, &done.next))
+            .map(|done| (&done.due, &done.attempt, &done.next))
             .collect();
         self.pipeline
             .store

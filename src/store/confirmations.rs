@@ -21,6 +21,8 @@ pub struct Due {
     pub queued_at: Timestamp,
     /// When the API first said no, if it did.
     pub rejected_since: Option<Timestamp>,
+    /// Until when it is leased. Whoever concludes an attempt later than somebody else took it over changes nothing.
+    pub leased_until: Timestamp,
 }
 
 /// One call to the merchant, for the log.
@@ -100,6 +102,7 @@ impl Store {
                     rejected_since: r
                         .try_get::<Option<i64>, _>("rejected_since")?
                         .map(Timestamp),
+                    leased_until: now.plus(lease),
                 })
             })
             .collect()
@@ -139,18 +142,19 @@ impl Store {
         })
     }
 
-    /// Logs attempts and what becomes of their confirmations. One that was closed meanwhile stays closed.
+    /// Logs attempts and what becomes of their confirmations. One that was closed meanwhile, or taken over by somebody else after
+    /// its lease, stays as it is; but what the API accepted is acknowledged, whoever asked.
     ///
     /// # Errors
     /// When the database fails; then none is logged.
-    pub async fn attempted(&self, all: &[(i64, &Attempt, &Next)]) -> Result<()> {
+    pub async fn attempted(&self, all: &[(&Due, &Attempt, &Next)]) -> Result<()> {
         let mut tx = self.begin().await?;
         let mut insert = QueryBuilder::new(
             "INSERT INTO attempts (confirmation_id, at, status, took_ms, reason) ",
         );
-        insert.push_values(all, |mut values, (id, attempt, _)| {
+        insert.push_values(all, |mut values, (due, attempt, _)| {
             values
-                .push_bind(id)
+                .push_bind(due.id)
                 .push_bind(attempt.at.0)
                 .push_bind(attempt.status);
             values
@@ -158,15 +162,15 @@ impl Store {
                 .push_bind(&attempt.reason);
         });
         insert.build().execute(&mut *tx).await?;
-        for (id, attempt, next) in all {
-            conclude(&mut tx, *id, attempt, next).await?;
+        for (due, attempt, next) in all {
+            conclude(&mut tx, due, attempt, next).await?;
         }
         tx.commit().await?;
         Ok(())
     }
 }
 
-async fn conclude(tx: &mut Tx, id: i64, attempt: &Attempt, next: &Next) -> Result<()> {
+async fn conclude(tx: &mut Tx, due: &Due, attempt: &Attempt, next: &Next) -> Result<()> {
     let closed_at = attempt.at.plus(attempt.took);
     match next {
         Next::Retry {
@@ -174,52 +178,74 @@ async fn conclude(tx: &mut Tx, id: i64, attempt: &Attempt, next: &Next) -> Resul
             rejected_since,
         } => {
             sqlx::query(
-                "UPDATE confirmations SET due_at = $2, rejected_since = $3, attempts = attempts + 1, note = $4 \
-                 WHERE id = $1 AND state = 'queued'",
+                "UPDATE confirmations SET due_at = $3, rejected_since = $4, attempts = attempts + 1, note = $5 \
+                 WHERE id = $1 AND state = 'queued' AND due_at = $2",
             )
-            .bind(id)
+            .bind(due.id)
+            .bind(due.leased_until.0)
             .bind(due_at.0)
             .bind(rejected_since.map(|at| at.0))
             .bind(&attempt.reason)
             .execute(&mut **tx)
             .await?;
         }
-        Next::Acknowledged => close(tx, id, "acknowledged", &attempt.reason, closed_at).await?,
-        Next::Parked => close(tx, id, "parked", &attempt.reason, closed_at).await?,
-        Next::PaidByOther => {
-            close(tx, id, "cancelled", &attempt.reason, closed_at).await?;
+        Next::Acknowledged => {
             sqlx::query(
-                "UPDATE payments SET verdict = 'held', reason = $2, note = $3, checkout = NULL \
-                 WHERE id = (SELECT payment_id FROM confirmations WHERE id = $1)",
+                "UPDATE confirmations SET state = 'acknowledged', note = $2, closed_at = $3, due_at = NULL, \
+                 attempts = attempts + 1 WHERE id = $1 AND state IN ('queued', 'parked')",
             )
-            .bind(id)
-            .bind(Held::AlreadyPaid.as_str())
+            .bind(due.id)
             .bind(&attempt.reason)
-            .execute(&mut **tx)
-            .await?;
-            sqlx::query(
-                "INSERT INTO judgements (payment_id, at, verdict) \
-                 SELECT payment_id, $2, $3 FROM confirmations WHERE id = $1",
-            )
-            .bind(id)
             .bind(closed_at.0)
-            .bind(Held::AlreadyPaid.as_str())
             .execute(&mut **tx)
             .await?;
+        }
+        Next::Parked => {
+            close(tx, due, "parked", &attempt.reason, closed_at).await?;
+        }
+        Next::PaidByOther => {
+            if close(tx, due, "cancelled", &attempt.reason, closed_at).await? {
+                hold_as_paid(tx, due.id, &attempt.reason, closed_at).await?;
+            }
         }
     }
     Ok(())
 }
 
-async fn close(tx: &mut Tx, id: i64, state: &str, note: &str, now: Timestamp) -> Result<()> {
-    sqlx::query(
-        "UPDATE confirmations SET state = $2, note = $3, closed_at = $4, due_at = NULL, attempts = attempts + 1 \
-         WHERE id = $1 AND state = 'queued'",
+/// Closes a confirmation that is still leased as it was taken. Returns whether it was.
+async fn close(tx: &mut Tx, due: &Due, state: &str, note: &str, now: Timestamp) -> Result<bool> {
+    let done = sqlx::query(
+        "UPDATE confirmations SET state = $3, note = $4, closed_at = $5, due_at = NULL, attempts = attempts + 1 \
+         WHERE id = $1 AND state = 'queued' AND due_at = $2",
     )
-    .bind(id)
+    .bind(due.id)
+    .bind(due.leased_until.0)
     .bind(state)
     .bind(note)
     .bind(now.0)
+    .execute(&mut **tx)
+    .await?;
+    Ok(done.rows_affected() > 0)
+}
+
+/// The merchant credited the checkout by another transaction.
+async fn hold_as_paid(tx: &mut Tx, id: i64, why: &str, now: Timestamp) -> Result<()> {
+    sqlx::query(
+        "UPDATE payments SET verdict = 'held', reason = $2, note = $3, checkout = NULL \
+         WHERE id = (SELECT payment_id FROM confirmations WHERE id = $1)",
+    )
+    .bind(id)
+    .bind(Held::AlreadyPaid.as_str())
+    .bind(why)
+    .execute(&mut **tx)
+    .await?;
+    sqlx::query(
+        "INSERT INTO judgements (payment_id, at, verdict) \
+         SELECT payment_id, $2, $3 FROM confirmations WHERE id = $1",
+    )
+    .bind(id)
+    .bind(now.0)
+    .bind(Held::AlreadyPaid.as_str())
     .execute(&mut **tx)
     .await?;
     Ok(())

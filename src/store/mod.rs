@@ -5,6 +5,7 @@
 //! `synchronous=NORMAL` is enough, because the chain is the record: what a power cut takes is swept again. What people
 //! decide is not on chain, and is written with `synchronous=FULL`.
 
+mod audit;
 mod checkouts;
 mod confirmations;
 mod cursors;
@@ -18,6 +19,7 @@ mod reports;
 mod row;
 mod timeline;
 
+pub use audit::Broken;
 pub use checkouts::PendingTarget;
 pub use confirmations::{Attempt, ConfirmationCounts, Due, Next};
 pub use cursors::Cursor;
@@ -30,6 +32,7 @@ pub use reports::{PaymentSummary, Tally};
 pub use timeline::{Event, Happened};
 
 use crate::sqlite;
+use sqlx::migrate::MigrateError;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqliteSynchronous};
 use std::{str::FromStr, time::Duration};
 
@@ -41,7 +44,12 @@ pub enum Error {
     Sql(#[from] sqlx::Error),
     /// The file's tables could not be brought to this version.
     #[error("database migration")]
-    Migrate(#[from] sqlx::migrate::MigrateError),
+    Migrate(#[source] sqlx::migrate::MigrateError),
+    /// The file's tables are ahead of this program.
+    #[error(
+        "the database was written by a newer paywatch (tables of version {0}): run that one, or restore a copy from before"
+    )]
+    Newer(i64),
     /// A row holds what this program never writes.
     #[error("database row: {column} holds something unreadable")]
     Corrupt {
@@ -90,7 +98,13 @@ impl Store {
             .max_connections(1)
             .connect_with(options.clone())
             .await?;
-        sqlx::migrate!("src/store/migrations").run(&write).await?;
+        sqlx::migrate!("src/store/migrations")
+            .run(&write)
+            .await
+            .map_err(|error| match error {
+                MigrateError::VersionMissing(version) => Error::Newer(version),
+                other => Error::Migrate(other),
+            })?;
         let read = sqlite::pool_options()
             .max_connections(Self::READERS)
             .connect_with(options.clone().read_only(true))

@@ -62,7 +62,7 @@ impl Books {
             reason: "answered 500".into(),
         };
         self.store
-            .attempted(&[(due[0].id, &attempt, &next)])
+            .attempted(&[(&due[0], &attempt, &next)])
             .await
             .unwrap();
     }

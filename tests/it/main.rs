@@ -25,5 +25,6 @@ mod sandbox_api;
 mod sim;
 mod socket_faults;
 mod store;
+mod store_faults;
 mod tidy;
 mod timeline;

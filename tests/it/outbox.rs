@@ -181,7 +181,7 @@ async fn an_attempt_decides_what_becomes_of_a_confirmation() {
     for (due, next) in due.iter().zip(&outcomes) {
         books
             .store
-            .attempted(&[(due.id, &attempt, next)])
+            .attempted(&[(due, &attempt, next)])
             .await
             .unwrap();
     }
@@ -210,7 +210,7 @@ async fn an_attempt_decides_what_becomes_of_a_confirmation() {
     // Closed stays closed, whatever a late answer says.
     books
         .store
-        .attempted(&[(due[0].id, &attempt, &Next::Parked)])
+        .attempted(&[(&due[0], &attempt, &Next::Parked)])
         .await
         .unwrap();
     assert_eq!(books.store.count_confirmations().await.unwrap().parked, 1);

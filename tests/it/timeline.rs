@@ -112,7 +112,7 @@ async fn the_timeline_tells_everything_in_order() {
     };
     books
         .store
-        .attempted(&[(due[0].id, &attempt, &Next::Parked)])
+        .attempted(&[(&due[0], &attempt, &Next::Parked)])
         .await
         .unwrap();
     books.store.finalize(&[signature(1)], at(13)).await.unwrap();

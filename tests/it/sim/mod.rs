@@ -6,8 +6,10 @@
 //! What goes wrong with an exchange follows from the seed, from what is asked, and from how often it was asked before: so a run
 //! does not depend on which of two tasks the machine lets go first. Time passes only while nobody has anything to do.
 
+mod api;
 mod check;
 mod model;
+mod node;
 
 use model::{DEADLINE, End, Moment, SLOT, World};
 use paywatch::config::{Config, Log, LogFormat};

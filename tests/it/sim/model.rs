@@ -1,11 +1,11 @@
 //! The world around the daemon: a ledger behind two nodes, a payments API, and what goes wrong with them.
 
-use crate::support::ledger::{Entry, Fate, Ledger, Refusal};
+use crate::support::ledger::{Entry, Fate, Ledger};
 use paywatch::domain::Signature;
 use paywatch::http::{Exchange, Fault, Reply, Request};
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use reqwest::{Method, StatusCode};
-use serde_json::{Value, json};
+use serde_json::Value;
 use solana_sdk::hash::hash;
 use std::{
     collections::HashMap,
@@ -52,14 +52,14 @@ pub(super) struct Model {
     /// Throws for what happens in the world.
     script: StdRng,
     /// Throws for one exchange. It follows from what is asked and how often it was asked before, not from who came first.
-    dice: StdRng,
+    pub(super) dice: StdRng,
     asked: HashMap<Vec<u8>, u64>,
     began: Instant,
     /// So many slots the second node is behind, and the API's own node.
-    lags: [u64; 2],
+    pub(super) lags: [u64; 2],
     /// The API or a node is away until then.
-    api_away: Instant,
-    node_away: [Instant; 2],
+    pub(super) api_away: Instant,
+    pub(super) node_away: [Instant; 2],
 }
 
 /// When a process is killed.
@@ -138,7 +138,7 @@ impl Model {
         self.dice = StdRng::from_seed(hash(&all).to_bytes());
     }
 
-    fn chance(&mut self, percent: u32) -> bool {
+    pub(super) fn chance(&mut self, percent: u32) -> bool {
         self.dice.random_range(0..100) < percent
     }
 
@@ -207,201 +207,9 @@ impl Model {
         let (first, _) = hash.split_first_chunk().unwrap();
         self.trace = self.trace.wrapping_add(u64::from_le_bytes(*first));
     }
-
-    fn node(&mut self, index: usize, request: &Request) -> Result<Reply, Fault> {
-        if Instant::now() < self.node_away[index] {
-            return Err(Fault::NoConnection(None));
-        }
-        let question: Value = serde_json::from_slice(request.json.as_deref().unwrap()).unwrap();
-        let (method, params) = (question["method"].as_str().unwrap(), &question["params"]);
-        let now = self.slot() - if index == 1 { self.lags[0] } else { 0 };
-        if self.storm && self.chance(15) {
-            return self.node_fault(method);
-        }
-        let answer = match method {
-            "getSlot" => Ok(json!(match params[0]["commitment"].as_str() {
-                Some("finalized") => Ledger::finalized(now),
-                _ => Ledger::confirmed(now),
-            })),
-            "getSignaturesForAddress" => self.page(params, now),
-            "getTransaction" => Ok(self.ledger.transaction(params, now)),
-            "getSignatureStatuses" => Ok(self.ledger.statuses(params, now)),
-            "getAccountInfo" => Ok(Ledger::mint()),
-            "getTokenAccountsByOwner" => Ok(json!({ "context": { "slot": now }, "value": [] })),
-            other => panic!("{other} was never asked before"),
-        };
-        Ok(reply(
-            200,
-            &match answer {
-                Ok(result) => json!({ "jsonrpc": "2.0", "id": 1, "result": result }),
-                Err((code, message)) => {
-                    json!({ "jsonrpc": "2.0", "id": 1, "error": { "code": code, "message": message } })
-                }
-            },
-        ))
-    }
-
-    /// A page, sometimes with an entry twice, or the newest ones not there yet.
-    fn page(&mut self, params: &Value, now: u64) -> Result<Value, Refusal> {
-        let mut page = self.ledger.page(params, now)?;
-        if self.storm && self.chance(10) && params[1]["before"].is_null() {
-            page.drain(..page.len().min(2));
-        }
-        if self.storm && !page.is_empty() && self.chance(10) {
-            let again = page[self.dice.random_range(0..page.len())].clone();
-            page.push(again);
-        }
-        if self.storm && self.chance(10) {
-            // Within a slot the order is anybody's guess.
-            page.sort_by_key(|entry| {
-                (
-                    std::cmp::Reverse(entry["slot"].as_u64()),
-                    entry["signature"].to_string(),
-                )
-            });
-        }
-        Ok(page.into())
-    }
-
-    fn node_fault(&mut self, method: &str) -> Result<Reply, Fault> {
-        let error = |code: i64| {
-            Ok(reply(
-                200,
-                &json!({ "error": { "code": code, "message": "storm" } }),
-            ))
-        };
-        match self.dice.random_range(0..12) {
-            0 => Err(Fault::NoConnection(None)),
-            1 => Err(Fault::NotInTime(None)),
-            2 => Err(Fault::Cut(StatusCode::OK, None)),
-            3 => Ok(Reply {
-                retry_after: Some(Duration::from_secs(1)),
-                ..reply(429, &Value::Null)
-            }),
-            4 => error(429),
-            5 => error([-32005, -32007, -32014, -32016, -32004][self.dice.random_range(0..5)]),
-            6 => Ok(text("<html>busy</html>")),
-            7 => Ok(text("{\"jsonrpc\":\"2.0\",\"result\":[{\"signat")),
-            8 if method == "getSignaturesForAddress" => error(-32020),
-            9 if method == "getSignaturesForAddress" => error(-32602),
-            _ if method == "getTransaction" || method == "getSignatureStatuses" => {
-                Ok(match method {
-                    "getTransaction" => reply(200, &json!({ "result": null })),
-                    _ => reply(503, &Value::Null),
-                })
-            }
-            _ => Ok(reply(500, &Value::Null)),
-        }
-    }
-
-    fn api(&mut self, request: &Request) -> Result<Reply, Fault> {
-        if Instant::now() < self.api_away {
-            return Err(Fault::NoConnection(None));
-        }
-        let storm = self.storm && self.chance(20);
-        let loses_answer = storm && self.chance(40);
-        if storm && !loses_answer {
-            return match self.dice.random_range(0..7) {
-                0 => Err(Fault::NoConnection(None)),
-                1 => Err(Fault::NotInTime(None)),
-                2 => Ok(Reply {
-                    retry_after: Some(Duration::from_secs(3)),
-                    ..reply(429, &Value::Null)
-                }),
-                3 => Ok(text("<html>maintenance</html>")),
-                4 => Ok(reply(401, &Value::Null)),
-                _ => Ok(reply(502, &Value::Null)),
-            };
-        }
-        let path = request.url.path().to_owned();
-        let answer = match (&request.method, path.as_str()) {
-            (&Method::GET, "/supported_tokens") => {
-                let shop = self.ledger.shop;
-                reply(
-                    200,
-                    &json!([{ "symbol": "USDC", "mint": shop.mint.to_string(), "recipient": shop.wallet.to_string(), "decimals": 6, "enabled": true }]),
-                )
-            }
-            (&Method::GET, "/history") => self.history(request),
-            (&Method::PUT, "/crypto/confirm") => self.confirm(request),
-            other => panic!("{other:?} was never asked before"),
-        };
-        if loses_answer {
-            Err(Fault::Broken(None))
-        } else {
-            Ok(answer)
-        }
-    }
-
-    fn history(&self, request: &Request) -> Reply {
-        let number = |name: &str| -> usize {
-            let pair = request.url.query_pairs().find(|(key, _)| key == name);
-            pair.unwrap().1.parse().unwrap()
-        };
-        let shop = self.ledger.shop;
-        let entries: Vec<_> = self
-            .sessions
-            .iter()
-            .rev()
-            .skip(number("offset"))
-            .take(number("limit").min(50))
-            .map(|one| {
-                json!({ "memo": one.memo, "amount": DUE, "token": shop.mint.to_string(), "recipient": shop.wallet.to_string(),
-                        "status": u8::from(one.confirmed_by.is_some()), "transaction_hash": one.confirmed_by.map(|by| by.to_string()) })
-            })
-            .collect();
-        reply(200, &entries.into())
-    }
-
-    /// As an honest backend: looks at the chain itself, a little behind it.
-    fn confirm(&mut self, request: &Request) -> Reply {
-        let value = |name: &str| {
-            request
-                .url
-                .query_pairs()
-                .find(|(key, _)| key == name)
-                .unwrap()
-                .1
-                .into_owned()
-        };
-        let (memo, signature) = (
-            value("payment_id"),
-            value("transaction_hash").parse().unwrap(),
-        );
-        let now = self.slot();
-        let seen_at = |now: u64| {
-            let entry = self
-                .ledger
-                .entries
-                .iter()
-                .find(|entry| entry.signature == signature);
-            entry.filter(|entry| Ledger::slot_of(entry, now).is_some())
-        };
-        let was_visible = seen_at(now).is_some();
-        let pays = seen_at(now - self.lags[1]).is_some_and(|entry| {
-            !entry.failed && entry.amount == DUE && entry.memo.as_deref() == Some(&memo)
-        });
-        self.puts.push(Put {
-            memo: memo.clone(),
-            signature,
-            was_visible,
-        });
-        let Some(session) = self.sessions.iter_mut().find(|one| one.memo == memo) else {
-            return reply(404, &Value::Null);
-        };
-        match session.confirmed_by {
-            Some(by) if by == signature => reply(200, &json!({ "ok": true })),
-            Some(_) => reply(409, &Value::Null),
-            None if pays => {
-                session.confirmed_by = Some(signature);
-                reply(200, &json!({ "ok": true }))
-            }
-            None => reply(400, &Value::Null),
-        }
-    }
 }
 
-fn reply(status: u16, body: &Value) -> Reply {
+pub(super) fn reply(status: u16, body: &Value) -> Reply {
     Reply {
         status: StatusCode::from_u16(status).unwrap(),
         retry_after: None,
@@ -409,7 +217,7 @@ fn reply(status: u16, body: &Value) -> Reply {
     }
 }
 
-fn text(body: &str) -> Reply {
+pub(super) fn text(body: &str) -> Reply {
     Reply {
         body: body.as_bytes().to_vec(),
         ..reply(200, &Value::Null)

@@ -1,11 +1,11 @@
 //! Books to record into: a store on a real file, and the simplest payments there are.
 
 use paywatch::domain::{
-    AmountRule, BaseUnits, Checkout, CheckoutStatus, Commitment, Credit, Decoded, Matched, Memo,
-    Mint, Policy, Pubkey, Signature, Slot, Timestamp, TokenAccount, UnknownMemo, Verdict, Wallet,
+    BaseUnits, Checkout, CheckoutStatus, Commitment, Credit, Decoded, Matched, Memo, Mint, Policy,
+    Pubkey, Signature, Slot, Timestamp, TokenAccount, Verdict, Wallet,
 };
 use paywatch::store::{Cursor, Ingested, Reading, Store};
-use std::{collections::BTreeMap, time::Duration};
+use std::time::Duration;
 use tempfile::TempDir;
 
 pub(crate) const NOW: Timestamp = Timestamp(1_760_000_000_000);
@@ -15,6 +15,10 @@ pub(crate) struct Books {
     pub(crate) store: Store,
     pub(crate) policy: Policy,
     _folder: TempDir,
+}
+
+pub(crate) fn policy() -> Policy {
+    Policy::default()
 }
 
 pub(crate) fn key<T>(wrap: fn(Pubkey) -> T, byte: u8) -> T {
@@ -94,15 +98,9 @@ impl Books {
         ))
         .await
         .unwrap();
-        let policy = Policy {
-            amount: AmountRule::Exact,
-            unknown_memo: UnknownMemo::Hold,
-            confirm_at: Commitment::Confirmed,
-            finalized_above: BTreeMap::new(),
-        };
         Self {
             store,
-            policy,
+            policy: policy(),
             _folder: folder,
         }
     }

@@ -1,0 +1,98 @@
+//! The two Solana nodes: what they answer, and how they fail.
+
+use super::model::{Model, reply, text};
+use crate::support::ledger::{Ledger, Refusal};
+use paywatch::http::{Fault, Reply, Request};
+use rand::Rng;
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+use std::time::Duration;
+use tokio::time::Instant;
+
+impl Model {
+    pub(super) fn node(&mut self, index: usize, request: &Request) -> Result<Reply, Fault> {
+        if Instant::now() < self.node_away[index] {
+            return Err(Fault::NoConnection(None));
+        }
+        let question: Value = serde_json::from_slice(request.json.as_deref().unwrap()).unwrap();
+        let (method, params) = (question["method"].as_str().unwrap(), &question["params"]);
+        let now = self.slot() - if index == 1 { self.lags[0] } else { 0 };
+        if self.storm && self.chance(15) {
+            return self.node_fault(method);
+        }
+        let answer = match method {
+            "getSlot" => Ok(json!(match params[0]["commitment"].as_str() {
+                Some("finalized") => Ledger::finalized(now),
+                _ => Ledger::confirmed(now),
+            })),
+            "getSignaturesForAddress" => self.page(params, now),
+            "getTransaction" => Ok(self.ledger.transaction(params, now)),
+            "getSignatureStatuses" => Ok(self.ledger.statuses(params, now)),
+            "getAccountInfo" => Ok(Ledger::mint()),
+            "getTokenAccountsByOwner" => Ok(json!({ "context": { "slot": now }, "value": [] })),
+            other => panic!("{other} was never asked before"),
+        };
+        Ok(reply(
+            200,
+            &match answer {
+                Ok(result) => json!({ "jsonrpc": "2.0", "id": 1, "result": result }),
+                Err((code, message)) => {
+                    json!({ "jsonrpc": "2.0", "id": 1, "error": { "code": code, "message": message } })
+                }
+            },
+        ))
+    }
+
+    /// A page, sometimes with an entry twice, or the newest ones not there yet.
+    fn page(&mut self, params: &Value, now: u64) -> Result<Value, Refusal> {
+        let mut page = self.ledger.page(params, now)?;
+        if self.storm && self.chance(10) && params[1]["before"].is_null() {
+            page.drain(..page.len().min(2));
+        }
+        if self.storm && !page.is_empty() && self.chance(10) {
+            let again = page[self.dice.random_range(0..page.len())].clone();
+            page.push(again);
+        }
+        if self.storm && self.chance(10) {
+            // Within a slot the order is anybody's guess.
+            page.sort_by_key(|entry| {
+                (
+                    std::cmp::Reverse(entry["slot"].as_u64()),
+                    entry["signature"].to_string(),
+                )
+            });
+        }
+        Ok(page.into())
+    }
+
+    fn node_fault(&mut self, method: &str) -> Result<Reply, Fault> {
+        let error = |code: i64| {
+            Ok(reply(
+                200,
+                &json!({ "error": { "code": code, "message": "storm" } }),
+            ))
+        };
+        match self.dice.random_range(0..12) {
+            0 => Err(Fault::NoConnection(None)),
+            1 => Err(Fault::NotInTime(None)),
+            2 => Err(Fault::Cut(StatusCode::OK, None)),
+            3 => Ok(Reply {
+                retry_after: Some(Duration::from_secs(1)),
+                ..reply(429, &Value::Null)
+            }),
+            4 => error(429),
+            5 => error([-32005, -32007, -32014, -32016, -32004][self.dice.random_range(0..5)]),
+            6 => Ok(text("<html>busy</html>")),
+            7 => Ok(text("{\"jsonrpc\":\"2.0\",\"result\":[{\"signat")),
+            8 if method == "getSignaturesForAddress" => error(-32020),
+            9 if method == "getSignaturesForAddress" => error(-32602),
+            _ if method == "getTransaction" || method == "getSignatureStatuses" => {
+                Ok(match method {
+                    "getTransaction" => reply(200, &json!({ "result": null })),
+                    _ => reply(503, &Value::Null),
+                })
+            }
+            _ => Ok(reply(500, &Value::Null)),
+        }
+    }
+}

@@ -1,0 +1,288 @@
+//! Databases that are old, new, damaged, read-only, full or shared: each is opened, or refused in plain words.
+
+use crate::support::books::{
+    Books, NOW, account, checkout, confirm, ingested, paid, policy, signature,
+};
+use crate::support::{PRICE, World, eventually, exit_of};
+use paywatch::domain::Commitment;
+use paywatch::store::{Attempt, Error, Filter, Next, PaymentState, Store};
+use sqlx::{Connection, Executor, SqliteConnection};
+use std::{path::Path, process::Output, time::Duration};
+
+fn said(output: &Output) -> String {
+    format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
+}
+
+async fn raw(file: &Path) -> SqliteConnection {
+    let url = format!("sqlite:{}?mode=rwc", file.display());
+    SqliteConnection::connect(&url).await.unwrap()
+}
+
+async fn open(file: &Path) -> Result<Store, Error> {
+    Store::open(&format!("sqlite:{}", file.display())).await
+}
+
+/// A migration is the shape of somebody's database: it is never changed, and what is in it comes along.
+#[tokio::test]
+async fn a_database_of_each_earlier_version_is_brought_up_with_what_is_in_it() {
+    let migrator = sqlx::migrate::Migrator::new(Path::new("src/store/migrations"))
+        .await
+        .unwrap();
+    let versions: Vec<i64> = migrator.iter().map(|one| one.version).collect();
+    assert!(versions.len() > 1);
+    for last in &versions {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("old.db");
+        let mut old = raw(&file).await;
+        let mut until = sqlx::migrate::Migrator::new(Path::new("src/store/migrations"))
+            .await
+            .unwrap();
+        until.migrations = until
+            .migrations
+            .iter()
+            .filter(|one| one.version <= *last)
+            .cloned()
+            .collect();
+        until.run_direct(&mut old).await.unwrap();
+        let address = account().to_string();
+        old.execute(sqlx::query(
+            "INSERT INTO checkouts (memo, folded, status) VALUES ('a', 'a', 'pending')",
+        ))
+        .await
+        .unwrap();
+        old.execute(
+            sqlx::query("INSERT INTO cursors VALUES ($1, 7, $2, 1)")
+                .bind(&address)
+                .bind(signature(1).to_string()),
+        )
+        .await
+        .unwrap();
+        old.execute(
+            sqlx::query(
+                "INSERT INTO payments (signature, token_account, slot, memos, verdict, reason, chain_state, seen_at, recorded_at) \
+                 VALUES ($1, $2, 7, '[\"a\"]', 'held', 'no_memo', 'finalized', 1, 1)",
+            )
+            .bind(signature(1).to_string())
+            .bind(&address),
+        )
+        .await
+        .unwrap();
+        old.close().await.unwrap();
+        let store = open(&file).await.unwrap();
+        assert_eq!(
+            store.payments(&Filter::newest(9)).await.unwrap()[0].verdict,
+            "no_memo",
+            "from version {last}"
+        );
+        assert_eq!(store.cursors(account()).await.unwrap()[0].slot, 7);
+        assert_eq!(store.count_checkouts().await.unwrap(), (1, 1));
+        assert_eq!(store.audit().await.unwrap(), []);
+    }
+}
+
+#[tokio::test]
+async fn a_database_of_a_newer_version_is_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("new.db");
+    open(&file).await.unwrap().close().await;
+    let mut new = raw(&file).await;
+    new.execute("INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) VALUES (99, 'x', 1, x'00', 0)")
+        .await
+        .unwrap();
+    new.close().await.unwrap();
+    let error = open(&file).await.unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("newer paywatch (tables of version 99)"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_database_and_a_folder_without_rights_are_refused_by_name() {
+    let world = World::new().await;
+    let file = world.folder.path().join("paywatch.db");
+    std::fs::write(
+        &file,
+        "this is no database, but it is long enough to be read as one".repeat(20),
+    )
+    .unwrap();
+    let output = exit_of(&world.environment(), &["run"]);
+    assert_eq!(output.status.code(), Some(1));
+    let text = said(&output);
+    assert!(
+        text.contains("paywatch.db") && text.contains("not a database"),
+        "{text}"
+    );
+}
+
+/// Nothing is lost, the daemon says that it is not ready, and goes on once it can write.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_locked_database_makes_it_unready_and_its_release_ready_again() {
+    let world = World::new().await;
+    let daemon = world.watch(&[]).await;
+    let checkout = world.checkout(&world.usdc).await;
+    // Another writer holds the database for good: no write succeeds.
+    let mut holder = raw(&world.folder.path().join("paywatch.db")).await;
+    holder.execute("BEGIN EXCLUSIVE").await.unwrap();
+    let signature = world
+        .net
+        .pay(&world.payment(PRICE, &checkout.memo))
+        .await
+        .unwrap();
+    let ops = daemon.ops().await;
+    eventually("it is not ready", async || {
+        let answer = reqwest::get(format!("{ops}/readyz")).await.unwrap();
+        answer.status() == 503 && answer.text().await.unwrap().contains("database")
+    })
+    .await;
+    assert_eq!(world.session(&checkout.memo).await["status"], 0);
+    holder.execute("ROLLBACK").await.unwrap();
+    world.wait_confirmed(&checkout, signature).await;
+    daemon.wait_until_ready().await;
+}
+
+/// Two daemons on one database share the work: each payment is told once.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_daemons_on_one_database_do_not_confirm_twice() {
+    let world = World::new().await;
+    let _first = world.watch(&[]).await;
+    let _second = world.watch(&[]).await;
+    let mut bought = Vec::new();
+    for _ in 0..12 {
+        bought.push(world.buy().await);
+    }
+    for (checkout, signature) in &bought {
+        world.wait_confirmed(checkout, *signature).await;
+        world.wait_acknowledged(*signature).await;
+    }
+    let mut calls = world.calls().await;
+    assert_eq!(calls.len(), bought.len(), "one call a payment: {calls:?}");
+    calls.sort();
+    calls.dedup();
+    assert_eq!(calls.len(), bought.len());
+    let output = exit_of(&world.environment(), &["store", "check"]);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    assert!(said(&output).contains("rules hold"), "{}", said(&output));
+}
+
+/// A daemon that slept through its lease cannot undo what the other one did meanwhile.
+#[tokio::test]
+async fn who_comes_back_after_its_lease_changes_nothing_but_an_acceptance() {
+    let books = Books::open().await;
+    books
+        .store
+        .upsert_checkouts(&[checkout("a")])
+        .await
+        .unwrap();
+    assert_eq!(
+        books
+            .record(ingested(1, 5, Commitment::Confirmed, paid("a")))
+            .await,
+        Some(confirm("a"))
+    );
+    let lease = Duration::from_secs(10);
+    let sleeper = books.store.claim_due(NOW, lease, 1).await.unwrap();
+    let later = NOW.plus(Duration::from_secs(11));
+    let other = books.store.claim_due(later, lease, 1).await.unwrap();
+    let attempt = |at| Attempt {
+        at,
+        status: Some(400),
+        took: Duration::ZERO,
+        reason: "refused".into(),
+    };
+    let again = Next::Retry {
+        due_at: NOW,
+        rejected_since: None,
+    };
+    for stale in [again, Next::Parked, Next::PaidByOther] {
+        books
+            .store
+            .attempted(&[(&sleeper[0], &attempt(NOW), &stale)])
+            .await
+            .unwrap();
+        let payments = books.store.payments(&Filter::newest(1)).await.unwrap();
+        assert_eq!(payments[0].state, PaymentState::Queued, "{stale:?}");
+        assert_eq!(
+            books.store.next_due_at().await.unwrap(),
+            Some(later.plus(lease)),
+            "{stale:?}"
+        );
+    }
+    books
+        .store
+        .attempted(&[(&other[0], &attempt(later), &Next::Parked)])
+        .await
+        .unwrap();
+    assert_eq!(
+        books.store.payments(&Filter::newest(1)).await.unwrap()[0].state,
+        PaymentState::Parked
+    );
+    // What the API took is taken, whoever heard it.
+    books
+        .store
+        .attempted(&[(&sleeper[0], &attempt(later), &Next::Acknowledged)])
+        .await
+        .unwrap();
+    assert_eq!(
+        books.store.payments(&Filter::newest(1)).await.unwrap()[0].state,
+        PaymentState::Acknowledged
+    );
+    assert_eq!(books.store.audit().await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn store_check_names_what_is_broken() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("books.db");
+    let store = open(&file).await.unwrap();
+    store.upsert_checkouts(&[checkout("a")]).await.unwrap();
+    store
+        .record(
+            &[ingested(1, 5, Commitment::Confirmed, paid("a"))],
+            None,
+            &policy(),
+            NOW,
+        )
+        .await
+        .unwrap();
+    assert_eq!(store.audit().await.unwrap(), []);
+    store.close().await;
+    let mut raw = raw(&file).await;
+    raw.execute("UPDATE payments SET checkout = 'b'")
+        .await
+        .unwrap();
+    raw.execute("DROP INDEX confirmations_one_per_checkout")
+        .await
+        .unwrap();
+    raw.execute("INSERT INTO confirmations (payment_id, memo, signature, state, queued_at) VALUES (77, 'a', 'x', 'queued', 1)").await.unwrap_err();
+    raw.execute("PRAGMA foreign_keys = OFF").await.unwrap();
+    raw.execute("INSERT INTO confirmations (payment_id, memo, signature, state, queued_at) VALUES (77, 'a', 'x', 'queued', 1)").await.unwrap();
+    raw.close().await.unwrap();
+    let environment = [
+        (
+            "PAYWATCH__MERCHANT__BASE_URL",
+            "http://127.0.0.1:1/".to_owned(),
+        ),
+        (
+            "PAYWATCH__SOLANA__RPC_URLS",
+            "http://127.0.0.1:1/".to_owned(),
+        ),
+        ("PAYWATCH__STORE__URL", format!("sqlite:{}", file.display())),
+    ]
+    .map(|(name, value)| (name.to_owned(), value));
+    let output = exit_of(&environment, &["store", "check"]);
+    assert_eq!(output.status.code(), Some(1));
+    for part in [
+        "at most one live confirmation",
+        "no row refers to one that is not there",
+        "for the checkout that its payment pays",
+    ] {
+        assert!(said(&output).contains(part), "{part} in {}", said(&output));
+    }
+}
