@@ -263,6 +263,24 @@ mod tests {
     }
 
     #[test]
+    fn what_listens_to_others_needs_a_token() {
+        for open in ["0.0.0.0:9464", "192.0.2.7:9464", "[::]:9464"] {
+            let error = load(&[("PAYWATCH__OPS__LISTEN", open)])
+                .unwrap_err()
+                .to_string();
+            assert!(
+                error.contains("ops.listen: found") && error.contains("ops.token_file"),
+                "{error}"
+            );
+            let file = ("PAYWATCH__OPS__TOKEN_FILE", "Cargo.toml");
+            assert!(load(&[("PAYWATCH__OPS__LISTEN", open), file]).is_ok());
+        }
+        for own in ["127.0.0.1:9464", "[::1]:9464", ""] {
+            assert!(load(&[("PAYWATCH__OPS__LISTEN", own)]).is_ok());
+        }
+    }
+
+    #[test]
     fn tokens_can_be_given_in_the_environment() {
         let mint = "EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v";
         let config =

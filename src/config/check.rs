@@ -4,7 +4,7 @@ use super::{Config, Fault, Log, LogFormat, Merchant, Ops, Policy, Solana, Token,
 use crate::domain::{AmountRule, Commitment, Decimals, UnknownMemo};
 use crate::merchant::{Auth, Secret};
 use crate::solana::Limits;
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 use url::Url;
 
 /// Collects faults instead of stopping at the first. A method returns `None` after it has noted why.
@@ -223,6 +223,16 @@ impl Check {
             "ADDRESS:PORT, or nothing for off",
             listen,
         );
+        let is_open = listen
+            .flatten()
+            .is_some_and(|address: SocketAddr| !address.ip().is_loopback());
+        if is_open && token.is_none() {
+            self.fault(
+                "ops.listen",
+                &format!("\"{}\" without ops.token_file", raw.listen),
+                "an address of this machine alone (127.0.0.1:PORT), or any together with ops.token_file",
+            );
+        }
         Some(Ops {
             listen: listen?,
             token,
