@@ -58,6 +58,8 @@ pub struct Solana {
     pub ws_urls: Vec<Url>,
     /// What every payment waits for.
     pub confirm_at: Commitment,
+    /// So many nodes of different hosts must tell the same of a payment above `policy.finalized_above`.
+    pub quorum: usize,
     /// How often history is swept.
     pub sweep_every: Duration,
     /// What nodes may be burdened with.
@@ -72,6 +74,7 @@ impl fmt::Debug for Solana {
             .field("rpc_urls", &labels(&self.rpc_urls))
             .field("ws_urls", &labels(&self.ws_urls))
             .field("confirm_at", &self.confirm_at)
+            .field("quorum", &self.quorum)
             .field("sweep_every", &self.sweep_every)
             .field("limits", &self.limits)
             .finish()
@@ -260,6 +263,22 @@ mod tests {
         assert!(format!("{error:#}").contains("rpc_url"), "{error:#}");
         let error = load(&[("PAYWATCH__SOLANA__MAX_RPS", "many")]).unwrap_err();
         assert!(format!("{error:#}").contains("max_rps"), "{error:#}");
+    }
+
+    #[test]
+    fn a_quorum_needs_as_many_hosts_and_an_amount_from_which_it_counts() {
+        let above = ("PAYWATCH__POLICY__FINALIZED_ABOVE__USDC", "1000");
+        let quorum = |count| ("PAYWATCH__SOLANA__QUORUM", count);
+        assert_eq!(load(&[quorum("2"), above]).unwrap().solana.quorum, 2);
+        for wrong in [&[quorum("3"), above][..], &[quorum("0")], &[quorum("2")]] {
+            let error = load(wrong).unwrap_err().to_string();
+            assert!(error.contains("solana.quorum"), "{error}");
+        }
+        let same_host = (
+            "PAYWATCH__SOLANA__RPC_URLS",
+            "https://a.example/1,https://a.example/2",
+        );
+        assert!(load(&[quorum("2"), above, same_host]).is_err());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::{Config, Fault, Log, LogFormat, Merchant, Ops, Policy, Solana, Token, Watch, raw};
 use crate::domain::{AmountRule, Commitment, Decimals, UnknownMemo};
 use crate::merchant::{Auth, Secret};
-use crate::solana::Limits;
+use crate::solana::{Limits, hosts};
 use std::{net::SocketAddr, time::Duration};
 use url::Url;
 
@@ -15,7 +15,7 @@ const DURATION: &str = "a duration above zero, like \"15s\" or \"24h\"";
 impl Check {
     pub(super) fn config(&mut self, raw: &raw::Raw) -> Option<Config> {
         let merchant = self.merchant(&raw.merchant);
-        let solana = self.solana(&raw.solana);
+        let solana = self.solana(&raw.solana, raw.policy.finalized_above.is_empty());
         let watch = self.watch(&raw.watch);
         let policy = self.policy(&raw.policy);
         let store = raw.store.url.starts_with("sqlite:") && raw.store.url.len() > "sqlite:".len();
@@ -91,8 +91,20 @@ impl Check {
         })
     }
 
-    fn solana(&mut self, raw: &raw::Solana) -> Option<Solana> {
+    fn solana(&mut self, raw: &raw::Solana, nothing_is_large: bool) -> Option<Solana> {
         let rpc_urls = self.urls("solana.rpc_urls", &raw.rpc_urls, &["http", "https"]);
+        let hosts = rpc_urls.as_deref().map_or(1, |urls| hosts(urls).len());
+        let is_possible = match raw.quorum {
+            0 => false,
+            1 => true,
+            quorum => quorum <= hosts && !nothing_is_large,
+        };
+        let quorum = self.some(
+            "solana.quorum",
+            &raw.quorum.to_string(),
+            "1, or up to the number of hosts in solana.rpc_urls, together with policy.finalized_above",
+            is_possible.then_some(raw.quorum),
+        );
         if raw.rpc_urls.is_empty() {
             self.fault(
                 "solana.rpc_urls",
@@ -119,6 +131,7 @@ impl Check {
             rpc_urls: rpc_urls?,
             ws_urls: ws_urls?,
             confirm_at: confirm_at?,
+            quorum: quorum?,
             sweep_every: sweep_every?,
             limits: Limits {
                 request_timeout: request_timeout?,

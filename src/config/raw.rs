@@ -51,6 +51,7 @@ section! {
         rpc_urls: Vec<String> = Vec::new(),
         ws_urls: Vec<String> = Vec::new(),
         confirm_at: String = "confirmed".into(),
+        quorum: usize = 1,
         sweep_every: String = "15s".into(),
         request_timeout: String = "10s".into(),
         max_rps: u32 = 40,

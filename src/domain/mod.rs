@@ -14,6 +14,7 @@ mod address;
 mod amount;
 mod assign;
 mod checkout;
+mod commitment;
 mod credit;
 mod decode;
 mod explain;
@@ -29,6 +30,7 @@ pub use address::{Mint, TokenAccount, Wallet};
 pub use amount::{AmountError, BaseUnits, Decimals};
 pub use assign::{Piece, Share, pieces, unique_assignment};
 pub use checkout::{Checkout, CheckoutStatus};
+pub use commitment::Commitment;
 pub use credit::{Credit, Transfer};
 pub use decode::{Decoded, Incomplete, decode};
 pub use explain::{
@@ -42,7 +44,7 @@ pub use program::{MemoProgram, TokenProgram};
 pub use solana_sdk::pubkey::Pubkey;
 pub use solana_sdk::signature::Signature;
 pub use timestamp::Timestamp;
-pub use transaction::{Commitment, Instruction, Outcome, TokenBalance, Transaction, Version};
+pub use transaction::{Instruction, Outcome, TokenBalance, Transaction, Version};
 pub use watch::{WatchList, Watched};
 
 /// A slot number of the chain.

@@ -5,26 +5,6 @@ use super::{
     TokenProgram, Transfer, Wallet,
 };
 
-/// How sure the chain is of a transaction. `processed` is never acted on, so it is not here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Commitment {
-    /// Voted on by a supermajority: about a second.
-    Confirmed,
-    /// Can no longer be undone.
-    Finalized,
-}
-
-impl Commitment {
-    /// The chain's word for it.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Confirmed => "confirmed",
-            Self::Finalized => "finalized",
-        }
-    }
-}
-
 /// One landed transaction, whatever its version was on the wire.
 #[derive(Clone, Debug)]
 pub struct Transaction {

@@ -3,8 +3,8 @@
 use super::{Pipeline, Watching};
 use crate::clock;
 use crate::domain::{
-    Commitment, Held, Matched, Signature, Slot, Timestamp, TokenAccount, Transaction, Verdict,
-    decode,
+    Commitment, Credit, Held, Matched, Signature, Slot, Timestamp, TokenAccount, Transaction,
+    Verdict, decode,
 };
 use crate::solana::Fetched;
 use crate::store::{Cursor, Ingested, Reading, Recorded};
@@ -57,7 +57,8 @@ impl Pipeline {
                 .context("fetch a transaction")?
             {
                 Fetched::Transaction(transaction) => {
-                    return read(&transaction, task, &self.watching()).map(Some);
+                    let ingested = read(&transaction, task, &self.watching())?;
+                    return Ok(Some(self.with_witnesses(ingested, task).await));
                 }
                 Fetched::Unreadable(why) => {
                     return Ok(task.listed_in.map(|slot| unreadable(task, slot, why)));
@@ -68,6 +69,44 @@ impl Pipeline {
                 return Ok(None);
             };
             tokio::time::sleep(*pause).await;
+        }
+    }
+
+    /// Keeps what one node told of a large payment only if enough hosts tell the same; otherwise it cannot be read yet.
+    async fn with_witnesses(&self, ingested: Ingested, task: Task) -> Ingested {
+        let (quorum, watching) = (self.config.solana.quorum, self.watching());
+        let is_large = |credit: &Credit| {
+            let limit = watching.policy.finalized_above.get(&credit.mint);
+            limit.is_some_and(|limit| credit.received > *limit)
+        };
+        let Reading::Decoded(decoded) = &ingested.reading else {
+            return ingested;
+        };
+        if quorum <= 1 || !decoded.credits.iter().any(is_large) {
+            return ingested;
+        }
+        let told = self.rpc.testimonies(task.signature, task.at).await;
+        let (mut agree, mut differ) = (0_usize, 0_usize);
+        for one in &told {
+            match one {
+                Fetched::Transaction(other)
+                    if decode(other, &watching.accounts).as_ref() == Ok(decoded) =>
+                {
+                    agree += 1;
+                }
+                Fetched::NotYet => {}
+                Fetched::Transaction(_) | Fetched::Unreadable(_) => differ += 1,
+            }
+        }
+        if agree >= quorum && differ == 0 {
+            return ingested;
+        }
+        let why = format!(
+            "of {quorum} nodes that must tell the same of it, {agree} do and {differ} tell something else"
+        );
+        Ingested {
+            reading: Reading::Unreadable(why),
+            ..ingested
         }
     }
 

@@ -19,6 +19,18 @@ pub use saved::NotAnAnswer;
 pub use sender::Limits;
 pub use wire::{SignatureEntry, SignatureStatus};
 
+/// The first endpoint of each host: nodes behind one address are one witness.
+#[must_use]
+pub fn hosts(urls: &[url::Url]) -> Vec<url::Url> {
+    let mut first: Vec<url::Url> = Vec::new();
+    for url in urls {
+        if first.iter().all(|other| other.host() != url.host()) {
+            first.push(url.clone());
+        }
+    }
+    first
+}
+
 /// Scheme and host of an endpoint: all of it that may be printed, since keys hide in paths and queries.
 #[must_use]
 pub fn endpoint_label(url: &url::Url) -> String {

@@ -1,7 +1,8 @@
 //! What a node is asked.
 
 use super::error::{Error, code};
-use super::sender::{Limits, Sender};
+use super::hosts;
+use super::sender::{Burden, Limits, Sender};
 use super::wire::{self, SignatureEntry, SignatureStatus, Unreadable};
 use crate::domain::{
     Commitment, Decimals, Mint, Signature, Slot, TokenAccount, TokenProgram, Transaction, Wallet,
@@ -16,7 +17,11 @@ use url::Url;
 
 /// The nodes of one network, behind one set of limits. Cheap to clone.
 #[derive(Clone)]
-pub struct Rpc(Arc<RpcClient>);
+pub struct Rpc {
+    all: Arc<RpcClient>,
+    /// One for each host.
+    witnesses: Arc<[RpcClient]>,
+}
 
 /// What `getTransaction` gave.
 #[derive(Debug)]
@@ -59,17 +64,26 @@ impl Rpc {
             .timeout(limits.request_timeout)
             .tcp_nodelay(true)
             .build()?;
-        Ok(Self::over(Arc::new(network), urls, limits))
+        let network: Arc<dyn Exchange> = Arc::new(network);
+        Ok(Self::over(&network, urls, limits))
     }
 
     /// The same over a network of the caller's, which keeps the deadline of a request.
     #[must_use]
-    pub fn over(network: Arc<dyn Exchange>, urls: &[Url], limits: Limits) -> Self {
-        let sender = Sender::new(network, urls, limits);
-        Self(Arc::new(RpcClient::new_sender(
-            sender,
-            RpcClientConfig::default(),
-        )))
+    pub fn over(network: &Arc<dyn Exchange>, urls: &[Url], limits: Limits) -> Self {
+        let burden = Burden::new(limits);
+        let client = |urls: &[Url]| {
+            let sender = Sender::new(network.clone(), urls, burden.clone());
+            RpcClient::new_sender(sender, RpcClientConfig::default())
+        };
+        let witnesses = hosts(urls);
+        Self {
+            all: Arc::new(client(urls)),
+            witnesses: witnesses
+                .iter()
+                .map(|url| client(std::slice::from_ref(url)))
+                .collect(),
+        }
     }
 
     /// The error for an answer that cannot be right, whichever node gave it.
@@ -82,7 +96,7 @@ impl Rpc {
     }
 
     async fn ask(&self, request: RpcRequest, params: Value) -> Result<Value, Error> {
-        Ok(self.0.send(request, params).await?)
+        Ok(self.all.send(request, params).await?)
     }
 
     /// A page of a token account's history at `confirmed`, newest first: what is older than `before` and newer than `until`.
@@ -119,14 +133,28 @@ impl Rpc {
         signature: Signature,
         at: Commitment,
     ) -> Result<Fetched, Error> {
+        Self::ask_transaction(&self.all, signature, at).await
+    }
+
+    /// One transaction, as each host tells it by itself; what a host does not answer is left out.
+    pub async fn testimonies(&self, signature: Signature, at: Commitment) -> Vec<Fetched> {
+        let asked = self
+            .witnesses
+            .iter()
+            .map(|witness| Self::ask_transaction(witness, signature, at));
+        let told = futures_util::future::join_all(asked).await;
+        told.into_iter().filter_map(Result::ok).collect()
+    }
+
+    async fn ask_transaction(
+        client: &RpcClient,
+        signature: Signature,
+        at: Commitment,
+    ) -> Result<Fetched, Error> {
         let options = json!({ "encoding": "base64", "commitment": at.as_str(), "maxSupportedTransactionVersion": 1 });
-        match self
-            .ask(
-                RpcRequest::GetTransaction,
-                json!([signature.to_string(), options]),
-            )
-            .await
-        {
+        let params = json!([signature.to_string(), options]);
+        let answer = client.send(RpcRequest::GetTransaction, params).await;
+        match answer.map_err(Error::from) {
             Ok(Value::Null) => Ok(Fetched::NotYet),
             Ok(answer) => Ok(wire::transaction(signature, answer).into()),
             Err(error) if error.code() == Some(code::UNSUPPORTED_TRANSACTION_VERSION) => {

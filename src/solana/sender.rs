@@ -43,8 +43,22 @@ pub struct Limits {
 pub(super) struct Sender {
     network: Arc<dyn Exchange>,
     endpoints: Vec<Endpoint>,
+    burden: Arc<Burden>,
+}
+
+/// What all requests together may burden the nodes with.
+pub(super) struct Burden {
     permits: Semaphore,
     pace: Option<Pace>,
+}
+
+impl Burden {
+    pub(super) fn new(limits: Limits) -> Arc<Self> {
+        Arc::new(Self {
+            permits: Semaphore::new(limits.max_in_flight.max(1)),
+            pace: Pace::new(limits.max_rps),
+        })
+    }
 }
 
 struct Endpoint {
@@ -58,7 +72,7 @@ impl Sender {
     /// How long an endpoint that failed is asked last.
     const REST: Duration = Duration::from_secs(2);
 
-    pub(super) fn new(network: Arc<dyn Exchange>, urls: &[Url], limits: Limits) -> Self {
+    pub(super) fn new(network: Arc<dyn Exchange>, urls: &[Url], burden: Arc<Burden>) -> Self {
         let endpoints = urls
             .iter()
             .map(|url| Endpoint {
@@ -70,8 +84,7 @@ impl Sender {
         Self {
             network,
             endpoints,
-            permits: Semaphore::new(limits.max_in_flight.max(1)),
-            pace: Pace::new(limits.max_rps),
+            burden,
         }
     }
 
@@ -132,8 +145,8 @@ impl Sender {
         body: &Value,
     ) -> Result<Value, Error> {
         // Closed only when the process ends; a missing permit is no reason to lose the request.
-        let _permit = self.permits.acquire().await.ok();
-        if let Some(pace) = &self.pace {
+        let _permit = self.burden.permits.acquire().await.ok();
+        if let Some(pace) = &self.burden.pace {
             pace.wait().await;
         }
         let result = self.exchange(endpoint, method, body).await;

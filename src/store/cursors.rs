@@ -1,7 +1,7 @@
 //! How far each token account's history is recorded.
 
 use super::{Result, Store, Tx, row};
-use crate::domain::{Signature, Slot, Timestamp, TokenAccount, TokenProgram, WatchList, Watched};
+use crate::domain::{Signature, Slot, Timestamp, TokenAccount};
 use std::time::Duration;
 
 /// A point of a token account's finalized history below which all is recorded.
@@ -46,77 +46,6 @@ impl Store {
                 })
             })
             .collect()
-    }
-
-    /// Remembers what is watched, for those who ask without node and API.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn remember_watched(&self, accounts: &WatchList, now: Timestamp) -> Result<()> {
-        let mut tx = self.begin().await?;
-        for watched in accounts.iter() {
-            sqlx::query(
-                "INSERT INTO token_accounts (address, watched_since, wallet, mint, token_program, decimals, symbol) \
-                 VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (address) DO UPDATE SET wallet = excluded.wallet, \
-                 mint = excluded.mint, token_program = excluded.token_program, decimals = excluded.decimals, \
-                 symbol = excluded.symbol",
-            )
-            .bind(watched.token_account.to_string())
-            .bind(now.0)
-            .bind(watched.wallet.to_string())
-            .bind(watched.mint.to_string())
-            .bind(watched.token_program.id().to_string())
-            .bind(watched.decimals.places())
-            .bind(&watched.symbol)
-            .execute(&mut *tx)
-            .await?;
-        }
-        tx.commit().await?;
-        Ok(())
-    }
-
-    /// Every token account that was ever watched.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn watched(&self) -> Result<WatchList> {
-        let rows = sqlx::query("SELECT * FROM token_accounts WHERE symbol IS NOT NULL")
-            .fetch_all(&self.read)
-            .await?;
-        rows.iter()
-            .map(|r| {
-                let corrupt = |column| super::Error::Corrupt { column };
-                Ok(Watched {
-                    token_account: row::parse(r, "address")?,
-                    wallet: row::parse(r, "wallet")?,
-                    mint: row::parse(r, "mint")?,
-                    token_program: TokenProgram::from_id(&row::parse(r, "token_program")?)
-                        .ok_or(corrupt("token_program"))?,
-                    decimals: row::decimals(r)?.ok_or(corrupt("decimals"))?,
-                    symbol: sqlx::Row::try_get(r, "symbol")?,
-                })
-            })
-            .collect()
-    }
-
-    /// Remembers that a token account is watched; returns since when.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn watched_since(
-        &self,
-        token_account: TokenAccount,
-        now: Timestamp,
-    ) -> Result<Timestamp> {
-        let since = sqlx::query_scalar(
-            "INSERT INTO token_accounts (address, watched_since) VALUES ($1, $2) \
-             ON CONFLICT (address) DO UPDATE SET address = excluded.address RETURNING watched_since",
-        )
-        .bind(token_account.to_string())
-        .bind(now.0)
-        .fetch_one(&self.write)
-        .await?;
-        Ok(Timestamp(since))
     }
 
     /// Moves a cursor forward, never back; thins the anchors and forgets signatures far below them.

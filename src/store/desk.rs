@@ -168,6 +168,7 @@ impl Desk {
             id,
             received: Some(credit.received),
             was_dropped: false,
+            is_final: false,
             is_dismissed: false,
         };
         self.payments

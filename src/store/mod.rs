@@ -18,6 +18,7 @@ mod record;
 mod reports;
 mod row;
 mod timeline;
+mod watched;
 
 pub use audit::Broken;
 pub use checkouts::PendingTarget;

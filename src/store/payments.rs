@@ -14,6 +14,7 @@ pub(super) struct Known {
     pub(super) id: PaymentId,
     pub(super) received: Option<BaseUnits>,
     pub(super) was_dropped: bool,
+    pub(super) is_final: bool,
     pub(super) is_dismissed: bool,
 }
 
@@ -114,6 +115,7 @@ pub(super) fn known(r: &SqliteRow) -> Result<Known> {
         id: r.try_get("id")?,
         received: row::parse_opt(r, "received")?,
         was_dropped: r.try_get::<&str, _>("chain_state")? == "dropped",
+        is_final: r.try_get::<&str, _>("chain_state")? == Commitment::Finalized.as_str(),
         is_dismissed: r.try_get::<Option<i64>, _>("dismissed_at")?.is_some(),
     })
 }

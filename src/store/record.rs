@@ -236,7 +236,14 @@ async fn record_credit(
         payments::insert(tx, ingested, credit, &decoded.memos, &verdict, now).await?
     };
     desk.inserted(id, signature, credit, &decoded.memos);
-    desk.judged(id, signature, &verdict, ingested.reached);
+    // What was seen final before is final, however it was read this time.
+    let is_final = known.is_some_and(|known| known.is_final);
+    let reached = if is_final {
+        Commitment::Finalized
+    } else {
+        ingested.reached
+    };
+    desk.judged(id, signature, &verdict, reached);
     Ok(Some(Recorded {
         signature,
         memos: decoded.memos.clone(),

@@ -20,6 +20,7 @@ mod held;
 mod history;
 mod node;
 mod outbox;
+mod quorum;
 mod restarts;
 mod sandbox_api;
 mod sim;

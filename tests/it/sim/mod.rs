@@ -14,6 +14,7 @@ mod node;
 use model::{DEADLINE, End, Moment, SLOT, World};
 use paywatch::config::{Config, Log, LogFormat};
 use paywatch::domain::{Timestamp, TokenAccount};
+use paywatch::http::Exchange;
 use paywatch::merchant::Merchant;
 use paywatch::pipeline::{Hint, Pipeline};
 use paywatch::solana::Rpc;
@@ -238,11 +239,8 @@ async fn begin(world: &World, folder: &Path) -> Life {
     let config = Config::load(None, environment).unwrap();
     assert_eq!(config.solana.limits.request_timeout, DEADLINE);
     let store = Store::open(&config.store_url).await.unwrap();
-    let rpc = Rpc::over(
-        Arc::new(End::Nodes(world.clone())),
-        &config.solana.rpc_urls,
-        config.solana.limits,
-    );
+    let nodes: Arc<dyn Exchange> = Arc::new(End::Nodes(world.clone()));
+    let rpc = Rpc::over(&nodes, &config.solana.rpc_urls, config.solana.limits);
     let merchant = Merchant::over(Arc::new(End::Api(world.clone())), &config.merchant.settings);
     let pipeline = Pipeline::over(config, store.clone(), rpc, merchant);
     let (loops, hints) = Loops::spawn(&pipeline, CancellationToken::new());
