@@ -98,6 +98,19 @@ impl Settle {
         })
     }
 
+    /// Whether nobody who answers has it in finalized history: two hosts at least, where there are two.
+    async fn is_denied(&self, signature: Signature) -> bool {
+        const HOSTS: usize = 2;
+        let rpc = &self.pipeline.rpc;
+        let told = rpc.testimonies(signature, Commitment::Finalized).await;
+        let denies = |one: &Fetched| match one {
+            Fetched::NotYet => true,
+            Fetched::Transaction(transaction) => transaction.outcome == Outcome::Failed,
+            Fetched::Unreadable(_) => false,
+        };
+        told.len() >= HOSTS.min(rpc.hosts()) && told.iter().all(denies)
+    }
+
     /// A fork is dead when the finalized chain is past it and the transaction is, again and again, nowhere.
     async fn drop_dead(&mut self, missing: &[Unsettled]) -> anyhow::Result<usize> {
         if missing.is_empty() {
@@ -116,17 +129,7 @@ impl Settle {
             if *misses < MISSES_MAX {
                 continue;
             }
-            let fetched = pipeline
-                .rpc
-                .transaction(one.signature, Commitment::Finalized)
-                .await
-                .context("look for a lost transaction")?;
-            let gone = match fetched {
-                Fetched::NotYet => true,
-                Fetched::Transaction(transaction) => transaction.outcome == Outcome::Failed,
-                Fetched::Unreadable(_) => false,
-            };
-            if gone {
+            if self.is_denied(one.signature).await {
                 let was_sent = pipeline
                     .store
                     .drop_payment(one.signature, clock::now())

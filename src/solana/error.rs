@@ -108,6 +108,15 @@ impl Error {
         }
     }
 
+    /// Whether the node says that it is asked too often: as a status, or as an error inside an answer.
+    pub(super) fn is_too_many(&self) -> bool {
+        match self {
+            Self::Status { status, .. } => *status == StatusCode::TOO_MANY_REQUESTS,
+            Self::Rpc { code, .. } => *code == code::TOO_MANY_REQUESTS,
+            _ => false,
+        }
+    }
+
     /// The JSON-RPC code, if the node gave one.
     #[must_use]
     pub fn code(&self) -> Option<i64> {

@@ -5,6 +5,7 @@
 
 mod accounts;
 mod error;
+mod pace;
 mod pubsub;
 mod rpc;
 mod saved;

@@ -136,6 +136,12 @@ impl Rpc {
         Self::ask_transaction(&self.all, signature, at).await
     }
 
+    /// How many different hosts can be asked.
+    #[must_use]
+    pub fn hosts(&self) -> usize {
+        self.witnesses.len()
+    }
+
     /// One transaction, as each host tells it by itself; what a host does not answer is left out.
     pub async fn testimonies(&self, signature: Signature, at: Commitment) -> Vec<Fetched> {
         let asked = self

@@ -5,6 +5,7 @@
 
 use super::endpoint_label;
 use super::error::{Advice, Error};
+use super::pace::Pace;
 use crate::chance;
 use crate::http::{Exchange, Fault, Request};
 use async_trait::async_trait;
@@ -49,7 +50,7 @@ pub(super) struct Sender {
 /// What all requests together may burden the nodes with.
 pub(super) struct Burden {
     permits: Semaphore,
-    pace: Option<Pace>,
+    pace: Pace,
 }
 
 impl Burden {
@@ -146,10 +147,13 @@ impl Sender {
     ) -> Result<Value, Error> {
         // Closed only when the process ends; a missing permit is no reason to lose the request.
         let _permit = self.burden.permits.acquire().await.ok();
-        if let Some(pace) = &self.burden.pace {
-            pace.wait().await;
-        }
+        self.burden.pace.wait().await;
         let result = self.exchange(endpoint, method, body).await;
+        match &result {
+            Ok(_) => self.burden.pace.went_well(),
+            Err(error) if error.is_too_many() => self.burden.pace.was_too_fast(),
+            Err(_) => {}
+        }
         let outcome = if result.is_ok() { "ok" } else { "error" };
         metrics::counter!("paywatch_rpc_requests_total", "method" => method.to_owned(), "outcome" => outcome).increment(1);
         result
@@ -249,35 +253,5 @@ impl Endpoint {
             .resting_until
             .lock()
             .unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + Sender::REST);
-    }
-}
-
-/// Spaces requests evenly, with bursts of up to a second's worth.
-struct Pace {
-    interval: Duration,
-    next: Mutex<Instant>,
-}
-
-impl Pace {
-    const BURST: Duration = Duration::from_secs(1);
-
-    fn new(max_rps: u32) -> Option<Self> {
-        let interval = Duration::from_secs(1).checked_div(max_rps)?;
-        Some(Self {
-            interval,
-            next: Mutex::new(Instant::now()),
-        })
-    }
-
-    async fn wait(&self) {
-        let at = {
-            let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
-            let now = Instant::now();
-            let earliest = now.checked_sub(Self::BURST).unwrap_or(now);
-            let at = (*next).max(earliest);
-            *next = at + self.interval;
-            at
-        };
-        tokio::time::sleep_until(at).await;
     }
 }

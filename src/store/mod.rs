@@ -89,23 +89,8 @@ impl Store {
     /// # Errors
     /// When the file cannot be opened, created or migrated.
     pub async fn open(url: &str) -> Result<Self> {
-        let options = SqliteConnectOptions::from_str(url)?
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Normal)
-            .busy_timeout(Self::BUSY_TIMEOUT)
-            .foreign_keys(true);
-        let write = sqlite::pool_options()
-            .max_connections(1)
-            .connect_with(options.clone())
-            .await?;
-        sqlx::migrate!("src/store/migrations")
-            .run(&write)
-            .await
-            .map_err(|error| match error {
-                MigrateError::VersionMissing(version) => Error::Newer(version),
-                other => Error::Migrate(other),
-            })?;
+        let options = Self::options(url)?;
+        let write = Self::open_writer(&options).await?;
         let read = sqlite::pool_options()
             .max_connections(Self::READERS)
             .connect_with(options.clone().read_only(true))
@@ -118,6 +103,43 @@ impl Store {
             read,
             durable,
         })
+    }
+
+    /// The same over a single connection, one statement after the other: slower, and the same in each run. For the simulation.
+    ///
+    /// # Errors
+    /// When the file cannot be opened, created or migrated.
+    pub async fn open_in_order(url: &str) -> Result<Self> {
+        let write = Self::open_writer(&Self::options(url)?).await?;
+        Ok(Self {
+            read: write.clone(),
+            durable: write.clone(),
+            write,
+        })
+    }
+
+    fn options(url: &str) -> Result<SqliteConnectOptions> {
+        Ok(SqliteConnectOptions::from_str(url)?
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Normal)
+            .busy_timeout(Self::BUSY_TIMEOUT)
+            .foreign_keys(true))
+    }
+
+    async fn open_writer(options: &SqliteConnectOptions) -> Result<SqlitePool> {
+        let write = sqlite::pool_options()
+            .max_connections(1)
+            .connect_with(options.clone())
+            .await?;
+        sqlx::migrate!("src/store/migrations")
+            .run(&write)
+            .await
+            .map_err(|error| match error {
+                MigrateError::VersionMissing(version) => Error::Newer(version),
+                other => Error::Migrate(other),
+            })?;
+        Ok(write)
     }
 
     /// Copies the database into a new file, to try things out on.

@@ -102,6 +102,8 @@ fn run(seed: u64) -> Result<u64, String> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .start_paused(true)
+        // What the database answers is heard once nobody has anything else to do at this instant.
+        .global_queue_interval(1 << 30)
         .build()
         .unwrap();
     let trace = runtime.block_on(async {
@@ -238,7 +240,7 @@ async fn begin(world: &World, folder: &Path) -> Life {
     .map(|(key, value)| (format!("PAYWATCH__{key}"), value.to_owned()));
     let config = Config::load(None, environment).unwrap();
     assert_eq!(config.solana.limits.request_timeout, DEADLINE);
-    let store = Store::open(&config.store_url).await.unwrap();
+    let store = Store::open_in_order(&config.store_url).await.unwrap();
     let nodes: Arc<dyn Exchange> = Arc::new(End::Nodes(world.clone()));
     let rpc = Rpc::over(&nodes, &config.solana.rpc_urls, config.solana.limits);
     let merchant = Merchant::over(Arc::new(End::Api(world.clone())), &config.merchant.settings);
@@ -252,19 +254,23 @@ async fn begin(world: &World, folder: &Path) -> Life {
     }
 }
 
-/// Lets virtual time pass in small steps; never while the database works or a task can go on.
+/// Lets virtual time pass in small steps, never while the database works or a task can go on; ends when everything is done that
+/// could be done by then.
 async fn pass(time: Duration, step: Duration, store: &Store) {
     /// So many rounds in a row nobody had anything to do with the database: everything waits for time.
     const CALM_ROUNDS: u32 = 48;
     const STUCK: Duration = Duration::from_secs(20);
     let until = Instant::now() + time;
-    while Instant::now() < until {
+    loop {
         let (mut calm, began) = (0, std::time::Instant::now());
         while calm < CALM_ROUNDS {
             tokio::task::yield_now().await;
             calm = if store.is_idle() { calm + 1 } else { 0 };
             // Real time: a loop that never waits is a fault of its own.
             assert!(began.elapsed() < STUCK, "the daemon is busy without end");
+        }
+        if Instant::now() >= until {
+            return;
         }
         tokio::time::advance(step).await;
     }

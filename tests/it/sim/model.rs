@@ -203,6 +203,7 @@ impl Model {
     }
 
     fn note(&mut self, text: &str) {
+        tracing::trace!("exchange {text}");
         let hash = hash(text.as_bytes()).to_bytes();
         let (first, _) = hash.split_first_chunk().unwrap();
         self.trace = self.trace.wrapping_add(u64::from_le_bytes(*first));
