@@ -33,9 +33,10 @@ pub struct Sweep {
     pub(super) progress: Arc<dyn Progress>,
 }
 
-/// Anchors that were reached less long before the cursor are not relied on: signatures older than them may have been revealed
-/// after the last sweep. Counted back from the cursor, not from now, so that a restart does not shorten it.
-const OVERLAP: Duration = Duration::from_mins(1);
+/// Anchors that were begun less long before the cursor are not relied on: signatures older than them may have been revealed
+/// after the last sweep. A minute, and the half minute for which an anchor moves along after it was begun. Counted back from
+/// the cursor, not from now, so that a restart does not shorten it.
+const OVERLAP: Duration = Duration::from_secs(90);
 
 impl Sweep {
     /// Sweeps what the pipeline watches.

@@ -215,3 +215,47 @@ async fn an_attempt_decides_what_becomes_of_a_confirmation() {
         .unwrap();
     assert_eq!(books.store.count_confirmations().await.unwrap().parked, 1);
 }
+
+/// A wallet sends again what died with a fork: the second payment is no longer one too many.
+#[tokio::test]
+async fn a_payment_held_as_one_too_many_takes_the_place_of_one_whose_fork_died() {
+    let books = Books::open().await;
+    books
+        .store
+        .upsert_checkouts(&[checkout("a")])
+        .await
+        .unwrap();
+    books
+        .record(ingested(1, 5, Commitment::Confirmed, paid("a")))
+        .await;
+    let second = books
+        .record(ingested(2, 6, Commitment::Confirmed, paid("a")))
+        .await;
+    assert_eq!(second, Some(Verdict::Held(Held::AlreadyPaid)));
+    let judged = books.store.rejudge(&books.policy, NOW).await.unwrap();
+    assert_eq!(judged.len(), 0, "the first one still stands");
+    books.store.drop_payment(signature(1), NOW).await.unwrap();
+    let judged = books.store.rejudge(&books.policy, NOW).await.unwrap();
+    assert_eq!(judged[0].verdict, confirm("a"));
+    assert_eq!(books.due().await, ["a"]);
+}
+
+/// It was final when it could not be read; read at last, it does not wait for that again.
+#[tokio::test]
+async fn what_was_final_while_unreadable_is_due_once_it_is_read() {
+    let mut books = Books::open().await;
+    books.policy.confirm_at = Commitment::Finalized;
+    books
+        .store
+        .upsert_checkouts(&[checkout("a")])
+        .await
+        .unwrap();
+    let broken = Reading::Unreadable("version 9".into());
+    books
+        .record(ingested(1, 5, Commitment::Finalized, broken))
+        .await;
+    books
+        .record(ingested(1, 5, Commitment::Confirmed, paid("a")))
+        .await;
+    assert_eq!(books.due().await, ["a"]);
+}

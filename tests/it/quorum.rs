@@ -174,6 +174,7 @@ fn paid(amount: u64) -> Entry {
         amount,
         memo: Some("a".into()),
         revealed_at: 0,
+        is_poison: false,
     }
 }
 

@@ -54,6 +54,8 @@ pub(super) struct Model {
     /// Throws for one exchange. It follows from what is asked and how often it was asked before, not from who came first.
     pub(super) dice: StdRng,
     asked: HashMap<Vec<u8>, u64>,
+    /// When the chain stood still, and for how long: no commitment moves, and nothing is lost by it.
+    halts: Vec<(Duration, Duration)>,
     began: Instant,
     /// So many slots the second node is behind, and the API's own node.
     pub(super) lags: [u64; 2],
@@ -103,6 +105,7 @@ impl World {
                 dice: script.clone(),
                 script,
                 asked: HashMap::new(),
+                halts: Vec::new(),
                 began: now,
                 api_away: now,
                 node_away: [now, now],
@@ -118,7 +121,14 @@ impl World {
 
 impl Model {
     pub(super) fn slot(&self) -> u64 {
-        FIRST_SLOT + u64::try_from(self.began.elapsed().as_millis() / SLOT.as_millis()).unwrap()
+        let now = self.began.elapsed();
+        let stood: Duration = self
+            .halts
+            .iter()
+            .map(|(from, length)| now.saturating_sub(*from).min(*length))
+            .sum();
+        FIRST_SLOT
+            + u64::try_from(now.saturating_sub(stood).as_millis() / SLOT.as_millis()).unwrap()
     }
 
     pub(super) fn happens(&mut self, percent: u32) -> bool {
@@ -174,12 +184,13 @@ impl Model {
             failed: self.happens(10),
             amount,
             memo,
-            // Another node knows it before this one lists it; up to half a minute after it is final.
+            // Another node knows it before this one lists it; less than a minute with the longest halt.
             revealed_at: if self.happens(10) {
-                self.slot() + self.pick(100)
+                self.slot() + self.pick(75)
             } else {
                 0
             },
+            is_poison: self.happens(8),
         };
         self.ledger.land(entry)
     }
@@ -191,6 +202,16 @@ impl Model {
             memo,
             confirmed_by: None,
         });
+    }
+
+    /// The chain stands still for a while.
+    pub(super) fn halt(&mut self) {
+        let now = self.began.elapsed();
+        let is_over = |(from, length): &(Duration, Duration)| *from + *length < now;
+        if self.halts.iter().all(is_over) {
+            let length = Duration::from_millis(self.script.random_range(2_000..25_000));
+            self.halts.push((now, length));
+        }
     }
 
     /// Somebody goes away for a while.

@@ -39,6 +39,8 @@ pub(crate) struct Entry {
     pub(crate) memo: Option<String>,
     /// History does not list it before this slot, although it lists newer ones.
     pub(crate) revealed_at: u64,
+    /// No node can give it while the storm lasts: of a version that they do not know, say.
+    pub(crate) is_poison: bool,
 }
 
 /// Who is paid in what.
