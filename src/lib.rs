@@ -13,6 +13,7 @@
 //! | [`supervisor`] | runs the steps as loops, drains them | know what a step does |
 //! | [`ops`] | health and metrics over HTTP | write |
 //! | [`sandbox`] | a payments API to develop against | use our decoder |
+//! | [`http`], [`clock`], [`chance`] | the network, the time and the dice: what a simulation replaces | know what they are for |
 //! | [`cli`], [`config`], [`telemetry`], [`systemd`] | how it is started, set up, heard | |
 //!
 //! Arrows of use: `main → cli → pipeline → {solana, merchant, store} → domain`. Adapters never use each other, and nobody
