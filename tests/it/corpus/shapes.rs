@@ -148,13 +148,13 @@ async fn versions(stage: &Stage) -> Vec<Landed> {
 
     // 64 keys and about four kilobytes: nothing larger fits into a transaction.
     let mut crowded = cast.pays(DUE).checked();
-    for index in 0..57 {
+    for index in 0..58 {
         let key = stage.key(&format!("bystander {index}")).pubkey();
         crowded.accounts.push(AccountMeta::new_readonly(key, false));
     }
     let large = |name, about: &str| {
         let case = stage.case(name, about);
-        let text = format!("{}{}", case.memo, " ".repeat(1_850));
+        let text = format!("{}{}", case.memo, " ".repeat(1_815));
         case.say_text(&text)
     };
     vec![
