@@ -72,7 +72,8 @@ impl Pipeline {
                 let connection = listen_once(url, &accounts, PATIENCE, |event| {
                     if event == Event::Subscribed {
                         subscribed = Some(tokio::time::Instant::now());
-                        self.status.socket_opened();
+                        // Counted by the recorder itself: two sockets may open at the same moment.
+                        metrics::gauge!("paywatch_open_sockets").increment(1.0);
                     }
                     self.on_event(event, hints);
                 });
@@ -82,7 +83,7 @@ impl Pipeline {
                 }
             };
             if let Some(at) = subscribed {
-                self.status.socket_closed();
+                metrics::gauge!("paywatch_open_sockets").decrement(1.0);
                 // One that did not last is no success: each opening costs the node a sweep.
                 failures = if at.elapsed() > PATIENCE { 0 } else { failures };
             }

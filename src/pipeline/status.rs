@@ -2,7 +2,7 @@
 
 use crate::domain::{Slot, Timestamp};
 use std::{
-    sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering},
+    sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
     time::Duration,
 };
 
@@ -13,7 +13,6 @@ pub struct Status {
     slot_at: AtomicI64,
     swept_at: AtomicI64,
     polled_at: AtomicI64,
-    open_sockets: AtomicUsize,
     key_refused_to_read: AtomicBool,
     key_refused_to_confirm: AtomicBool,
     store_failed: AtomicBool,
@@ -71,16 +70,6 @@ impl Status {
         self.polled_at.store(now.0, Ordering::Relaxed);
         metrics::gauge!("paywatch_last_poll_timestamp_seconds")
             .set(lossy(now.unix_seconds().unsigned_abs()));
-    }
-
-    pub(super) fn socket_opened(&self) {
-        let open = self.open_sockets.fetch_add(1, Ordering::Relaxed) + 1;
-        metrics::gauge!("paywatch_open_sockets").set(lossy(open as u64));
-    }
-
-    pub(super) fn socket_closed(&self) {
-        let open = self.open_sockets.fetch_sub(1, Ordering::Relaxed) - 1;
-        metrics::gauge!("paywatch_open_sockets").set(lossy(open as u64));
     }
 
     /// Returns whether this is news.
