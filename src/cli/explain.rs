@@ -81,17 +81,13 @@ pub(super) fn run(
 }
 
 async fn explain(args: &Args, config: Option<Config>) -> anyhow::Result<Explained> {
-    let rpc = match (&args.rpc, &config) {
-        (Some(url), _) => Some(
-            Rpc::new(std::slice::from_ref(url), sources::limits(config.as_ref()))
-                .context("build the RPC client")?,
-        ),
-        (None, Some(config)) if args.file.is_none() => Some(
-            Rpc::new(&config.solana.rpc_urls, config.solana.limits)
-                .context("build the RPC client")?,
-        ),
+    let urls = match (&args.rpc, &config) {
+        (Some(url), _) => Some(std::slice::from_ref(url)),
+        (None, Some(config)) if args.file.is_none() => Some(config.solana.rpc_urls.as_slice()),
         _ => None,
     };
+    let rpc = urls.map(|urls| Rpc::new(urls, sources::limits(config.as_ref())));
+    let rpc = rpc.transpose().context("build the RPC client")?;
     let (fetched, commitment) = sources::fetch(args, rpc.as_ref()).await?;
     let signature = args.signature;
     let transaction = match fetched {

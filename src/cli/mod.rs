@@ -12,6 +12,8 @@ mod sandbox;
 mod store;
 
 use crate::config::Config;
+use crate::store::Store;
+use anyhow::{Context, bail};
 use clap::{Parser, Subcommand};
 use std::{path::PathBuf, process::ExitCode};
 use tokio_util::sync::CancellationToken;
@@ -112,6 +114,19 @@ fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Fail
     let result = runtime.block_on(work);
     runtime.shutdown_background();
     result
+}
+
+/// Opens the database for a command that has nothing to do without one; makes none.
+async fn open_existing(config: &Config) -> anyhow::Result<Store> {
+    if !config.database_file().is_some_and(|file| file.exists()) {
+        bail!(
+            "there is no database at {} yet (store.url): no payment was ever recorded",
+            config.store_url
+        );
+    }
+    Store::open(&config.store_url)
+        .await
+        .with_context(|| format!("open the database {}", config.store_url))
 }
 
 /// Cancelled by the first SIGTERM or SIGINT; the second ends the process at once.

@@ -5,13 +5,12 @@ mod list;
 mod show;
 mod timeline;
 
-use super::{Failure, block_on, print};
+use super::{Failure, block_on, open_existing, print};
 use crate::clock;
 use crate::config::Config;
-use crate::domain::{Decimals, Held, Timestamp};
-use crate::store::{PaymentSummary, Store};
+use crate::domain::{Decimals, Held, Memo, Timestamp};
+use crate::store::PaymentSummary;
 use crate::telemetry;
-use anyhow::{Context, anyhow};
 use serde_json::{Value, json};
 use std::str::FromStr;
 
@@ -39,16 +38,7 @@ enum Command {
 pub(super) fn run(config: &Config, args: &Args) -> Result<u8, Failure> {
     telemetry::init_logs(&config.log);
     block_on(async {
-        if !config.database_file().is_some_and(|file| file.exists()) {
-            return Err(anyhow!(
-                "there is no database at {} yet (store.url): no payment was ever recorded",
-                config.store_url
-            )
-            .into());
-        }
-        let store = Store::open(&config.store_url)
-            .await
-            .with_context(|| format!("open the database {}", config.store_url))?;
+        let store = open_existing(config).await?;
         let done = match &args.command {
             Command::List(args) => list::run(&store, args).await,
             Command::Show(args) => show::run(&store, args).await,
@@ -81,6 +71,10 @@ impl FromStr for When {
             .map_err(|_| "a time before 1970".to_owned())?;
         Ok(Self(Timestamp(0).plus(since)))
     }
+}
+
+fn memo(text: &str) -> Result<Memo, String> {
+    Memo::parse(text).ok_or_else(|| "an empty memo".to_owned())
 }
 
 /// The words a verdict can have.
@@ -129,10 +123,10 @@ pub(super) fn summary(payment: &PaymentSummary) -> Value {
         "received": payment.received.map(|amount| amount.to_string()),
         "received_human": payment.received.zip(token.map(|(_, decimals)| *decimals)).map(|(amount, decimals): (_, Decimals)| amount.human(decimals)),
         "payer": payment.payer,
-        "memos": payment.memos.iter().map(crate::domain::Memo::as_str).collect::<Vec<_>>(),
+        "memos": payment.memos.iter().map(Memo::as_str).collect::<Vec<_>>(),
         "verdict": payment.verdict,
         "state": payment.state.as_str(),
-        "checkout": payment.checkout.as_ref().map(crate::domain::Memo::as_str),
+        "checkout": payment.checkout.as_ref().map(Memo::as_str),
         "confirmation": payment.confirmation,
         "chain_state": payment.chain_state,
         "note": payment.note,

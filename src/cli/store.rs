@@ -1,10 +1,10 @@
 //! `paywatch store check`: whether the database holds what it must.
 
-use super::{Failure, block_on, print};
+use super::{Failure, block_on, open_existing, print};
 use crate::config::Config;
 use crate::store::Store;
 use crate::telemetry;
-use anyhow::{Context, anyhow};
+use anyhow::Context;
 
 /// Arguments of `paywatch store`.
 #[derive(Debug, clap::Args)]
@@ -27,16 +27,7 @@ pub(super) fn run(config: &Config, args: &Args) -> Result<u8, Failure> {
     telemetry::init_logs(&config.log);
     let Command::Check { json } = args.command;
     block_on(async {
-        if !config.database_file().is_some_and(|file| file.exists()) {
-            let what = anyhow!(
-                "there is no database at {} yet (store.url)",
-                config.store_url
-            );
-            return Err(what.into());
-        }
-        let store = Store::open(&config.store_url)
-            .await
-            .with_context(|| format!("open the database {}", config.store_url))?;
+        let store = open_existing(config).await?;
         let broken = store.audit().await.context("read the database")?;
         store.close().await;
         if json {

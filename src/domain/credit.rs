@@ -51,6 +51,15 @@ impl Transfer {
     }
 }
 
+/// How much transfers brought into a token account together, before any fee was withheld.
+pub(super) fn brought(into: TokenAccount, transfers: &[Transfer]) -> u128 {
+    transfers
+        .iter()
+        .filter(|transfer| transfer.destination == into)
+        .map(|transfer| u128::from(transfer.amount.0))
+        .fold(0, u128::saturating_add)
+}
+
 /// A batch holds plain instructions, never another batch.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Batch {

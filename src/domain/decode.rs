@@ -3,6 +3,7 @@
 //! The amount is never taken from an instruction: fees are withheld, bridges mint, round trips net to
 //! nothing. It is the difference of the balances, and only where owner, mint and program are right.
 
+use super::credit::brought;
 use super::transaction::find;
 use super::{
     BaseUnits, Credit, Memo, Mint, Outcome, TokenBalance, Transaction, Transfer, Wallet, WatchList,
@@ -52,7 +53,7 @@ pub fn decode(transaction: &Transaction, watch_list: &WatchList) -> Result<Decod
             return Err(Incomplete::Owner);
         }
         let is_new = find(&transaction.pre, post.token_account).is_none();
-        if is_new && u128::from(post.amount.0) > brought(post, &transfers) {
+        if is_new && u128::from(post.amount.0) > explainable(post, &transfers) {
             return Err(Incomplete::BalanceBefore);
         }
     }
@@ -69,15 +70,12 @@ pub fn decode(transaction: &Transaction, watch_list: &WatchList) -> Result<Decod
 
 /// How much a token account that was made in the transaction can hold after it: what transfers brought. An account of the
 /// native mint also holds the lamports it was made with.
-fn brought(post: &TokenBalance, transfers: &[Transfer]) -> u128 {
+fn explainable(post: &TokenBalance, transfers: &[Transfer]) -> u128 {
     if post.mint.0 == spl_token::native_mint::id() {
-        return u128::MAX;
+        u128::MAX
+    } else {
+        brought(post.token_account, transfers)
     }
-    transfers
-        .iter()
-        .filter(|transfer| transfer.destination == post.token_account)
-        .map(|transfer| u128::from(transfer.amount.0))
-        .fold(0, u128::saturating_add)
 }
 
 fn credits(

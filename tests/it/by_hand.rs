@@ -1,17 +1,9 @@
 //! `paywatch payments`: what a person sees and decides, beside a running daemon.
 
-use crate::support::{Child, Mode, PRICE, Proxy, World, eventually, exit_of};
+use crate::support::{Child, Mode, PRICE, Proxy, World, eventually, exit_of, said};
 use localnet::{Keypair, Signature, Signer};
 use serde_json::Value;
 use std::{process::Output, time::Duration};
-
-fn said(output: &Output) -> String {
-    format!(
-        "{}{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    )
-}
 
 impl World {
     fn payments(&self, args: &[&str]) -> Output {

@@ -1,15 +1,6 @@
 //! What a person sees who starts it the wrong way: a clear message and an exit code.
 
-use crate::support::{World, exit_of};
-use std::process::Output;
-
-fn said(output: &Output) -> String {
-    format!(
-        "{}{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    )
-}
+use crate::support::{World, exit_of, said};
 
 fn valid() -> Vec<(String, String)> {
     [

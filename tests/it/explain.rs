@@ -1,14 +1,8 @@
 //! `paywatch explain`: what a support person sees of a transaction, with as little set up as there is.
 
-use crate::support::{PRICE, World, eventually, exit_of};
+use crate::support::{PRICE, World, eventually, exit_of, said};
 use localnet::{Signer, associated};
 use serde_json::Value;
-use std::process::Output;
-
-fn said(output: &Output) -> String {
-    let error = String::from_utf8_lossy(&output.stderr);
-    String::from_utf8(output.stdout.clone()).unwrap() + &error
-}
 
 /// Runs it in this environment; the JSON it prints, and the text.
 fn explain(environment: &[(String, String)], args: &[&str]) -> (Value, String) {

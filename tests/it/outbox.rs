@@ -9,12 +9,7 @@ use std::time::Duration;
 
 #[tokio::test]
 async fn a_checkout_is_won_once_however_many_pay() {
-    let books = Books::open().await;
-    books
-        .store
-        .upsert_checkouts(&[checkout("ab")])
-        .await
-        .unwrap();
+    let books = Books::with(&["ab"]).await;
     assert_eq!(
         books
             .record(ingested(1, 5, Commitment::Confirmed, paid("ab")))
@@ -32,12 +27,7 @@ async fn a_checkout_is_won_once_however_many_pay() {
 
 #[tokio::test]
 async fn a_payment_whose_fork_died_frees_its_checkout_if_nothing_was_sent() {
-    let books = Books::open().await;
-    books
-        .store
-        .upsert_checkouts(&[checkout("a"), checkout("b")])
-        .await
-        .unwrap();
+    let books = Books::with(&["a", "b"]).await;
     books
         .record(ingested(1, 5, Commitment::Confirmed, paid("a")))
         .await;
@@ -71,12 +61,7 @@ async fn a_payment_whose_fork_died_frees_its_checkout_if_nothing_was_sent() {
 
 #[tokio::test]
 async fn a_payment_that_was_given_up_too_early_is_confirmed_when_it_is_met_again() {
-    let books = Books::open().await;
-    books
-        .store
-        .upsert_checkouts(&[checkout("a")])
-        .await
-        .unwrap();
+    let books = Books::with(&["a"]).await;
     books
         .record(ingested(1, 5, Commitment::Confirmed, paid("a")))
         .await;
@@ -102,12 +87,7 @@ async fn a_payment_that_was_given_up_too_early_is_confirmed_when_it_is_met_again
 
 #[tokio::test]
 async fn another_fork_may_give_another_amount_until_the_merchant_knows() {
-    let books = Books::open().await;
-    books
-        .store
-        .upsert_checkouts(&[checkout("a")])
-        .await
-        .unwrap();
+    let books = Books::with(&["a"]).await;
     books
         .record(ingested(1, 5, Commitment::Confirmed, credited("a", DUE)))
         .await;
@@ -219,12 +199,7 @@ async fn an_attempt_decides_what_becomes_of_a_confirmation() {
 /// A wallet sends again what died with a fork: the second payment is no longer one too many.
 #[tokio::test]
 async fn a_payment_held_as_one_too_many_takes_the_place_of_one_whose_fork_died() {
-    let books = Books::open().await;
-    books
-        .store
-        .upsert_checkouts(&[checkout("a")])
-        .await
-        .unwrap();
+    let books = Books::with(&["a"]).await;
     books
         .record(ingested(1, 5, Commitment::Confirmed, paid("a")))
         .await;

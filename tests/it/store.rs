@@ -9,12 +9,7 @@ use std::time::Duration;
 
 #[tokio::test]
 async fn recording_again_changes_nothing_and_queues_nothing() {
-    let books = Books::open().await;
-    books
-        .store
-        .upsert_checkouts(&[checkout("a")])
-        .await
-        .unwrap();
+    let books = Books::with(&["a"]).await;
     let one = ingested(1, 5, Commitment::Confirmed, paid("a"));
     assert_eq!(books.record(one.clone()).await, Some(confirm("a")));
     assert_eq!(books.record(one.clone()).await, None);
@@ -58,12 +53,7 @@ async fn an_unknown_memo_is_judged_again_when_its_checkout_arrives() {
 
 #[tokio::test]
 async fn the_unreadable_is_shown_quarantined_and_replaced_once_it_can_be_read() {
-    let books = Books::open().await;
-    books
-        .store
-        .upsert_checkouts(&[checkout("a")])
-        .await
-        .unwrap();
+    let books = Books::with(&["a"]).await;
     let broken = ingested(
         1,
         5,

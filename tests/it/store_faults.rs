@@ -3,19 +3,11 @@
 use crate::support::books::{
     Books, NOW, account, checkout, confirm, ingested, paid, policy, signature,
 };
-use crate::support::{PRICE, World, eventually, exit_of};
+use crate::support::{PRICE, World, eventually, exit_of, said};
 use paywatch::domain::Commitment;
 use paywatch::store::{Attempt, Error, Filter, Next, PaymentState, Store};
 use sqlx::{Connection, Executor, SqliteConnection};
-use std::{path::Path, process::Output, time::Duration};
-
-fn said(output: &Output) -> String {
-    format!(
-        "{}{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    )
-}
+use std::{path::Path, time::Duration};
 
 async fn raw(file: &Path) -> SqliteConnection {
     let url = format!("sqlite:{}?mode=rwc", file.display());
@@ -174,12 +166,7 @@ async fn two_daemons_on_one_database_do_not_confirm_twice() {
 /// A daemon that slept through its lease cannot undo what the other one did meanwhile.
 #[tokio::test]
 async fn who_comes_back_after_its_lease_changes_nothing_but_an_acceptance() {
-    let books = Books::open().await;
-    books
-        .store
-        .upsert_checkouts(&[checkout("a")])
-        .await
-        .unwrap();
+    let books = Books::with(&["a"]).await;
     assert_eq!(
         books
             .record(ingested(1, 5, Commitment::Confirmed, paid("a")))

@@ -59,27 +59,19 @@ pub(super) async fn background(
 ) -> anyhow::Result<Background> {
     let folder = tempfile::tempdir().context("make a folder for an empty database")?;
     let empty = format!("sqlite:{}", folder.path().join("empty.db").display());
-    let (store, note) = if config.database_file().is_some_and(|file| file.exists()) {
-        match Store::open(&config.store_url).await {
-            Ok(store) => (store, None),
-            Err(error) => {
-                let note = format!("the database was not used: {:#}", anyhow::Error::new(error));
-                (
-                    Store::open(&empty)
-                        .await
-                        .context("open an empty database")?,
-                    Some(note),
-                )
-            }
-        }
+    let real = if config.database_file().is_some_and(|file| file.exists()) {
+        Store::open(&config.store_url)
+            .await
+            .map_err(|error| format!("the database was not used: {:#}", anyhow::Error::new(error)))
     } else {
-        let note = format!("there is no database at {} yet", config.store_url);
-        (
-            Store::open(&empty)
-                .await
-                .context("open an empty database")?,
-            Some(note),
-        )
+        Err(format!("there is no database at {} yet", config.store_url))
+    };
+    let (store, note) = match real {
+        Ok(store) => (store, None),
+        Err(note) => {
+            let store = Store::open(&empty).await;
+            (store.context("open an empty database")?, Some(note))
+        }
     };
     let pipeline = Pipeline::new(config, store.clone())?;
     let background = pipeline.background(transaction, recipients).await;

@@ -1,5 +1,6 @@
 //! `paywatch payments confirm`, `dismiss` and `retry`: what a person decides, on record with who and when.
 
+use super::memo;
 use crate::cli::print;
 use crate::clock;
 use crate::domain::{Memo, Signature, TokenAccount, visible};
@@ -47,10 +48,6 @@ pub(super) struct Retry {
     /// Why; stays on record
     #[arg(long, value_name = "TEXT", default_value = "")]
     reason: String,
-}
-
-fn memo(text: &str) -> Result<Memo, String> {
-    Memo::parse(text).ok_or_else(|| "an empty memo".to_owned())
 }
 
 fn reason(text: &str) -> Result<String, String> {

@@ -1,6 +1,6 @@
 //! `paywatch payments list`.
 
-use super::{When, human, purpose, summary, verdicts};
+use super::{When, human, memo, purpose, summary, verdicts};
 use crate::cli::print;
 use crate::domain::{Memo, Mint, Wallet};
 use crate::store::{Filter, PaymentState, PaymentSummary, Store};
@@ -40,10 +40,6 @@ pub(super) struct Args {
     /// Print them as CSV
     #[arg(long)]
     csv: bool,
-}
-
-fn memo(text: &str) -> Result<Memo, String> {
-    Memo::parse(text).ok_or_else(|| "an empty memo".to_owned())
 }
 
 pub(super) async fn run(store: &Store, args: &Args) -> anyhow::Result<()> {

@@ -2,7 +2,7 @@
 
 use super::words::{BY_HAND, Case, reason};
 use super::{BaseUnits, Candidate, Checkout, CheckoutStatus, Claim, Reason, TokenProgram};
-use crate::domain::Held;
+use crate::domain::{Held, credit::brought};
 
 pub(super) fn one_checkout(case: &Case<'_>, held: Held, candidate: &Candidate) -> Reason {
     let checkout = &candidate.checkout;
@@ -60,13 +60,7 @@ fn underpaid(case: &Case<'_>, checkout: &Checkout) -> Reason {
         checkout.memo,
         case.human(short, case.credit.mint)
     );
-    let sent: u128 = case
-        .decoded
-        .transfers
-        .iter()
-        .filter(|transfer| transfer.destination == case.credit.token_account)
-        .map(|transfer| u128::from(transfer.amount.0))
-        .sum();
+    let sent = brought(case.credit.token_account, &case.decoded.transfers);
     if case.watched.token_program == TokenProgram::Token2022
         && sent > u128::from(case.credit.received.0)
     {

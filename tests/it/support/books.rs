@@ -105,6 +105,14 @@ impl Books {
         }
     }
 
+    /// With these checkouts pending, each of the due amount.
+    pub(crate) async fn with(memos: &[&str]) -> Self {
+        let books = Self::open().await;
+        let checkouts: Vec<_> = memos.iter().map(|text| checkout(text)).collect();
+        books.store.upsert_checkouts(&checkouts).await.unwrap();
+        books
+    }
+
     pub(crate) async fn record(&self, one: Ingested) -> Option<Verdict> {
         let recorded = self
             .store

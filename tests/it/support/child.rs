@@ -163,6 +163,15 @@ pub(crate) fn exit_of(environment: &[(String, String)], args: &[&str]) -> Output
         .unwrap()
 }
 
+/// What a command said, on both outputs.
+pub(crate) fn said(output: &Output) -> String {
+    format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
+}
+
 /// The binary in an environment that is the test's own.
 fn command(environment: &[(String, String)]) -> Command {
     let mut command = Command::new(BINARY);

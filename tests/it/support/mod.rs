@@ -6,7 +6,7 @@ pub(crate) mod ledger;
 mod proxy;
 mod world;
 
-pub(crate) use child::{Child, exit_of};
+pub(crate) use child::{Child, exit_of, said};
 pub(crate) use proxy::{Mode, Proxy};
 pub(crate) use world::{PRICE, World};
 
