@@ -23,7 +23,7 @@ const POLL_SPACING: Duration = Duration::from_millis(100);
 /// How often the chain is asked about payments that wait to be finalized.
 const SETTLE_EVERY: Duration = Duration::from_secs(2);
 /// How often quarantined transactions are looked through.
-const QUARANTINE_EVERY: Duration = Duration::from_secs(5);
+const QUARANTINE_EVERY: Duration = Duration::from_secs(2);
 /// What is watched is refreshed once in so many sweep intervals.
 const WATCH_EVERY_SWEEPS: u32 = 4;
 
@@ -102,6 +102,9 @@ impl Loops {
             let _open = open;
             while follow.step().await != FollowOutcome::Ended {}
         });
+        if pipeline.config.solana.rpc_urls.len() > 1 {
+            loops.task("endpoints", endpoints(pipeline.clone()));
+        }
         loops.task("watch", watch(pipeline.clone()));
         loops.task("checkouts", checkouts(pipeline.clone()));
         loops.task("sweep", sweep(pipeline.clone()));
@@ -154,6 +157,13 @@ impl Loops {
             );
             self.set.shutdown().await;
         }
+    }
+}
+
+async fn endpoints(pipeline: Arc<Pipeline>) {
+    loop {
+        pipeline.rpc.compare_endpoints().await;
+        sleep(pipeline.config.solana.sweep_every).await;
     }
 }
 

@@ -1,13 +1,13 @@
 //! Steps 2 to 5: signature → transaction → credits and memos → verdict → recorded.
 
 use super::{Pipeline, Watching};
-use crate::clock;
 use crate::domain::{
     Commitment, Credit, Held, Matched, Signature, Slot, Timestamp, TokenAccount, Transaction,
     Verdict, decode,
 };
 use crate::solana::Fetched;
 use crate::store::{Cursor, Ingested, Reading, Recorded};
+use crate::{clock, solana};
 use anyhow::{Context, bail};
 use std::time::Duration;
 
@@ -29,6 +29,9 @@ pub(super) const HINT_PAUSES: [Duration; 9] = millis([15, 30, 60, 120, 250, 500,
 /// Pauses after a null answer for a signature that the node itself has listed.
 pub(super) const LISTED_PAUSES: [Duration; 5] = millis([100, 300, 1000, 2000, 4000]);
 
+/// After so many null answers of the node that is asked first, the others are asked too.
+const NULLS_BEFORE_OTHERS: u32 = 3;
+
 const fn millis<const N: usize>(values: [u64; N]) -> [Duration; N] {
     let mut pauses = [Duration::ZERO; N];
     let mut index = 0;
@@ -48,14 +51,21 @@ impl Pipeline {
         task: Task,
         pauses: &[Duration],
     ) -> anyhow::Result<Option<Ingested>> {
-        let mut pauses = pauses.iter();
+        let (rpc, mut pauses, mut nulls) = (&self.rpc, pauses.iter(), 0_u32);
         loop {
-            match self
-                .rpc
-                .transaction(task.signature, task.at)
-                .await
-                .context("fetch a transaction")?
-            {
+            let (signature, at) = (task.signature, task.at);
+            let fetched = if nulls < NULLS_BEFORE_OTHERS {
+                rpc.transaction(signature, at).await
+            } else {
+                rpc.transaction_anywhere(signature, at).await
+            };
+            let fetched = match fetched {
+                Err(error) if self.is_poison(&error, task).await => {
+                    Fetched::Unreadable(error.to_string())
+                }
+                fetched => fetched.context("fetch a transaction")?,
+            };
+            match fetched {
                 Fetched::Transaction(transaction) => {
                     let ingested = read(&transaction, task, &self.watching())?;
                     return Ok(Some(self.with_witnesses(ingested, task).await));
@@ -63,13 +73,21 @@ impl Pipeline {
                 Fetched::Unreadable(why) => {
                     return Ok(task.listed_in.map(|slot| unreadable(task, slot, why)));
                 }
-                Fetched::NotYet => {}
+                Fetched::NotYet => nulls += 1,
             }
             let Some(pause) = pauses.next() else {
                 return Ok(None);
             };
             tokio::time::sleep(*pause).await;
         }
+    }
+
+    /// Whether a node fails because of this transaction: it has listed it, and does answer another question. Without telling these
+    /// apart, one transaction that breaks a node would stall the sweep for ever, and an outage would quarantine everything.
+    async fn is_poison(&self, error: &solana::Error, task: Task) -> bool {
+        task.listed_in.is_some()
+            && !error.is_too_many()
+            && self.rpc.slot(Commitment::Confirmed).await.is_ok()
     }
 
     /// Keeps what one node told of a large payment only if enough hosts tell the same; otherwise it cannot be read yet.

@@ -104,6 +104,7 @@ impl Sweep {
         {
             return self.ingest_all(account, entries, Mode::Resume).await;
         }
+        self.pipeline.rpc.ask_another_first();
         self.ingest_all(account, entries, Mode::Bounded).await?;
         bail!(
             "the node's history does not reach back to slot {}, where recording ended: it lags, or has pruned it; the cursor stays",

@@ -43,6 +43,14 @@ pub enum Error {
         /// The node's words.
         message: String,
     },
+    /// A JSON-RPC answer whose result is not of the kind that was asked for.
+    #[error("{endpoint}: the answer to {method} does not have the expected form")]
+    Form {
+        /// Scheme and host.
+        endpoint: String,
+        /// RPC method.
+        method: String,
+    },
     /// An answer that is not what was asked for.
     #[error("{endpoint}: the answer to {method} is not {expected}")]
     Malformed {
@@ -90,7 +98,9 @@ pub(super) enum Advice {
 impl Error {
     pub(super) fn advice(&self) -> Advice {
         match self {
-            Self::Transport { .. } | Self::Malformed { .. } => Advice::Elsewhere(None),
+            Self::Transport { .. } | Self::Form { .. } | Self::Malformed { .. } => {
+                Advice::Elsewhere(None)
+            }
             Self::Status {
                 status,
                 retry_after,
@@ -109,7 +119,8 @@ impl Error {
     }
 
     /// Whether the node says that it is asked too often: as a status, or as an error inside an answer.
-    pub(super) fn is_too_many(&self) -> bool {
+    #[must_use]
+    pub fn is_too_many(&self) -> bool {
         match self {
             Self::Status { status, .. } => *status == StatusCode::TOO_MANY_REQUESTS,
             Self::Rpc { code, .. } => *code == code::TOO_MANY_REQUESTS,

@@ -4,6 +4,7 @@
 //! A node is never trusted to be complete, in order, or fast; only to be asked again.
 
 mod accounts;
+mod endpoint;
 mod error;
 mod pace;
 mod pubsub;

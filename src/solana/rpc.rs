@@ -18,6 +18,7 @@ use url::Url;
 /// The nodes of one network, behind one set of limits. Cheap to clone.
 #[derive(Clone)]
 pub struct Rpc {
+    sender: Sender,
     all: Arc<RpcClient>,
     /// One for each host.
     witnesses: Arc<[RpcClient]>,
@@ -72,18 +73,28 @@ impl Rpc {
     #[must_use]
     pub fn over(network: &Arc<dyn Exchange>, urls: &[Url], limits: Limits) -> Self {
         let burden = Burden::new(limits);
-        let client = |urls: &[Url]| {
-            let sender = Sender::new(network.clone(), urls, burden.clone());
-            RpcClient::new_sender(sender, RpcClientConfig::default())
-        };
-        let witnesses = hosts(urls);
+        let sender = |urls: &[Url]| Sender::new(network.clone(), urls, burden.clone());
+        let client = |sender| RpcClient::new_sender(sender, RpcClientConfig::default());
+        let all = sender(urls);
         Self {
-            all: Arc::new(client(urls)),
-            witnesses: witnesses
+            all: Arc::new(client(all.clone())),
+            sender: all,
+            witnesses: hosts(urls)
                 .iter()
-                .map(|url| client(std::slice::from_ref(url)))
+                .map(|url| client(sender(std::slice::from_ref(url))))
                 .collect(),
         }
+    }
+
+    /// Finds out which endpoints answer and keep up; the others are asked last until they do. With a single one there is
+    /// nothing to compare.
+    pub async fn compare_endpoints(&self) {
+        self.sender.compare().await;
+    }
+
+    /// The history that was told has a gap: another endpoint is asked first for a while.
+    pub(crate) fn ask_another_first(&self) {
+        self.sender.rest_first();
     }
 
     /// The error for an answer that cannot be right, whichever node gave it.
@@ -120,7 +131,7 @@ impl Rpc {
         let page = self
             .ask(RpcRequest::GetSignaturesForAddress, params)
             .await?;
-        wire::signatures(page)
+        wire::signatures(&page)
             .ok_or_else(|| Self::malformed("getSignaturesForAddress", "a list of signatures"))
     }
 
@@ -134,6 +145,23 @@ impl Rpc {
         at: Commitment,
     ) -> Result<Fetched, Error> {
         Self::ask_transaction(&self.all, signature, at).await
+    }
+
+    /// The same, asking one endpoint after the other until one has it.
+    ///
+    /// # Errors
+    /// When no node answers.
+    pub async fn transaction_anywhere(
+        &self,
+        signature: Signature,
+        at: Commitment,
+    ) -> Result<Fetched, Error> {
+        let params = transaction_params(signature, at);
+        let has_it = |answer: &Value| !answer.is_null();
+        let asked = self
+            .sender
+            .ask_round(RpcRequest::GetTransaction, &params, has_it);
+        fetched(signature, asked.await)
     }
 
     /// How many different hosts can be asked.
@@ -157,17 +185,9 @@ impl Rpc {
         signature: Signature,
         at: Commitment,
     ) -> Result<Fetched, Error> {
-        let options = json!({ "encoding": "base64", "commitment": at.as_str(), "maxSupportedTransactionVersion": 1 });
-        let params = json!([signature.to_string(), options]);
+        let params = transaction_params(signature, at);
         let answer = client.send(RpcRequest::GetTransaction, params).await;
-        match answer.map_err(Error::from) {
-            Ok(Value::Null) => Ok(Fetched::NotYet),
-            Ok(answer) => Ok(wire::transaction(signature, answer).into()),
-            Err(error) if error.code() == Some(code::UNSUPPORTED_TRANSACTION_VERSION) => {
-                Ok(Fetched::unknown_version())
-            }
-            Err(error) => Err(error),
-        }
+        fetched(signature, answer.map_err(Error::from))
     }
 
     /// What the node knows of up to [`Self::STATUSES_MAX`] signatures, in their order.
@@ -229,6 +249,22 @@ impl Rpc {
             .await?;
         wire::token_accounts(&answer)
             .ok_or_else(|| Self::malformed("getTokenAccountsByOwner", "a list of token accounts"))
+    }
+}
+
+fn transaction_params(signature: Signature, at: Commitment) -> Value {
+    let options = json!({ "encoding": "base64", "commitment": at.as_str(), "maxSupportedTransactionVersion": 1 });
+    json!([signature.to_string(), options])
+}
+
+fn fetched(signature: Signature, answer: Result<Value, Error>) -> Result<Fetched, Error> {
+    match answer {
+        Ok(Value::Null) => Ok(Fetched::NotYet),
+        Ok(answer) => Ok(wire::transaction(signature, answer).into()),
+        Err(error) if error.code() == Some(code::UNSUPPORTED_TRANSACTION_VERSION) => {
+            Ok(Fetched::unknown_version())
+        }
+        Err(error) => Err(error),
     }
 }
 

@@ -3,23 +3,20 @@
 //! The one place where RPC requests leave the process. It never sleeps through a 429 for minutes, and no error of
 //! it shows more of an endpoint than scheme and host.
 
-use super::endpoint_label;
+use super::endpoint::Endpoint;
 use super::error::{Advice, Error};
 use super::pace::Pace;
+use super::wire;
 use crate::chance;
 use crate::http::{Exchange, Fault, Request};
 use async_trait::async_trait;
-use serde_json::Value;
+use serde_json::{Value, json};
 use solana_client::{
     client_error::Result as ClientResult,
     rpc_request::RpcRequest,
     rpc_sender::{RpcSender, RpcTransportStats},
 };
-use std::{
-    io,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{io, sync::Arc, time::Duration};
 use tokio::{sync::Semaphore, time::Instant};
 use url::Url;
 
@@ -41,9 +38,11 @@ pub struct Limits {
     pub max_in_flight: usize,
 }
 
+/// Asks endpoints of one network. Clones share everything.
+#[derive(Clone)]
 pub(super) struct Sender {
     network: Arc<dyn Exchange>,
-    endpoints: Vec<Endpoint>,
+    endpoints: Arc<[Endpoint]>,
     burden: Arc<Burden>,
 }
 
@@ -62,26 +61,9 @@ impl Burden {
     }
 }
 
-struct Endpoint {
-    url: Url,
-    label: String,
-    /// Until then others are preferred.
-    resting_until: Mutex<Option<Instant>>,
-}
-
 impl Sender {
-    /// How long an endpoint that failed is asked last.
-    const REST: Duration = Duration::from_secs(2);
-
     pub(super) fn new(network: Arc<dyn Exchange>, urls: &[Url], burden: Arc<Burden>) -> Self {
-        let endpoints = urls
-            .iter()
-            .map(|url| Endpoint {
-                url: url.clone(),
-                label: endpoint_label(url),
-                resting_until: Mutex::new(None),
-            })
-            .collect();
+        let endpoints = urls.iter().map(Endpoint::new).collect();
         Self {
             network,
             endpoints,
@@ -90,11 +72,9 @@ impl Sender {
     }
 
     async fn ask(&self, request: RpcRequest, params: &Value) -> Result<Value, Error> {
-        let body = request.build_request_json(1, params.clone());
-        let method = request.to_string();
         let mut round = 0;
         loop {
-            let (error, pause) = match self.ask_all(&method, &body).await {
+            let (error, pause) = match self.ask_round(request, params, |_| true).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => match error.advice() {
                     Advice::Elsewhere(pause) if round + 1 < ROUNDS => (error, pause),
@@ -110,52 +90,116 @@ impl Sender {
         }
     }
 
-    /// Asks each endpoint at most once, rested ones first; returns the first answer, or the most hopeful error.
-    async fn ask_all(&self, method: &str, body: &Value) -> Result<Value, Error> {
+    /// Asks each endpoint at most once, those that are well first; returns the first answer that is enough, else any answer,
+    /// else the most hopeful error. Who is not well is left alone once somebody has answered.
+    pub(super) async fn ask_round(
+        &self,
+        request: RpcRequest,
+        params: &Value,
+        is_enough: impl Fn(&Value) -> bool,
+    ) -> Result<Value, Error> {
         let now = Instant::now();
-        let mut order: Vec<&Endpoint> = self.endpoints.iter().collect();
-        order.sort_by_key(|endpoint| endpoint.is_resting(now));
-        let mut worst: Option<Error> = None;
-        for endpoint in order {
-            let error = match self.ask_one(endpoint, method, body).await {
-                Ok(answer) => return Ok(answer),
+        let mut order: Vec<_> = self
+            .endpoints
+            .iter()
+            .map(|endpoint| (endpoint.is_unwell(now), endpoint))
+            .collect();
+        order.sort_by_key(|(is_unwell, _)| *is_unwell);
+        let (mut worst, mut answered): (Option<Error>, Option<Value>) = (None, None);
+        for (is_unwell, endpoint) in order {
+            if is_unwell && answered.is_some() {
+                break;
+            }
+            let error = match self.ask_one(endpoint, request, params).await {
+                Ok(answer) if is_enough(&answer) => return Ok(answer),
+                Ok(answer) => {
+                    answered.get_or_insert(answer);
+                    continue;
+                }
                 Err(error) => error,
             };
             let advice = error.advice();
             if advice == Advice::Final {
                 return Err(error);
             }
-            if matches!(advice, Advice::Elsewhere(_)) {
-                endpoint.rest();
+            if let Advice::Elsewhere(pause) = advice {
+                endpoint.rest(pause);
                 worst = Some(error);
             } else {
                 worst.get_or_insert(error);
             }
         }
-        Err(worst.unwrap_or_else(|| Error::Malformed {
-            endpoint: "no endpoint".into(),
-            method: method.to_owned(),
-            expected: "possible",
-        }))
+        answered.ok_or_else(|| {
+            worst.unwrap_or_else(|| Error::Malformed {
+                endpoint: "no endpoint".into(),
+                method: request.to_string(),
+                expected: "possible",
+            })
+        })
+    }
+
+    /// Asks every endpoint for its newest slot. Who does not answer, or is far behind the others, is asked last from now on,
+    /// until it is well again.
+    pub(super) async fn compare(&self) {
+        let params = json!([{ "commitment": "confirmed" }]);
+        let asked = self
+            .endpoints
+            .iter()
+            .map(|endpoint| self.ask_one(endpoint, RpcRequest::GetSlot, &params));
+        let told = futures_util::future::join_all(asked).await;
+        let slots: Vec<_> = told
+            .iter()
+            .map(|slot| slot.as_ref().ok().and_then(Value::as_u64))
+            .collect();
+        let newest = slots.iter().flatten().max().copied().unwrap_or_default();
+        for (endpoint, slot) in self.endpoints.iter().zip(slots) {
+            endpoint.compared(slot.map(|slot| newest.saturating_sub(slot)));
+        }
+    }
+
+    /// What the endpoint that is asked first tells is of no use: another one is asked first for a while.
+    pub(super) fn rest_first(&self) {
+        let now = Instant::now();
+        if let Some(first) = self.endpoints.iter().find(|one| !one.is_unwell(now)) {
+            first.rest(None);
+        }
     }
 
     async fn ask_one(
         &self,
         endpoint: &Endpoint,
-        method: &str,
-        body: &Value,
+        request: RpcRequest,
+        params: &Value,
     ) -> Result<Value, Error> {
         // Closed only when the process ends; a missing permit is no reason to lose the request.
         let _permit = self.burden.permits.acquire().await.ok();
         self.burden.pace.wait().await;
-        let result = self.exchange(endpoint, method, body).await;
+        let method = request.to_string();
+        let body = request.build_request_json(1, params.clone());
+        let result = self.exchange(endpoint, &method, &body).await;
+        let odd = || Error::Form {
+            endpoint: endpoint.label.clone(),
+            method: method.clone(),
+        };
+        // Nonsense is no answer: somebody else may have one.
+        let result = result.and_then(|answer| {
+            if wire::fits(request, &answer) {
+                Ok(answer)
+            } else {
+                Err(odd())
+            }
+        });
         match &result {
-            Ok(_) => self.burden.pace.went_well(),
+            Ok(_) => {
+                self.burden.pace.went_well();
+                endpoint.answered();
+            }
             Err(error) if error.is_too_many() => self.burden.pace.was_too_fast(),
             Err(_) => {}
         }
         let outcome = if result.is_ok() { "ok" } else { "error" };
-        metrics::counter!("paywatch_rpc_requests_total", "method" => method.to_owned(), "outcome" => outcome).increment(1);
+        metrics::counter!("paywatch_rpc_requests_total", "method" => method, "outcome" => outcome)
+            .increment(1);
         result
     }
 
@@ -237,21 +281,5 @@ impl RpcSender for Sender {
             .first()
             .map(|endpoint| endpoint.label.clone())
             .unwrap_or_default()
-    }
-}
-
-impl Endpoint {
-    fn is_resting(&self, now: Instant) -> bool {
-        self.resting_until
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .is_some_and(|until| until > now)
-    }
-
-    fn rest(&self) {
-        *self
-            .resting_until
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + Sender::REST);
     }
 }

@@ -9,6 +9,7 @@ use crate::domain::{
 };
 use serde::Deserialize;
 use serde_json::Value;
+use solana_client::rpc_request::RpcRequest;
 use solana_sdk::transaction::{TransactionVersion, VersionedTransaction};
 use solana_transaction_status_client_types::{EncodedTransaction, TransactionBinaryEncoding};
 
@@ -114,10 +115,25 @@ struct RawLoaded {
     readonly: Vec<String>,
 }
 
+/// Whether an answer has the form that its question asks for; null is one where "not yet" or "not there" is an answer.
+pub(super) fn fits(request: RpcRequest, answer: &Value) -> bool {
+    match request {
+        RpcRequest::GetSignaturesForAddress => signatures(answer).is_some(),
+        RpcRequest::GetTransaction => answer.is_null() || is_transaction(answer),
+        RpcRequest::GetSignatureStatuses => statuses(answer).is_some(),
+        RpcRequest::GetSlot => answer.is_u64(),
+        RpcRequest::GetAccountInfo => answer
+            .get("value")
+            .is_some_and(|account| account.is_null() || account.pointer("/data/0").is_some()),
+        RpcRequest::GetTokenAccountsByOwner => token_accounts(answer).is_some(),
+        _ => true,
+    }
+}
+
 /// Reads a page of `getSignaturesForAddress`, newest first. One entry that cannot be read fails the page: its place in
 /// the history would be lost.
-pub(super) fn signatures(page: Value) -> Option<Vec<SignatureEntry>> {
-    let raw: Vec<RawEntry> = serde_json::from_value(page).ok()?;
+pub(super) fn signatures(page: &Value) -> Option<Vec<SignatureEntry>> {
+    let raw = Vec::<RawEntry>::deserialize(page).ok()?;
     raw.into_iter()
         .map(|entry| {
             Some(SignatureEntry {

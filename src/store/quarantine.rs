@@ -17,8 +17,9 @@ pub struct Quarantined {
 }
 
 /// Pauses between tries; the last repeats.
-const PAUSES: [Duration; 5] = [
-    Duration::from_secs(10),
+const PAUSES: [Duration; 6] = [
+    Duration::from_secs(2),
+    Duration::from_secs(15),
     Duration::from_mins(1),
     Duration::from_mins(5),
     Duration::from_mins(30),

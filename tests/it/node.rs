@@ -151,15 +151,19 @@ async fn what_cannot_be_read_is_told_from_what_is_not_there_yet() {
         Script::Result(
             json!({ "slot": 1, "transaction": ["????", "base64"], "meta": { "err": null } }),
         ),
-        Script::Result(json!({ "slot": "x" })),
-        Script::Result(json!([])),
     ] {
         assert!(
             matches!(fetch(unreadable.clone()).await, Ok(Fetched::Unreadable(_))),
             "{unreadable:?}"
         );
     }
-    assert!(fetch(Script::Error(-32020)).await.is_err());
+    for no_answer in [
+        Script::Error(-32020),
+        Script::Result(json!({ "slot": "x" })),
+        Script::Result(json!([])),
+    ] {
+        assert!(fetch(no_answer.clone()).await.is_err(), "{no_answer:?}");
+    }
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! What must be true, checked against the ledger.
 
-use super::model::{DUE, Model};
+use super::model::Model;
+use crate::support::backend::DUE;
 use crate::support::ledger::{Entry, Ledger, Shop};
 use paywatch::domain::{Slot, TokenAccount};
 use paywatch::store::{Filter, PaymentState, PaymentSummary, Store};
@@ -15,7 +16,7 @@ pub(super) fn always(
 ) -> Result<(), String> {
     let mut pairs: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
     let mut checkouts: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
-    for put in &model.puts {
+    for put in &model.backend.puts {
         let signature = put.signature.to_string();
         checkouts
             .entry(signature.clone())
@@ -81,7 +82,7 @@ pub(super) fn finally(model: &Model, recorded: &Recorded) -> Result<(), String> 
             _ => {}
         }
     }
-    for session in &model.sessions {
+    for session in &model.backend.sessions {
         let paid = |entry: &&Entry| {
             !entry.failed
                 && entry.amount == DUE
@@ -90,7 +91,7 @@ pub(super) fn finally(model: &Model, recorded: &Recorded) -> Result<(), String> 
         };
         let payment = model.ledger.entries.iter().find(paid);
         // A payment whose fork died after the API was told of it holds its checkout until a person looks.
-        let is_haunted = model.puts.iter().any(|put| {
+        let is_haunted = model.backend.puts.iter().any(|put| {
             put.memo == session.memo
                 && model.ledger.entries.iter().any(|entry| {
                     entry.signature == put.signature && Ledger::final_slot(entry).is_none()
@@ -113,7 +114,7 @@ fn deserved(model: &Model, entry: &Entry, payment: &PaymentSummary) -> Result<()
     let session = entry
         .memo
         .as_ref()
-        .and_then(|memo| model.sessions.iter().find(|one| one.memo == *memo));
+        .and_then(|memo| model.backend.sessions.iter().find(|one| one.memo == *memo));
     let expected: &[&str] = match (&entry.memo, session) {
         (None, _) => &["no_memo"],
         (Some(_), None) => &["unknown_memo"],

@@ -1,5 +1,6 @@
 //! The world around the daemon: a ledger behind two nodes, a payments API, and what goes wrong with them.
 
+use crate::support::backend::{Backend, DUE};
 use crate::support::ledger::{Entry, Fate, Ledger};
 use paywatch::domain::Signature;
 use paywatch::http::{Exchange, Fault, Reply, Request};
@@ -19,29 +20,9 @@ pub(super) const SLOT: Duration = Duration::from_millis(400);
 const FIRST_SLOT: u64 = 1_000;
 /// Deadline of a request, as configured.
 pub(super) const DEADLINE: Duration = Duration::from_secs(5);
-/// What a checkout costs.
-pub(super) const DUE: u64 = 19_000_000;
-
-/// A payment session of the API.
-#[derive(Clone, Debug)]
-pub(super) struct Session {
-    pub(super) memo: String,
-    pub(super) confirmed_by: Option<Signature>,
-}
-
-/// A call of `PUT /crypto/confirm` that reached the API.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Put {
-    pub(super) memo: String,
-    pub(super) signature: Signature,
-    /// Whether the transaction was on the chain at `confirmed` then.
-    pub(super) was_visible: bool,
-}
-
 pub(super) struct Model {
     pub(super) ledger: Ledger,
-    pub(super) sessions: Vec<Session>,
-    pub(super) puts: Vec<Put>,
+    pub(super) backend: Backend,
     /// Whether things go wrong.
     pub(super) storm: bool,
     /// The process is killed at the very moment of the next exchange of this kind.
@@ -57,8 +38,8 @@ pub(super) struct Model {
     /// When the chain stood still, and for how long: no commitment moves, and nothing is lost by it.
     halts: Vec<(Duration, Duration)>,
     began: Instant,
-    /// So many slots the second node is behind, and the API's own node.
-    pub(super) lags: [u64; 2],
+    /// So many slots the second node is behind.
+    pub(super) lag: u64,
     /// The API or a node is away until then.
     pub(super) api_away: Instant,
     pub(super) node_away: [Instant; 2],
@@ -95,13 +76,15 @@ impl World {
         Self {
             model: Arc::new(Mutex::new(Model {
                 ledger: Ledger::new(),
-                sessions: Vec::new(),
-                puts: Vec::new(),
                 storm: true,
                 kill_at: None,
                 trace: 0,
                 seed,
-                lags: [script.random_range(0..8), script.random_range(0..12)],
+                lag: script.random_range(0..8),
+                backend: Backend {
+                    lag: script.random_range(0..12),
+                    ..Backend::default()
+                },
                 dice: script.clone(),
                 script,
                 asked: HashMap::new(),
@@ -161,10 +144,10 @@ impl Model {
         let memo = match self.script.random_range(0..12) {
             0 => None,
             1 => Some("nobody-knows".to_owned()),
-            _ if self.sessions.is_empty() => None,
+            _ if self.backend.sessions.is_empty() => None,
             _ => {
-                let one = self.script.random_range(0..self.sessions.len());
-                Some(self.sessions[one].memo.clone())
+                let one = self.script.random_range(0..self.backend.sessions.len());
+                Some(self.backend.sessions[one].memo.clone())
             }
         };
         let amount = match self.script.random_range(0..8) {
@@ -198,10 +181,7 @@ impl Model {
     /// A new session, known to the API at once.
     pub(super) fn checkout(&mut self) {
         let memo = format!("{:032x}", self.script.random::<u128>());
-        self.sessions.push(Session {
-            memo,
-            confirmed_by: None,
-        });
+        self.backend.checkout(memo);
     }
 
     /// The chain stands still for a while.

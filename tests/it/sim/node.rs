@@ -1,7 +1,7 @@
 //! The two Solana nodes: what they answer, and how they fail.
 
 use super::model::{Model, reply, text};
-use crate::support::ledger::{Ledger, Refusal};
+use crate::support::ledger::Refusal;
 use paywatch::http::{Fault, Reply, Request};
 use rand::Rng;
 use reqwest::StatusCode;
@@ -16,24 +16,16 @@ impl Model {
         }
         let question: Value = serde_json::from_slice(request.json.as_deref().unwrap()).unwrap();
         let (method, params) = (question["method"].as_str().unwrap(), &question["params"]);
-        let now = self.slot() - if index == 1 { self.lags[0] } else { 0 };
+        let now = self.slot() - if index == 1 { self.lag } else { 0 };
         if self.storm && self.chance(15) {
             return self.node_fault(method);
         }
-        let answer = match method {
-            "getSlot" => Ok(json!(match params[0]["commitment"].as_str() {
-                Some("finalized") => Ledger::finalized(now),
-                _ => Ledger::confirmed(now),
-            })),
-            "getSignaturesForAddress" => self.page(params, now),
-            "getTransaction" if self.is_poison(params) => {
-                Err((-32015, "Transaction version (9) is not supported"))
-            }
-            "getTransaction" => Ok(self.ledger.transaction(params, now)),
-            "getSignatureStatuses" => Ok(self.ledger.statuses(params, now)),
-            "getAccountInfo" => Ok(Ledger::mint()),
-            "getTokenAccountsByOwner" => Ok(json!({ "context": { "slot": now }, "value": [] })),
-            other => panic!("{other} was never asked before"),
+        let answer = if method == "getTransaction" && self.is_poison(params) {
+            Err((-32015, "Transaction version (9) is not supported"))
+        } else if method == "getSignaturesForAddress" {
+            self.page(&question, now)
+        } else {
+            self.ledger.answer_to(&question, now)
         };
         Ok(reply(
             200,
@@ -53,12 +45,13 @@ impl Model {
     }
 
     /// A page, sometimes with an entry twice, or the newest ones not there yet.
-    fn page(&mut self, params: &Value, now: u64) -> Result<Value, Refusal> {
+    fn page(&mut self, question: &Value, now: u64) -> Result<Value, Refusal> {
         // The index of signatures may be behind the chain.
         let is_behind = self.storm && self.chance(10);
-        let mut page = self
-            .ledger
-            .page(params, if is_behind { now - 5 } else { now })?;
+        let now = if is_behind { now - 5 } else { now };
+        let Value::Array(mut page) = self.ledger.answer_to(question, now)? else {
+            panic!("a page is a list");
+        };
         if self.storm && !page.is_empty() && self.chance(10) {
             let again = page[self.dice.random_range(0..page.len())].clone();
             page.push(again);

@@ -53,6 +53,22 @@ pub(crate) struct Shop {
     source: Pubkey,
 }
 
+impl Entry {
+    /// What a plain payment is, from this slot on.
+    pub(crate) fn paid(slot: u64, amount: u64, memo: &str) -> Self {
+        Self {
+            signature: Signature::default(),
+            slot,
+            fate: Fate::Stays,
+            failed: false,
+            amount,
+            memo: Some(memo.into()),
+            revealed_at: 0,
+            is_poison: false,
+        }
+    }
+}
+
 impl Shop {
     pub(crate) fn new() -> Self {
         let key = |name: &str| Pubkey::new_from_array(hash(name.as_bytes()).to_bytes());
@@ -124,8 +140,33 @@ impl Ledger {
         }
     }
 
+    /// What a node at this slot has notified by then: signatures and errors, in the order in which they came.
+    pub(crate) fn notified(&self, now: u64) -> Vec<(String, Value)> {
+        let entries = self.entries.iter();
+        let seen = entries.filter(|entry| entry.slot <= Self::confirmed(now));
+        seen.map(|entry| (entry.signature.to_string(), error(entry)))
+            .collect()
+    }
+
+    /// What a node answers that is at this slot.
+    pub(crate) fn answer_to(&self, question: &Value, now: u64) -> Result<Value, Refusal> {
+        let params = &question["params"];
+        Ok(match question["method"].as_str().unwrap() {
+            "getSlot" => json!(match params[0]["commitment"].as_str() {
+                Some("finalized") => Self::finalized(now),
+                _ => Self::confirmed(now),
+            }),
+            "getSignaturesForAddress" => self.page(params, now)?.into(),
+            "getTransaction" => self.transaction(params, now),
+            "getSignatureStatuses" => self.statuses(params, now),
+            "getAccountInfo" => Self::mint(),
+            "getTokenAccountsByOwner" => json!({ "context": { "slot": now }, "value": [] }),
+            other => panic!("{other} was never asked before"),
+        })
+    }
+
     /// A page of the shop's history at `confirmed`, newest first.
-    pub(crate) fn page(&self, params: &Value, now: u64) -> Result<Vec<Value>, Refusal> {
+    fn page(&self, params: &Value, now: u64) -> Result<Vec<Value>, Refusal> {
         let options = &params[1];
         if params[0] != self.shop.account.to_string() {
             return Ok(Vec::new());
@@ -164,7 +205,7 @@ impl Ledger {
     }
 
     /// An answer of `getTransaction`; null if it is not on the chain at the commitment that was asked for.
-    pub(crate) fn transaction(&self, params: &Value, now: u64) -> Value {
+    fn transaction(&self, params: &Value, now: u64) -> Value {
         let found = self
             .entries
             .iter()
@@ -181,7 +222,7 @@ impl Ledger {
     }
 
     /// An answer of `getSignatureStatuses`.
-    pub(crate) fn statuses(&self, params: &Value, now: u64) -> Value {
+    fn statuses(&self, params: &Value, now: u64) -> Value {
         let list = params[0].as_array().unwrap();
         let status = |text: &Value| {
             let entry = self
@@ -204,7 +245,7 @@ impl Ledger {
     }
 
     /// The mint's account: 82 bytes, of which decimals (byte 44) and a flag (byte 45) are read.
-    pub(crate) fn mint() -> Value {
+    fn mint() -> Value {
         let mut data = vec![0; 82];
         (data[44], data[45]) = (6, 1);
         json!({ "context": { "slot": 1 }, "value": { "owner": spl_token::id().to_string(), "lamports": 1, "executable": false,

@@ -1,9 +1,13 @@
 //! A stage for each test: a fresh wallet, mints, sandbox and database on the one shared network.
 
+pub(crate) mod backend;
 pub(crate) mod books;
 mod child;
 pub(crate) mod ledger;
+pub(crate) mod node;
 mod proxy;
+pub(crate) mod server;
+pub(crate) mod stage;
 mod world;
 
 pub(crate) use child::{Child, exit_of, said};

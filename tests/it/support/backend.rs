@@ -1,0 +1,122 @@
+//! An honest payments API: its sessions, and what it was told. It looks at the chain itself before it believes anybody.
+
+use super::ledger::{Entry, Ledger};
+use paywatch::domain::Signature;
+use serde_json::{Value, json};
+use url::Url;
+
+/// What a checkout costs.
+pub(crate) const DUE: u64 = 19_000_000;
+
+/// A payment session.
+#[derive(Clone, Debug)]
+pub(crate) struct Session {
+    pub(crate) memo: String,
+    pub(crate) confirmed_by: Option<Signature>,
+}
+
+/// A call of `PUT /crypto/confirm` that reached it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Put {
+    pub(crate) memo: String,
+    pub(crate) signature: Signature,
+    /// Whether the transaction was on the chain at `confirmed` then.
+    pub(crate) was_visible: bool,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Backend {
+    pub(crate) sessions: Vec<Session>,
+    pub(crate) puts: Vec<Put>,
+    /// So many slots its own node is behind.
+    pub(crate) lag: u64,
+}
+
+impl Backend {
+    pub(crate) fn checkout(&mut self, memo: String) {
+        self.sessions.push(Session {
+            memo,
+            confirmed_by: None,
+        });
+    }
+
+    /// Status and body.
+    pub(crate) fn answer(
+        &mut self,
+        method: &str,
+        url: &Url,
+        ledger: &Ledger,
+        now: u64,
+    ) -> (u16, Value) {
+        let value = |name: &str| {
+            let pair = url.query_pairs().find(|(key, _)| key == name);
+            pair.unwrap().1.into_owned()
+        };
+        match (method, url.path()) {
+            ("GET", "/supported_tokens") => {
+                let shop = ledger.shop;
+                (
+                    200,
+                    json!([{ "symbol": "USDC", "mint": shop.mint.to_string(), "recipient": shop.wallet.to_string(), "decimals": 6, "enabled": true }]),
+                )
+            }
+            ("GET", "/history") => {
+                let (limit, offset) = (value("limit"), value("offset"));
+                (
+                    200,
+                    self.history(ledger, limit.parse().unwrap(), offset.parse().unwrap()),
+                )
+            }
+            ("PUT", "/crypto/confirm") => {
+                let signature = value("transaction_hash").parse().unwrap();
+                self.confirm(value("payment_id"), signature, ledger, now)
+            }
+            other => panic!("{other:?} was never asked before"),
+        }
+    }
+
+    fn history(&self, ledger: &Ledger, limit: usize, offset: usize) -> Value {
+        let shop = ledger.shop;
+        let page = self.sessions.iter().rev().skip(offset).take(limit.min(50));
+        page.map(|one| {
+            json!({ "memo": one.memo, "amount": DUE, "token": shop.mint.to_string(), "recipient": shop.wallet.to_string(),
+                    "status": u8::from(one.confirmed_by.is_some()), "transaction_hash": one.confirmed_by.map(|by| by.to_string()) })
+        })
+        .collect()
+    }
+
+    fn confirm(
+        &mut self,
+        memo: String,
+        signature: Signature,
+        ledger: &Ledger,
+        now: u64,
+    ) -> (u16, Value) {
+        let seen_at = |now: u64| {
+            let mut entries = ledger.entries.iter();
+            let entry = entries.find(|entry| entry.signature == signature);
+            entry.filter(|entry| Ledger::slot_of(entry, now).is_some())
+        };
+        let pays = |entry: &Entry| {
+            !entry.failed && entry.amount == DUE && entry.memo.as_deref() == Some(&memo)
+        };
+        let is_paid = seen_at(now - self.lag).is_some_and(pays);
+        self.puts.push(Put {
+            memo: memo.clone(),
+            signature,
+            was_visible: seen_at(now).is_some(),
+        });
+        let Some(session) = self.sessions.iter_mut().find(|one| one.memo == memo) else {
+            return (404, Value::Null);
+        };
+        match session.confirmed_by {
+            Some(by) if by == signature => (200, json!({ "ok": true })),
+            Some(_) => (409, Value::Null),
+            None if is_paid => {
+                session.confirmed_by = Some(signature);
+                (200, json!({ "ok": true }))
+            }
+            None => (400, Value::Null),
+        }
+    }
+}

@@ -1,0 +1,288 @@
+//! A scripted node: HTTP and WebSocket over a ledger, honest unless its script says otherwise.
+
+use super::ledger::Ledger;
+use super::server::{Said, Server};
+use futures_util::{SinkExt, StreamExt};
+use serde_json::{Value, json};
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    task::JoinSet,
+};
+use tokio_tungstenite::tungstenite::Message;
+use url::Url;
+
+/// Real time of a slot.
+const SLOT: Duration = Duration::from_millis(20);
+/// The slot in which everything begins.
+pub(crate) const FIRST_SLOT: u64 = 1_000;
+
+/// The chain that nodes look at.
+pub(crate) struct Chain {
+    ledger: Mutex<Ledger>,
+    slot: AtomicU64,
+}
+
+impl Chain {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            ledger: Mutex::new(Ledger::new()),
+            slot: AtomicU64::new(FIRST_SLOT),
+        })
+    }
+
+    pub(crate) fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap()
+    }
+
+    pub(crate) fn slot(&self) -> u64 {
+        self.slot.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn advance(&self, slots: u64) {
+        self.slot.fetch_add(slots, Ordering::SeqCst);
+    }
+
+    /// Lets slots pass as time does, for as long as the result lives.
+    pub(crate) fn run(self: &Arc<Self>) -> JoinSet<()> {
+        let (chain, mut running) = (self.clone(), JoinSet::new());
+        running.spawn(async move {
+            loop {
+                tokio::time::sleep(SLOT).await;
+                chain.advance(1);
+            }
+        });
+        running
+    }
+}
+
+/// A question to a node.
+pub(crate) struct Question<'a> {
+    pub(crate) method: &'a str,
+    pub(crate) params: &'a Value,
+    /// How often the very same was asked before.
+    pub(crate) before: u64,
+}
+
+/// What a node says instead of its honest answer.
+pub(crate) type Script = Box<dyn Fn(&Question<'_>, Value) -> Said + Send + Sync>;
+
+/// How a WebSocket behaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Socket {
+    Honest,
+    /// Connections are accepted, and that is all.
+    Speechless,
+    /// Subscriptions are answered, and nothing comes after it.
+    Mute,
+    /// Closed after so many messages.
+    Drops(usize),
+    /// Slots are told out of order, notifications over and over, among them nonsense.
+    Babbles,
+}
+
+/// Answers until it is dropped.
+pub(crate) struct Node {
+    pub(crate) url: Url,
+    pub(crate) ws_url: Url,
+    shared: Arc<Shared>,
+    _server: Server,
+    _sockets: JoinSet<()>,
+}
+
+struct Shared {
+    chain: Arc<Chain>,
+    lag: AtomicU64,
+    script: Mutex<Script>,
+    asked: Mutex<HashMap<String, u64>>,
+    socket: Mutex<Socket>,
+    connections: AtomicU64,
+}
+
+impl Node {
+    /// Known by this name, `127.0.0.1` or `localhost`.
+    pub(crate) async fn start(chain: &Arc<Chain>, host: &str) -> Self {
+        let shared = Arc::new(Shared {
+            chain: chain.clone(),
+            lag: AtomicU64::new(0),
+            script: Mutex::new(honest()),
+            asked: Mutex::default(),
+            socket: Mutex::new(Socket::Honest),
+            connections: AtomicU64::new(0),
+        });
+        let answering = shared.clone();
+        let server = Server::start(move |asked| answering.answer(&asked.body)).await;
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address: SocketAddr = listener.local_addr().unwrap();
+        let (listening, mut sockets) = (shared.clone(), JoinSet::new());
+        sockets.spawn(async move {
+            let mut connections = JoinSet::new();
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                listening.connections.fetch_add(1, Ordering::SeqCst);
+                let shared = listening.clone();
+                // Whoever hangs up ends this connection, and no other.
+                connections.spawn(async move { shared.serve_socket(stream).await.ok() });
+            }
+        });
+        let mut url = server.url.clone();
+        url.set_host(Some(host)).unwrap();
+        Self {
+            url,
+            ws_url: Url::parse(&format!("ws://{address}/")).unwrap(),
+            shared,
+            _server: server,
+            _sockets: sockets,
+        }
+    }
+
+    /// From now on.
+    pub(crate) fn says(
+        &self,
+        script: impl Fn(&Question<'_>, Value) -> Said + Send + Sync + 'static,
+    ) {
+        *self.shared.script.lock().unwrap() = Box::new(script);
+    }
+
+    pub(crate) fn is_honest_again(&self) {
+        *self.shared.script.lock().unwrap() = honest();
+    }
+
+    /// From now on it is so many slots behind.
+    pub(crate) fn lags(&self, slots: u64) {
+        self.shared.lag.store(slots, Ordering::SeqCst);
+    }
+
+    pub(crate) fn socket(&self, socket: Socket) {
+        *self.shared.socket.lock().unwrap() = socket;
+    }
+
+    /// WebSockets opened so far.
+    pub(crate) fn connections(&self) -> u64 {
+        self.shared.connections.load(Ordering::SeqCst)
+    }
+
+    /// Questions so far whose text has this in it.
+    pub(crate) fn asked(&self, part: &str) -> u64 {
+        let asked = self.shared.asked.lock().unwrap();
+        let about = asked.iter().filter(|(question, _)| question.contains(part));
+        about.map(|(_, count)| count).sum()
+    }
+}
+
+fn honest() -> Script {
+    Box::new(|_, honest| Said::Json(honest))
+}
+
+impl Shared {
+    fn slot(&self) -> u64 {
+        self.chain.slot() - self.lag.load(Ordering::SeqCst)
+    }
+
+    fn answer(&self, body: &[u8]) -> Said {
+        let question: Value = serde_json::from_slice(body).unwrap();
+        let (method, params) = (question["method"].as_str().unwrap(), &question["params"]);
+        let before = {
+            let mut asked = self.asked.lock().unwrap();
+            let count = asked.entry(format!("{method} {params}")).or_insert(0);
+            *count += 1;
+            *count - 1
+        };
+        let honest = match self.chain.ledger().answer_to(&question, self.slot()) {
+            Ok(result) => json!({ "jsonrpc": "2.0", "id": 1, "result": result }),
+            Err((code, message)) => error(code, message),
+        };
+        let question = Question {
+            method,
+            params,
+            before,
+        };
+        (self.script.lock().unwrap())(&question, honest)
+    }
+
+    async fn serve_socket(&self, stream: TcpStream) -> anyhow::Result<()> {
+        let mood = || *self.socket.lock().unwrap();
+        if mood() == Socket::Speechless {
+            std::future::pending().await
+        }
+        let mut socket = tokio_tungstenite::accept_async(stream).await?;
+        let (mut slots, mut logs) = (None, None);
+        let (mut told_slot, mut told, mut messages) = (0, 0, 0_usize);
+        loop {
+            tokio::select! {
+                message = socket.next() => {
+                    let Some(message) = message.transpose()? else { return Ok(()) };
+                    let Message::Text(text) = message else { continue };
+                    let question: Value = serde_json::from_str(&text)?;
+                    let id = &question["id"];
+                    match question["method"].as_str() {
+                        Some("slotSubscribe") => slots = Some(id.clone()),
+                        Some("logsSubscribe") => logs = Some(id.clone()),
+                        _ => {}
+                    }
+                    let answer = json!({ "jsonrpc": "2.0", "id": id, "result": id });
+                    socket.send(Message::text(answer.to_string())).await?;
+                }
+                () = tokio::time::sleep(SLOT / 2) => {}
+            }
+            if mood() == Socket::Mute {
+                continue;
+            }
+            let mut out = Vec::new();
+            let slot = self.slot();
+            if let Some(id) = slots.as_ref().filter(|_| slot > told_slot) {
+                told_slot = slot;
+                out.push(notification(
+                    "slot",
+                    id,
+                    json!({ "slot": slot, "parent": slot - 1, "root": slot - 32 }),
+                ));
+                if mood() == Socket::Babbles {
+                    let back = slot - 500;
+                    out.push(notification(
+                        "slot",
+                        id,
+                        json!({ "slot": back, "parent": 1, "root": 1 }),
+                    ));
+                    out.push(json!({ "method": "slotNotification", "params": 7 }));
+                }
+            }
+            if let Some(id) = &logs {
+                let new = self.chain.ledger().notified(slot);
+                let again = if mood() == Socket::Babbles { 0 } else { told };
+                for (signature, err) in new.iter().skip(again) {
+                    let value = json!({ "signature": signature, "err": err, "logs": [] });
+                    out.push(notification(
+                        "logs",
+                        id,
+                        json!({ "context": { "slot": slot }, "value": value }),
+                    ));
+                }
+                told = new.len();
+            }
+            for message in out {
+                messages += 1;
+                if matches!(mood(), Socket::Drops(after) if messages > after) {
+                    return Ok(());
+                }
+                socket.send(Message::text(message.to_string())).await?;
+            }
+        }
+    }
+}
+
+pub(crate) fn error(code: i64, message: &str) -> Value {
+    json!({ "jsonrpc": "2.0", "id": 1, "error": { "code": code, "message": message } })
+}
+
+fn notification(of: &str, subscription: &Value, result: Value) -> Value {
+    json!({ "jsonrpc": "2.0", "method": format!("{of}Notification"), "params": { "subscription": subscription, "result": result } })
+}
