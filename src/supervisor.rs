@@ -16,8 +16,14 @@ use tokio_util::sync::CancellationToken;
 
 /// How long the attempts under way may take to finish once the daemon is told to stop.
 const GRACE: Duration = Duration::from_secs(9);
-/// Pause after a failed step.
-const FAILED_PAUSE: Duration = Duration::from_secs(1);
+/// Pauses after failed steps in a row, the last repeats.
+const FAILED_PAUSES: [Duration; 5] = [
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+    Duration::from_secs(4),
+    Duration::from_secs(8),
+    Duration::from_secs(15),
+];
 /// Shortest time between two polls that unknown memos ask for; doubled while they bring nothing.
 const POLL_SPACING: Duration = Duration::from_millis(100);
 /// How often the chain is asked about payments that wait to be finalized.
@@ -168,7 +174,7 @@ async fn endpoints(pipeline: Arc<Pipeline>) {
 }
 
 async fn watch(pipeline: Arc<Pipeline>) {
-    let mut watch = Watch::new(pipeline.clone());
+    let (mut watch, mut failures) = (Watch::new(pipeline.clone()), Failures::of("watch"));
     let every = pipeline
         .config
         .solana
@@ -177,12 +183,13 @@ async fn watch(pipeline: Arc<Pipeline>) {
     loop {
         let pause = match watch.step().await {
             Ok(changed) => {
+                failures.none();
                 if changed {
                     pipeline.bells.sweep.notify_one();
                 }
                 every
             }
-            Err(error) => failed("watch", &error),
+            Err(error) => failures.note(&error),
         };
         sleep(pause).await;
     }
@@ -191,11 +198,13 @@ async fn watch(pipeline: Arc<Pipeline>) {
 /// A memo that nobody knows asks for a poll at once; one that stays unknown asks in vain, and is answered ever later.
 async fn checkouts(pipeline: Arc<Pipeline>) {
     let mut checkouts = Checkouts::new(pipeline.clone());
+    let mut failures = Failures::of("checkouts");
     let (mut spacing, mut rung) = (POLL_SPACING, false);
     loop {
         let first = !pipeline.status.has_polled();
         let pause = match checkouts.step().await {
             Ok(changed) => {
+                failures.none();
                 let vain = rung && changed == 0;
                 spacing = if vain {
                     spacing.saturating_mul(2)
@@ -204,7 +213,7 @@ async fn checkouts(pipeline: Arc<Pipeline>) {
                 };
                 pipeline.config.merchant.poll_every
             }
-            Err(error) => failed("checkouts", &error),
+            Err(error) => failures.note(&error),
         };
         if first {
             pipeline.bells.sweep.notify_one();
@@ -218,15 +227,16 @@ async fn checkouts(pipeline: Arc<Pipeline>) {
 }
 
 async fn sweep(pipeline: Arc<Pipeline>) {
-    let mut sweep = Sweep::new(pipeline.clone());
+    let (mut sweep, mut failures) = (Sweep::new(pipeline.clone()), Failures::of("sweep"));
     loop {
         // Until there is something to watch and the checkouts are known, there is nothing to sweep.
         if !pipeline.watching().accounts.is_empty() && pipeline.status.has_polled() {
             match sweep.step().await {
-                Ok(swept) => tracing::debug!(?swept, "swept"),
-                Err(error) => {
-                    sleep(failed("sweep", &error)).await;
+                Ok(swept) => {
+                    failures.none();
+                    tracing::debug!(?swept, "swept");
                 }
+                Err(error) => sleep(failures.note(&error)).await,
             }
         }
         let rung = pipeline.bells.sweep.notified();
@@ -235,46 +245,71 @@ async fn sweep(pipeline: Arc<Pipeline>) {
 }
 
 async fn settle(pipeline: Arc<Pipeline>) {
-    let mut settle = Settle::new(pipeline);
+    let (mut settle, mut failures) = (Settle::new(pipeline), Failures::of("settle"));
     loop {
         sleep(SETTLE_EVERY).await;
-        if let Err(error) = settle.step().await {
-            sleep(failed("settle", &error)).await;
+        match settle.step().await {
+            Ok(_) => failures.none(),
+            Err(error) => sleep(failures.note(&error)).await,
         }
     }
 }
 
 async fn quarantine(pipeline: Arc<Pipeline>) {
+    let mut failures = Failures::of("quarantine");
     loop {
         sleep(QUARANTINE_EVERY).await;
-        if let Err(error) = pipeline.retry_quarantined().await {
-            sleep(failed("quarantine", &error)).await;
+        match pipeline.retry_quarantined().await {
+            Ok(_) => failures.none(),
+            Err(error) => sleep(failures.note(&error)).await,
         }
     }
 }
 
 /// Never cut off in the middle of a step: an attempt that was begun is finished and its outcome recorded.
 async fn confirm(pipeline: Arc<Pipeline>, stop: CancellationToken) {
-    let mut confirm = Confirm::new(pipeline);
+    let (mut confirm, mut failures) = (Confirm::new(pipeline), Failures::of("confirm"));
     while !stop.is_cancelled() {
-        if let Err(error) = confirm.step().await {
-            sleep(failed("confirm", &error)).await;
+        match confirm.step().await {
+            Ok(_) => failures.none(),
+            Err(error) => sleep(failures.note(&error)).await,
         }
     }
     if let Err(error) = confirm.drain().await {
-        failed("confirm", &error);
+        failures.note(&error);
     }
 }
 
-/// Logs a failed step; returns how long to pause.
-fn failed(step: &'static str, error: &anyhow::Error) -> Duration {
-    metrics::counter!("paywatch_failed_steps_total", "step" => step).increment(1);
-    tracing::warn!(
-        step,
-        error = format!("{error:#}"),
-        "step failed; will be tried again"
-    );
-    FAILED_PAUSE
+/// How often in a row a step has failed.
+struct Failures {
+    step: &'static str,
+    in_a_row: usize,
+}
+
+impl Failures {
+    fn of(step: &'static str) -> Self {
+        Self { step, in_a_row: 0 }
+    }
+
+    /// Logs a failure; returns how long to pause.
+    fn note(&mut self, error: &anyhow::Error) -> Duration {
+        let step = self.step;
+        metrics::counter!("paywatch_failed_steps_total", "step" => step).increment(1);
+        let last = FAILED_PAUSES.len() - 1;
+        let pause = FAILED_PAUSES[self.in_a_row.min(last)];
+        self.in_a_row = self.in_a_row.saturating_add(1);
+        tracing::warn!(
+            step,
+            error = format!("{error:#}"),
+            ?pause,
+            "step failed; will be tried again"
+        );
+        pause
+    }
+
+    fn none(&mut self) {
+        self.in_a_row = 0;
+    }
 }
 
 /// Runs something that lives as long as the process and that nobody waits for.

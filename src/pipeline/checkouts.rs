@@ -21,12 +21,16 @@ const OVERLAP: usize = 5;
 const PAGES_MAX: usize = 100_000;
 /// How often everything is read, not only both ends: an old entry may have changed.
 const FULL_EVERY: Duration = Duration::from_mins(10);
+/// An API that was away for less than this was hardly away.
+const AWAY_MIN: Duration = Duration::from_mins(1);
 
 /// Reads checkouts.
 pub struct Checkouts {
     pipeline: Arc<Pipeline>,
     /// When everything was last read, and how many entries there were.
     full: Option<(Timestamp, usize)>,
+    /// Since when it does not answer; before it was asked at all, since ever.
+    away_since: Option<Timestamp>,
 }
 
 /// What one reading of pages brought.
@@ -49,6 +53,7 @@ impl Checkouts {
         Self {
             pipeline,
             full: None,
+            away_since: Some(Timestamp(0)),
         }
     }
 
@@ -66,8 +71,15 @@ impl Checkouts {
             Err(Some(merchant::Error::KeyRefused(_))) => self.pipeline.note_key(KeyUse::Read, true),
             Err(_) => {}
         }
+        if result.is_err() {
+            self.away_since.get_or_insert(now);
+        }
         let changed = result?;
         self.pipeline.status.polled(now);
+        let away_since = self.away_since.take();
+        if away_since.is_some_and(|since| now.since(since) >= AWAY_MIN) {
+            self.pipeline.hurry().await?;
+        }
         let watching = self.pipeline.watching();
         let recorded = self
             .pipeline

@@ -118,11 +118,9 @@ impl Confirm {
         if free == 0 || self.look_at > now {
             return Ok(());
         }
-        // A rejection is looked up in the history: that takes a second deadline or more.
-        let lease = settings.request_timeout.saturating_mul(3) + LEASE_MARGIN;
         let store = &self.pipeline.store;
         let taken = store
-            .claim_due(now, lease, free)
+            .claim_due(now, self.pipeline.lease(), free)
             .await
             .context("take due confirmations")?;
         if taken.len() < free {
@@ -194,6 +192,31 @@ fn announce(done: &Done) {
 }
 
 impl Pipeline {
+    /// How long an attempt may take before somebody else may make it: a rejection is looked up in the history, which takes a second
+    /// deadline or more.
+    fn lease(&self) -> Duration {
+        let deadline = self.config.merchant.settings.request_timeout;
+        deadline.saturating_mul(3) + LEASE_MARGIN
+    }
+
+    /// The API is back after it was away: what waits for a retry far off is due now. How many are sent at once stays bounded.
+    pub(super) async fn hurry(&self) -> anyhow::Result<()> {
+        let now = clock::now();
+        let hurried = self
+            .store
+            .hurry(now, now.plus(self.lease()))
+            .await
+            .context("hurry confirmations")?;
+        if hurried > 0 {
+            tracing::info!(
+                confirmations = hurried,
+                "the payments API is back: sending what waited for it"
+            );
+            self.bells.confirm.notify_one();
+        }
+        Ok(())
+    }
+
     /// One call to the merchant, and what it means.
     async fn attempt(&self, due: Due) -> Done {
         let (at, began) = (clock::now(), tokio::time::Instant::now());

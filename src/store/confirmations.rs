@@ -120,6 +120,24 @@ impl Store {
         Ok(at.map(Timestamp))
     }
 
+    /// Makes due what was tried in vain and is due only after `later`. What is leased is due before that; what the API said no to
+    /// keeps its pauses. Returns how many.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn hurry(&self, now: Timestamp, later: Timestamp) -> Result<u64> {
+        let mut tx = self.begin().await?;
+        let done = sqlx::query(
+            "UPDATE confirmations SET due_at = $1 WHERE state = 'queued' AND due_at > $2 AND rejected_since IS NULL",
+        )
+        .bind(now.0)
+        .bind(later.0)
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(done.rows_affected())
+    }
+
     /// How full the outbox is.
     ///
     /// # Errors

@@ -11,6 +11,8 @@ mod check;
 mod model;
 mod node;
 
+use crate::support::backend::DUE;
+use crate::support::ledger::Entry;
 use model::{DEADLINE, End, Moment, SLOT, World};
 use paywatch::config::{Config, Log, LogFormat};
 use paywatch::domain::{Timestamp, TokenAccount};
@@ -23,7 +25,7 @@ use paywatch::supervisor::Loops;
 use paywatch::{chance, clock};
 use std::{
     num::NonZero,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -99,8 +101,61 @@ fn a_seed_replays_exactly() {
     }
 }
 
-/// One run; gives its trace.
+/// The API is away for three days but an hour, then back.
+#[test]
+fn three_days_without_the_api_lose_nothing_and_drain_at_a_bounded_rate() {
+    const BUYERS: usize = 300;
+    in_virtual_time(7, async |world, folder| {
+        world.lock().storm = false;
+        // Less often than usual, so that three days pass in seconds.
+        let changes = [
+            ("SOLANA__SWEEP_EVERY", "20m"),
+            ("MERCHANT__POLL_EVERY", "10m"),
+        ];
+        let life = begin(&world, &folder, &changes).await;
+        (0..BUYERS).for_each(|_| world.lock().checkout());
+        pass(Duration::from_mins(11), Duration::from_secs(5), &life.store).await;
+        let away = Duration::from_hours(71);
+        world.lock().api_away = Instant::now() + away;
+        for buyer in 0..BUYERS {
+            let signature = {
+                let mut model = world.lock();
+                let (slot, memo) = (model.slot(), model.backend.sessions[buyer].memo.clone());
+                model.ledger.land(Entry::paid(slot, DUE, &memo))
+            };
+            let token_account = TokenAccount(world.lock().ledger.shop.account);
+            let hint = Hint {
+                signature,
+                token_account,
+            };
+            life.hints.send(hint).await.unwrap();
+            // All of them within the first hours: each will have waited for days.
+            pass(Duration::from_mins(1), Duration::from_secs(20), &life.store).await;
+        }
+        let rest = world.lock().api_away - Instant::now() - Duration::from_mins(2);
+        pass(rest, Duration::from_mins(1), &life.store).await;
+        assert_eq!(world.lock().backend.puts, [], "nobody heard of them");
+        let (soon, step) = (Duration::from_mins(14), Duration::from_millis(500));
+        pass(soon, step, &life.store).await;
+        let outbox = life.store.count_confirmations().await.unwrap();
+        assert_eq!((outbox.queued, outbox.parked), (0, 0), "all were taken");
+        let model = world.lock();
+        let confirmed = model.backend.sessions.iter();
+        assert!(confirmed.into_iter().all(|one| one.confirmed_by.is_some()));
+        assert_eq!(model.backend.puts.len(), BUYERS, "each once");
+        let most = life.pipeline.config.merchant.settings.max_in_flight;
+        assert_eq!(model.confirming.1, most, "so many at once, no more");
+    });
+}
+
+/// One run of a storm; gives its trace.
 fn run(seed: u64) -> Result<u64, String> {
+    in_virtual_time(seed, async |world, folder| {
+        live(&world, &folder).await.map(|()| world.lock().trace)
+    })
+}
+
+fn in_virtual_time<T>(seed: u64, story: impl AsyncFnOnce(World, PathBuf) -> T) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .start_paused(true)
@@ -108,19 +163,17 @@ fn run(seed: u64) -> Result<u64, String> {
         .global_queue_interval(1 << 30)
         .build()
         .unwrap();
-    let trace = runtime.block_on(async {
+    let told = runtime.block_on(async {
         // Time goes only when this test says so: never while the database works.
         let (_release, blocked) = std::sync::mpsc::channel::<()>();
         let _inhibits = tokio::task::spawn_blocking(move || blocked.recv());
         clock::simulate(Timestamp(1_790_000_000_000));
         chance::seed(seed);
-        let world = World::new(seed);
         let folder = tempfile::tempdir().unwrap();
-        let result = live(&world, folder.path()).await;
-        result.map(|()| world.lock().trace)
+        story(World::new(seed), folder.path().to_owned()).await
     });
     runtime.shutdown_background();
-    trace
+    told
 }
 
 /// A daemon that runs.
@@ -132,7 +185,7 @@ struct Life {
 }
 
 async fn live(world: &World, folder: &Path) -> Result<(), String> {
-    let mut life = begin(world, folder).await;
+    let mut life = begin(world, folder, &[]).await;
     let storm_ends = Instant::now() + STORM;
     while Instant::now() < storm_ends {
         something_happens(world, &life);
@@ -222,10 +275,10 @@ async fn restart(world: &World, folder: &Path, life: Life) -> Result<Life, Strin
     };
     tokio::time::advance(away).await;
     tracing::debug!("starting again");
-    Ok(begin(world, folder).await)
+    Ok(begin(world, folder, &[]).await)
 }
 
-async fn begin(world: &World, folder: &Path) -> Life {
+async fn begin(world: &World, folder: &Path, changes: &[(&str, &str)]) -> Life {
     let database = format!("sqlite:{}", folder.join("paywatch.db").display());
     let late = world.lock().happens(30);
     let environment = [
@@ -239,8 +292,11 @@ async fn begin(world: &World, folder: &Path) -> Life {
         ),
         ("STORE__URL", &database),
         ("OPS__LISTEN", ""),
-    ]
-    .map(|(key, value)| (format!("PAYWATCH__{key}"), value.to_owned()));
+    ];
+    let environment = environment
+        .iter()
+        .chain(changes)
+        .map(|(key, value)| (format!("PAYWATCH__{key}"), (*value).to_owned()));
     let config = Config::load(None, environment).unwrap();
     assert_eq!(config.solana.limits.request_timeout, DEADLINE);
     let store = Store::open_in_order(&config.store_url).await.unwrap();

@@ -40,6 +40,8 @@ pub(super) struct Model {
     began: Instant,
     /// So many slots the second node is behind.
     pub(super) lag: u64,
+    /// Confirms under way, and the most there ever were at once.
+    pub(super) confirming: (usize, usize),
     /// The API or a node is away until then.
     pub(super) api_away: Instant,
     pub(super) node_away: [Instant; 2],
@@ -90,6 +92,7 @@ impl World {
                 asked: HashMap::new(),
                 halts: Vec::new(),
                 began: now,
+                confirming: (0, 0),
                 api_away: now,
                 node_away: [now, now],
             })),
@@ -211,6 +214,24 @@ impl Model {
     }
 }
 
+/// A confirm under way.
+struct Confirming(World);
+
+impl Confirming {
+    fn begin(world: &World) -> Self {
+        let mut model = world.lock();
+        let (now, most) = model.confirming;
+        model.confirming = (now + 1, most.max(now + 1));
+        Self(world.clone())
+    }
+}
+
+impl Drop for Confirming {
+    fn drop(&mut self) {
+        self.0.lock().confirming.0 -= 1;
+    }
+}
+
 pub(super) fn reply(status: u16, body: &Value) -> Reply {
     Reply {
         status: StatusCode::from_u16(status).unwrap(),
@@ -230,6 +251,7 @@ pub(super) fn text(body: &str) -> Reply {
 impl Exchange for End {
     async fn exchange(&self, request: Request) -> Result<Reply, Fault> {
         let (Self::Nodes(world) | Self::Api(world)) = self;
+        let _confirming = (request.method == Method::PUT).then(|| Confirming::begin(world));
         let (there, back) = {
             let mut model = world.lock();
             model.shake(&request);
