@@ -58,11 +58,11 @@ pub(super) async fn list(
             return Ok(oldest_first(entries));
         };
         before = Some(last.signature);
-        let listed = entries.len();
-        let above = page.iter().filter(|entry| !floor.is_below(entry));
+        let (listed, is_last) = (entries.len(), floor.is_below(last));
+        let above = page.into_iter().filter(|entry| !floor.is_below(entry));
         entries.extend(above.filter(|entry| seen.insert(entry.signature)));
         progress.listed(entries.len() - listed);
-        if floor.is_below(last) {
+        if is_last {
             return Ok(oldest_first(entries));
         }
         if entries.len() == listed {

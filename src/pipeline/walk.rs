@@ -17,6 +17,8 @@ use tokio::sync::mpsc;
 const BATCH: usize = 256;
 /// Signatures asked about in one query.
 const KNOWN_AT_ONCE: usize = 500;
+/// Most transactions that are looked at before their turn.
+const FIRST_MAX: usize = 64;
 
 /// Whether a sweep moves the cursor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,11 +46,14 @@ impl Sweep {
         mode: Mode,
     ) -> anyhow::Result<Swept> {
         self.fill_in_commitments(&mut entries).await?;
-        let known = self.known(account, &entries).await?;
+        let mut known = self.known(account, &entries).await?;
         let mut swept = Swept {
             listed: entries.len(),
             ..Swept::default()
         };
+        let first = self.promising(&entries, &known).await?;
+        (swept.fetched, swept.payments) = self.ingest_open(account, &first, &known).await?;
+        known.extend(self.known(account, &first).await?);
         swept.slots = entries
             .first()
             .zip(entries.last())
@@ -65,11 +70,47 @@ impl Sweep {
         let (payments, fetched) = (recorded?, sent?);
         swept.payments += payments;
         swept.fetched += fetched;
-        let (fetched, payments) = self.ingest_open(account, open, &known).await?;
+        let confirmed = |entry: &&SignatureEntry| entry.commitment == Some(Commitment::Confirmed);
+        let confirmed: Vec<_> = open.iter().filter(confirmed).cloned().collect();
+        let (fetched, payments) = self.ingest_open(account, &confirmed, &known).await?;
         self.progress.recorded(open.len());
         swept.fetched += fetched;
         swept.payments += payments;
         Ok(swept)
+    }
+
+    /// In a long history, what seems to pay for a pending checkout: looked at first, so that nobody waits while junk that somebody
+    /// poured into the history is dealt with. It changes the order only; the walk meets all of them.
+    async fn promising(
+        &self,
+        entries: &[SignatureEntry],
+        known: &HashMap<Signature, Slot>,
+    ) -> anyhow::Result<Vec<SignatureEntry>> {
+        let new: Vec<_> = entries
+            .iter()
+            .filter(|entry| entry.outcome == Outcome::Succeeded && entry.commitment.is_some())
+            .filter(|entry| known.get(&entry.signature) != Some(&entry.slot))
+            .collect();
+        if new.len() <= self.pipeline.config.solana.limits.max_in_flight {
+            return Ok(Vec::new());
+        }
+        let hints: Vec<_> = new
+            .iter()
+            .flat_map(|entry| entry.memo_hints.clone())
+            .collect();
+        let pending = self
+            .pipeline
+            .store
+            .pending_among(&hints)
+            .await
+            .context("look up pending checkouts")?;
+        let names_one = |entry: &&SignatureEntry| {
+            let mut hints = entry.memo_hints.iter();
+            hints.any(|memo| pending.contains(&memo.folded()))
+        };
+        // The newest: they would wait longest for their turn.
+        let newest = new.into_iter().rev();
+        Ok(newest.filter(names_one).take(FIRST_MAX).cloned().collect())
     }
 
     /// A node that does not say how sure it is of an entry is asked for its finalized slot.
@@ -128,7 +169,7 @@ impl Sweep {
             {
                 under_way.push_back(self.look_at_entry(
                     account,
-                    *entry,
+                    entry,
                     known.get(&entry.signature).copied(),
                     seen_at,
                 ));
@@ -154,7 +195,7 @@ impl Sweep {
     async fn look_at_entry(
         &self,
         account: TokenAccount,
-        entry: SignatureEntry,
+        entry: &SignatureEntry,
         recorded_in: Option<Slot>,
         seen_at: Timestamp,
     ) -> anyhow::Result<(Ingested, bool)> {
@@ -242,7 +283,7 @@ impl Sweep {
         Ok(recorded.len())
     }
 
-    /// Ingests what is confirmed and not finalized yet. What the node does not give now, the next sweep meets again.
+    /// Ingests at `confirmed`, and moves no cursor. What the node does not give now, the next sweep meets again.
     async fn ingest_open(
         &self,
         account: TokenAccount,
@@ -257,9 +298,9 @@ impl Sweep {
             while under_way.len() < at_once
                 && let Some(entry) = rest.next()
             {
-                let confirmed = entry.outcome == Outcome::Succeeded
-                    && entry.commitment == Some(Commitment::Confirmed);
-                if confirmed && known.get(&entry.signature) != Some(&entry.slot) {
+                if entry.outcome == Outcome::Succeeded
+                    && known.get(&entry.signature) != Some(&entry.slot)
+                {
                     let task = Task {
                         signature: entry.signature,
                         token_account: account,
@@ -302,6 +343,7 @@ mod tests {
             block_time: None,
             outcome: Outcome::Succeeded,
             commitment: None,
+            memo_hints: Vec::new(),
         };
         let entries = [1, 2, 2, 2, 3].map(entry);
         let parts: Vec<_> = (0..=5).map(|count| whole_slots(&entries, count)).collect();

@@ -4,7 +4,7 @@
 //! value at all. What cannot be read is `Unreadable` with a reason; nothing here panics on any input.
 
 use crate::domain::{
-    BaseUnits, Commitment, Decimals, Instruction, Mint, Outcome, Pubkey, Signature, Slot,
+    BaseUnits, Commitment, Decimals, Instruction, Memo, Mint, Outcome, Pubkey, Signature, Slot,
     TokenAccount, TokenBalance, TokenProgram, Transaction, Version, Wallet,
 };
 use serde::Deserialize;
@@ -14,7 +14,7 @@ use solana_sdk::transaction::{TransactionVersion, VersionedTransaction};
 use solana_transaction_status_client_types::{EncodedTransaction, TransactionBinaryEncoding};
 
 /// One line of a token account's history.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignatureEntry {
     /// The transaction.
     pub signature: Signature,
@@ -26,6 +26,8 @@ pub struct SignatureEntry {
     pub outcome: Outcome,
     /// How sure the node is of it; `None` below `confirmed` or where it does not say.
     pub commitment: Option<Commitment>,
+    /// Memos that the line shows. Not all of them, perhaps none, perhaps altered: good for deciding what to look at first.
+    pub memo_hints: Vec<Memo>,
 }
 
 /// Why a transaction is quarantined.
@@ -54,6 +56,8 @@ struct RawEntry {
     err: Value,
     block_time: Option<i64>,
     confirmation_status: Option<String>,
+    #[serde(default)]
+    memo: Value,
 }
 
 #[derive(Deserialize)]
@@ -142,9 +146,31 @@ pub(super) fn signatures(page: &Value) -> Option<Vec<SignatureEntry>> {
                 block_time: entry.block_time,
                 outcome: outcome(&entry.err),
                 commitment: entry.confirmation_status.as_deref().and_then(commitment),
+                memo_hints: entry.memo.as_str().map(memo_hints).unwrap_or_default(),
             })
         })
         .collect()
+}
+
+/// Reads `[length] text; [length] text`, as nodes show memos in a history; long ones are left out, they name no checkout.
+fn memo_hints(mut shown: &str) -> Vec<Memo> {
+    const BYTES_MAX: usize = 128;
+    let mut hints = Vec::new();
+    while let Some((length, rest)) = shown
+        .strip_prefix('[')
+        .and_then(|rest| rest.split_once("] "))
+    {
+        let Some((text, rest)) = length
+            .parse()
+            .ok()
+            .and_then(|bytes| rest.split_at_checked(bytes))
+        else {
+            break;
+        };
+        hints.extend(Memo::parse(text).filter(|_| text.len() <= BYTES_MAX));
+        shown = rest.strip_prefix("; ").unwrap_or_default();
+    }
+    hints
 }
 
 /// Reads a non-null answer of `getTransaction` with `encoding: base64`.
@@ -357,4 +383,37 @@ pub(super) fn token_accounts(answer: &Value) -> Option<Vec<TokenAccount>> {
         .iter()
         .map(address)
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memos_in_a_history_are_read_by_their_length() {
+        let hints = |shown: &str| {
+            let all = memo_hints(shown);
+            all.iter()
+                .map(|memo| memo.as_str().to_owned())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(hints("[2] ab"), ["ab"]);
+        assert_eq!(hints("[6] a; [1]; [2] cd"), ["a; [1]", "cd"]);
+        assert_eq!(hints("[2] äö"), ["ä"], "bytes, not characters");
+        assert_eq!(hints("[0] ; [1] x"), ["x"]);
+        for nonsense in [
+            "",
+            "ab",
+            "[",
+            "[x] ab",
+            "[9] ab",
+            "[1] ä",
+            "[99999999999999999999999] a",
+            "[-1] a",
+        ] {
+            assert!(memo_hints(nonsense).is_empty(), "{nonsense}");
+        }
+        let long = format!("[200] {}", "x".repeat(200));
+        assert!(memo_hints(&long).is_empty());
+    }
 }

@@ -2,6 +2,8 @@
 
 use super::{Result, Store, Tx, row};
 use crate::domain::{Checkout, CheckoutStatus, Memo, Mint, Signature, Wallet};
+use sqlx::QueryBuilder;
+use std::collections::HashSet;
 
 /// A token and wallet that some pending checkout asks to be paid in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -15,6 +17,8 @@ pub struct PendingTarget {
 impl Store {
     /// Most distinct targets taken from pending checkouts: a list from outside must not grow the watch list without bound.
     const TARGETS_MAX: i64 = 64;
+    /// Memos asked about in one query.
+    const MEMOS_AT_ONCE: usize = 1_000;
 
     /// Writes what the API says of these checkouts. Returns how many of them are new or changed.
     ///
@@ -50,6 +54,27 @@ impl Store {
                     found.push(checkout);
                 }
             }
+        }
+        Ok(found)
+    }
+
+    /// Which of these memos, in their folded form, name pending checkouts.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn pending_among(&self, memos: &[Memo]) -> Result<HashSet<String>> {
+        let mut found = HashSet::new();
+        for chunk in memos.chunks(Self::MEMOS_AT_ONCE) {
+            let mut query = QueryBuilder::new(
+                "SELECT folded FROM checkouts WHERE status = 'pending' AND folded IN (",
+            );
+            let mut list = query.separated(", ");
+            for memo in chunk {
+                list.push_bind(memo.folded());
+            }
+            query.push(")");
+            let named: Vec<String> = query.build_query_scalar().fetch_all(&self.read).await?;
+            found.extend(named);
         }
         Ok(found)
     }

@@ -17,6 +17,7 @@ mod decisions;
 mod deploy;
 mod example_config;
 mod explain;
+mod floods;
 mod held;
 mod history;
 mod node;

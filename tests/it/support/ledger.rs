@@ -198,18 +198,22 @@ impl Ledger {
             .take(usize::try_from(limit).unwrap())
             .map(|(slot, _, entry)| {
                 let status = if *slot <= finalized { "finalized" } else { "confirmed" };
+                let memo = entry.memo.as_ref().map(|memo| format!("[{}] {memo}", memo.len()));
                 json!({ "signature": entry.signature.to_string(), "slot": slot, "blockTime": 1_790_000_000 + slot * 2 / 5,
-                        "err": error(entry), "memo": null, "confirmationStatus": status })
+                        "err": error(entry), "memo": memo, "confirmationStatus": status })
             })
             .collect())
     }
 
+    fn find(&self, signature: &Value) -> Option<&Entry> {
+        let signature: Signature = signature.as_str().unwrap().parse().unwrap();
+        let mut entries = self.entries.iter();
+        entries.find(|entry| entry.signature == signature)
+    }
+
     /// An answer of `getTransaction`; null if it is not on the chain at the commitment that was asked for.
     fn transaction(&self, params: &Value, now: u64) -> Value {
-        let found = self
-            .entries
-            .iter()
-            .find(|entry| params[0] == entry.signature.to_string());
+        let found = self.find(&params[0]);
         let at = found.and_then(|entry| Some((entry, Self::slot_of(entry, now)?)));
         let least = match params[1]["commitment"].as_str() {
             Some("confirmed") => Self::confirmed(now),
@@ -225,10 +229,7 @@ impl Ledger {
     fn statuses(&self, params: &Value, now: u64) -> Value {
         let list = params[0].as_array().unwrap();
         let status = |text: &Value| {
-            let entry = self
-                .entries
-                .iter()
-                .find(|entry| *text == entry.signature.to_string());
+            let entry = self.find(text);
             match entry.and_then(|entry| Some((entry, Self::slot_of(entry, now)?))) {
                 None => Value::Null,
                 Some((entry, slot)) => {

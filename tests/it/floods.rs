@@ -1,0 +1,73 @@
+//! Junk poured into the shop's history: it costs a bounded number of calls, and delays nobody who pays.
+
+use crate::support::eventually;
+use crate::support::ledger::Entry;
+use crate::support::stage::Stage;
+
+const JUNK: u64 = 10_000;
+
+/// Half of it failed transactions, half dust with random memos.
+fn flood(stage: &Stage) {
+    let (mut ledger, slot) = (stage.chain.ledger(), stage.chain.slot());
+    for number in 0..JUNK {
+        let junk = Entry::paid(slot + number / 500, 1, &format!("junk {number}"));
+        ledger.land(Entry {
+            failed: number % 2 == 0,
+            ..junk
+        });
+    }
+}
+
+/// Without sockets: the sweep that first lists a payment confirms it, however much junk stands before and after it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payment_among_junk_is_confirmed_by_the_sweep_that_lists_it() {
+    let stage = Stage::with(1).await;
+    flood(&stage);
+    let among = stage.buy();
+    flood(&stage);
+    stage.chain.advance(200);
+    let changes = [("SOLANA__WS_URLS", ""), ("SOLANA__MAX_RPS", "500")];
+    let daemon = stage.watch(&changes).await;
+    stage
+        .confirmed("it does not wait for the junk", &among)
+        .await;
+    let fetched = stage.nodes[0].asked("getTransaction");
+    assert!(
+        fetched < 1_000,
+        "{fetched} of {JUNK} were fetched before it"
+    );
+    stage.swept_past(&daemon, 20_000).await;
+    let (fetched, listed) = (
+        stage.nodes[0].asked("getTransaction"),
+        stage.nodes[0].asked("getSignaturesForAddress"),
+    );
+    // Each that may have paid once, nothing of what failed; and pages.
+    assert!(fetched <= JUNK + 10, "{fetched} fetches");
+    assert!(listed <= 80, "{listed} pages");
+    stage.assert_no_double_confirm();
+}
+
+/// With sockets: each junk transaction is notified too, faster than it can be looked at.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payment_behind_a_flood_of_notifications_waits_for_a_sweep_at_most() {
+    let stage = Stage::with(1).await;
+    let changes = [("SOLANA__MAX_RPS", "200"), ("SOLANA__SWEEP_EVERY", "2s")];
+    let _daemon = stage.watch(&changes).await;
+    let first = stage.buy();
+    stage.chain.advance(10);
+    stage.confirmed("it works", &first).await;
+    flood(&stage);
+    stage.chain.advance(50);
+    let node = &stage.nodes[0];
+    eventually("the flood is on", async || {
+        node.asked("getTransaction") > 100
+    })
+    .await;
+    let behind = stage.buy();
+    stage.chain.advance(10);
+    stage
+        .confirmed("it does not wait for the flood", &behind)
+        .await;
+    let fetched = node.asked("getTransaction");
+    assert!(fetched < JUNK / 2, "{fetched} were fetched before it");
+}
