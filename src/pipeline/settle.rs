@@ -84,37 +84,44 @@ impl Settle {
             }
         }
         if !finalized.is_empty() {
-            store
-                .finalize(&finalized, now)
-                .await
-                .context("record finality")?;
-            self.pipeline.bells.confirm.notify_one();
+            self.pipeline.finalize(&finalized).await?;
         }
-        let dropped = self.drop_dead(&missing).await?;
+        let (found, dropped) = self.look_for(&missing).await?;
         Ok(SettleOutcome {
             asked: waiting.len(),
-            finalized: finalized.len(),
+            finalized: finalized.len() + found,
             dropped,
         })
     }
 
-    /// Whether nobody who answers has it in finalized history: two hosts at least, where there are two.
-    async fn is_denied(&self, signature: Signature) -> bool {
+    /// What all hosts say of a payment that the one asked first knows nothing of.
+    async fn hear(&self, one: &Unsettled) -> Told {
         const HOSTS: usize = 2;
         let rpc = &self.pipeline.rpc;
-        let told = rpc.testimonies(signature, Commitment::Finalized).await;
-        let denies = |one: &Fetched| match one {
+        let told = rpc.testimonies(one.signature, Commitment::Finalized).await;
+        let denies = |fetched: &Fetched| match fetched {
             Fetched::NotYet => true,
             Fetched::Transaction(transaction) => transaction.outcome == Outcome::Failed,
             Fetched::Unreadable(_) => false,
         };
-        told.len() >= HOSTS.min(rpc.hosts()) && told.iter().all(denies)
+        let shows = |fetched: &Fetched| {
+            matches!(fetched, Fetched::Transaction(transaction)
+                if transaction.slot == one.slot && transaction.outcome == Outcome::Succeeded)
+        };
+        if told.iter().any(shows) {
+            Told::Finalized
+        } else if told.len() >= HOSTS.min(rpc.hosts()) && told.iter().all(denies) {
+            Told::Nowhere
+        } else {
+            Told::Unclear
+        }
     }
 
-    /// A fork is dead when the finalized chain is past it and the transaction is, again and again, nowhere.
-    async fn drop_dead(&mut self, missing: &[Unsettled]) -> anyhow::Result<usize> {
+    /// A fork is dead when the finalized chain is past it and the transaction is, again and again, nowhere. What only one node
+    /// has forgotten is finalized. Returns how many were finalized, and dropped.
+    async fn look_for(&mut self, missing: &[Unsettled]) -> anyhow::Result<(usize, usize)> {
         if missing.is_empty() {
-            return Ok(0);
+            return Ok((0, 0));
         }
         let pipeline = self.pipeline.clone();
         let finalized = pipeline
@@ -122,28 +129,58 @@ impl Settle {
             .slot(Commitment::Finalized)
             .await
             .context("ask for the finalized slot")?;
-        let mut dropped = 0;
+        let (mut found, mut dropped) = (0, 0);
         for one in missing.iter().filter(|one| finalized > one.slot) {
             let misses = self.misses.entry(one.signature).or_insert(0);
             *misses += 1;
             if *misses < MISSES_MAX {
                 continue;
             }
-            if self.is_denied(one.signature).await {
-                let was_sent = pipeline
-                    .store
-                    .drop_payment(one.signature, clock::now())
-                    .await
-                    .context("drop a payment")?;
-                metrics::counter!("paywatch_dropped_total").increment(1);
-                dropped += 1;
-                if was_sent {
-                    tracing::error!(signature = %one.signature, "a confirmed payment's fork died: the merchant was told of money that is not there");
-                } else {
-                    tracing::warn!(signature = %one.signature, "payment dropped: its fork died before it was confirmed");
+            match self.hear(one).await {
+                Told::Finalized => {
+                    pipeline.finalize(&[one.signature]).await?;
+                    found += 1;
                 }
+                Told::Nowhere => {
+                    pipeline.drop_payment(one.signature).await?;
+                    dropped += 1;
+                }
+                Told::Unclear => {}
             }
         }
-        Ok(dropped)
+        Ok((found, dropped))
+    }
+}
+
+enum Told {
+    Finalized,
+    Nowhere,
+    /// Too few answer, or it landed elsewhere: the sweep reads it anew.
+    Unclear,
+}
+
+impl Pipeline {
+    async fn finalize(&self, signatures: &[Signature]) -> anyhow::Result<()> {
+        self.store
+            .finalize(signatures, clock::now())
+            .await
+            .context("record finality")?;
+        self.bells.confirm.notify_one();
+        Ok(())
+    }
+
+    async fn drop_payment(&self, signature: Signature) -> anyhow::Result<()> {
+        let was_sent = self
+            .store
+            .drop_payment(signature, clock::now())
+            .await
+            .context("drop a payment")?;
+        metrics::counter!("paywatch_dropped_total").increment(1);
+        if was_sent {
+            tracing::error!(%signature, "a confirmed payment's fork died: the merchant was told of money that is not there");
+        } else {
+            tracing::warn!(%signature, "payment dropped: its fork died before it was confirmed");
+        }
+        Ok(())
     }
 }

@@ -3,6 +3,7 @@
 use super::ledger::Ledger;
 use super::server::{Said, Server};
 use futures_util::{SinkExt, StreamExt};
+use paywatch::domain::Signature;
 use serde_json::{Value, json};
 use std::{
     collections::HashMap,
@@ -154,6 +155,25 @@ impl Node {
 
     pub(crate) fn is_honest_again(&self) {
         *self.shared.script.lock().unwrap() = honest();
+    }
+
+    /// From now on it knows nothing of a transaction.
+    pub(crate) fn forgets(&self, signature: Signature) {
+        let id = json!(signature.to_string());
+        self.says(move |question, mut honest| {
+            match question.method {
+                "getTransaction" if question.params[0] == id => honest["result"] = Value::Null,
+                "getSignatureStatuses" if question.params[0][0] == id => {
+                    honest["result"]["value"][0] = Value::Null;
+                }
+                "getSignaturesForAddress" => {
+                    let page = honest["result"].as_array_mut().unwrap();
+                    page.retain(|entry| entry["signature"] != id);
+                }
+                _ => {}
+            }
+            Said::Json(honest)
+        });
     }
 
     /// From now on it is so many slots behind.
