@@ -74,7 +74,10 @@ async fn all_sockets_are_listened_to_at_once() {
     let stage = Stage::with(2).await;
     let _daemon = stage.watch(&[("SOLANA__SWEEP_EVERY", "1h")]).await;
     for silent in [0, 1] {
-        eventually("both are open", async || stage.nodes.iter().all(|node| node.connections() > 0)).await;
+        eventually("both are open", async || {
+            stage.nodes.iter().all(|node| node.connections() > 0)
+        })
+        .await;
         stage.nodes[silent].socket(crate::support::node::Socket::Mute);
         stage.nodes[1 - silent].socket(crate::support::node::Socket::Honest);
         let paid = stage.buy();

@@ -57,7 +57,9 @@ async fn confirm_at_finalized_and_finalized_above_wait() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_payment_at_the_limit_does_not_wait() {
     let stage = Stage::with(1).await;
-    let _daemon = stage.watch(&[("POLICY__FINALIZED_ABOVE__USDC", "19")]).await;
+    let _daemon = stage
+        .watch(&[("POLICY__FINALIZED_ABOVE__USDC", "19")])
+        .await;
     let paid = stage.buy();
     stage.chain.advance(5);
     stage.confirmed("at confirmed", &paid).await;
@@ -77,7 +79,10 @@ async fn a_payment_whose_fork_dies_is_marked_and_never_sent() {
     stage.chain.advance(5);
     is_recorded(&daemon, dead).await;
     stage.chain.advance(100);
-    eventually("it is dropped", async || chain_state(&daemon, dead).await == "dropped").await;
+    eventually("it is dropped", async || {
+        chain_state(&daemon, dead).await == "dropped"
+    })
+    .await;
     let again = Entry::paid(stage.chain.slot(), DUE, &memo);
     let again = stage.chain.ledger().land(again);
     stage.chain.advance(100);

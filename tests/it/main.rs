@@ -8,6 +8,7 @@ mod support;
 
 mod api_faults;
 mod backfill;
+mod broken_api;
 mod broken_nodes;
 mod by_hand;
 mod commands;

@@ -32,7 +32,6 @@ pub(crate) struct Stage {
 /// The loops of a daemon; dropping it kills them.
 pub(crate) struct Daemon {
     pub(crate) store: Store,
-    pub(crate) pipeline: Arc<Pipeline>,
     _loops: Loops,
 }
 
@@ -114,7 +113,6 @@ impl Stage {
         let (loops, _hints) = Loops::spawn(&pipeline, CancellationToken::new());
         Daemon {
             store,
-            pipeline,
             _loops: loops,
         }
     }
