@@ -4,8 +4,12 @@ CARGO ?= cargo
 # Debian packages that the build and the tests need and a bare machine lacks.
 APT_PACKAGES = pkg-config libssl-dev systemd
 TARGET = $(or $(CARGO_TARGET_DIR),target)
+# Programs of the trade, built once.
+TOOLS = $(TARGET)/tools
+CARGO_DENY = $(TOOLS)/bin/cargo-deny
+CARGO_FUZZ = $(TOOLS)/bin/cargo-fuzz
 
-.PHONY: help setup demo test sim fixtures lint docs bench-decode bench-quick build
+.PHONY: help setup demo test sim fuzz fixtures lint deny docs bench-decode bench-quick build
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -35,6 +39,20 @@ fixtures: setup ## Make the corpus of transactions in tests/fixtures anew, on an
 lint: setup ## Formatting and lints, warnings are errors
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+
+$(CARGO_DENY):
+	$(CARGO) install --quiet --locked --root $(TOOLS) cargo-deny@0.20.2
+
+$(CARGO_FUZZ):
+	$(CARGO) install --quiet --locked --root $(TOOLS) cargo-fuzz@0.13.2
+
+deny: setup $(CARGO_DENY) ## Check the dependencies: licences, versions, sources, and advisories if their database can be had
+	$(CARGO_DENY) --log-level error check --hide-inclusion-graph licenses bans sources
+	@if $(CARGO_DENY) --log-level off fetch db; then \
+		$(CARGO_DENY) --log-level error check --disable-fetch advisories; \
+	else \
+		echo "advisories: not checked, their database cannot be had from here"; \
+	fi
 
 docs: setup ## Build the documentation, warnings are errors
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps --document-private-items
