@@ -33,11 +33,30 @@ test: setup ## Run all tests, on an embedded local network (or PAYWATCH_TEST_RPC
 sim: setup ## Try to break it: the daemon in virtual time, killed and lied to (SEEDS=500 of them, SEED=7 for one)
 	SEEDS=$(or $(SEEDS),100) $(if $(SEED),SEED=$(SEED)) $(CARGO) test --locked --test it -- sim::whatever --nocapture
 
+# Built without a sanitizer: there is no unsafe code here, so the pinned compiler will do.
+fuzz: setup $(CARGO_FUZZ) ## Throw bytes at whatever reads bytes: each target for SECONDS=60
+	@for target in transaction rpc history memo configuration; do \
+		case $$target in \
+			rpc) seeds=tests/fixtures/transactions ;; \
+			configuration) seeds=config ;; \
+			transaction) seeds= ;; \
+			*) seeds=fuzz/seeds/$$target ;; \
+		esac; \
+		mkdir -p $(TARGET)/fuzz/corpus/$$target; \
+		echo "== $$target"; \
+		$(CARGO_FUZZ) run --sanitizer none --target-dir $(TARGET)/fuzz $$target $(TARGET)/fuzz/corpus/$$target $$seeds -- \
+			-max_total_time=$(or $(SECONDS),60) -max_len=16384 -timeout=10 -rss_limit_mb=2048 \
+			-artifact_prefix=$(TARGET)/fuzz/$$target- >$(TARGET)/fuzz/$$target.log 2>&1 \
+			|| { tail -n 60 $(TARGET)/fuzz/$$target.log; exit 1; }; \
+		grep '^Done' $(TARGET)/fuzz/$$target.log; \
+	done
+
 fixtures: setup ## Make the corpus of transactions in tests/fixtures anew, on an embedded network
 	PAYWATCH_WRITE_FIXTURES=1 $(CARGO) test --locked --test it corpus::the_network
 
 lint: setup ## Formatting and lints, warnings are errors
 	$(CARGO) fmt --all --check
+	$(CARGO) fmt --manifest-path fuzz/Cargo.toml --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 
 $(CARGO_DENY):

@@ -7,7 +7,7 @@ use crate::config::Config;
 use crate::pipeline::{
     Checkouts, Confirm, Follow, FollowOutcome, Hint, Pipeline, Settle, Sweep, Watch, hints,
 };
-use crate::store::Store;
+use crate::store::{self, Store};
 use crate::{ops, systemd, telemetry};
 use anyhow::{Context, anyhow};
 use std::{future::Future, sync::Arc, time::Duration};
@@ -47,6 +47,10 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<
     let store = Store::open(&config.store_url)
         .await
         .with_context(|| format!("open the database {}", config.store_url))?;
+    store
+        .probe_disk()
+        .await
+        .with_context(|| format!("write to the database {}", config.store_url))?;
     let listener = match config.ops.listen {
         Some(address) => Some(
             TcpListener::bind(address)
@@ -174,7 +178,10 @@ async fn endpoints(pipeline: Arc<Pipeline>) {
 }
 
 async fn watch(pipeline: Arc<Pipeline>) {
-    let (mut watch, mut failures) = (Watch::new(pipeline.clone()), Failures::of("watch"));
+    let (mut watch, mut failures) = (
+        Watch::new(pipeline.clone()),
+        Failures::of("watch", &pipeline),
+    );
     let every = pipeline
         .config
         .solana
@@ -198,7 +205,7 @@ async fn watch(pipeline: Arc<Pipeline>) {
 /// A memo that nobody knows asks for a poll at once; one that stays unknown asks in vain, and is answered ever later.
 async fn checkouts(pipeline: Arc<Pipeline>) {
     let mut checkouts = Checkouts::new(pipeline.clone());
-    let mut failures = Failures::of("checkouts");
+    let mut failures = Failures::of("checkouts", &pipeline);
     let (mut spacing, mut rung) = (POLL_SPACING, false);
     loop {
         let first = !pipeline.status.has_polled();
@@ -227,7 +234,10 @@ async fn checkouts(pipeline: Arc<Pipeline>) {
 }
 
 async fn sweep(pipeline: Arc<Pipeline>) {
-    let (mut sweep, mut failures) = (Sweep::new(pipeline.clone()), Failures::of("sweep"));
+    let (mut sweep, mut failures) = (
+        Sweep::new(pipeline.clone()),
+        Failures::of("sweep", &pipeline),
+    );
     loop {
         // Until there is something to watch and the checkouts are known, there is nothing to sweep.
         if !pipeline.watching().accounts.is_empty() && pipeline.status.has_polled() {
@@ -245,7 +255,8 @@ async fn sweep(pipeline: Arc<Pipeline>) {
 }
 
 async fn settle(pipeline: Arc<Pipeline>) {
-    let (mut settle, mut failures) = (Settle::new(pipeline), Failures::of("settle"));
+    let mut failures = Failures::of("settle", &pipeline);
+    let mut settle = Settle::new(pipeline);
     loop {
         sleep(SETTLE_EVERY).await;
         match settle.step().await {
@@ -256,7 +267,7 @@ async fn settle(pipeline: Arc<Pipeline>) {
 }
 
 async fn quarantine(pipeline: Arc<Pipeline>) {
-    let mut failures = Failures::of("quarantine");
+    let mut failures = Failures::of("quarantine", &pipeline);
     loop {
         sleep(QUARANTINE_EVERY).await;
         match pipeline.retry_quarantined().await {
@@ -268,7 +279,8 @@ async fn quarantine(pipeline: Arc<Pipeline>) {
 
 /// Never cut off in the middle of a step: an attempt that was begun is finished and its outcome recorded.
 async fn confirm(pipeline: Arc<Pipeline>, stop: CancellationToken) {
-    let (mut confirm, mut failures) = (Confirm::new(pipeline), Failures::of("confirm"));
+    let mut failures = Failures::of("confirm", &pipeline);
+    let mut confirm = Confirm::new(pipeline);
     while !stop.is_cancelled() {
         match confirm.step().await {
             Ok(_) => failures.none(),
@@ -284,16 +296,24 @@ async fn confirm(pipeline: Arc<Pipeline>, stop: CancellationToken) {
 struct Failures {
     step: &'static str,
     in_a_row: usize,
+    pipeline: Arc<Pipeline>,
 }
 
 impl Failures {
-    fn of(step: &'static str) -> Self {
-        Self { step, in_a_row: 0 }
+    fn of(step: &'static str, pipeline: &Arc<Pipeline>) -> Self {
+        Self {
+            step,
+            in_a_row: 0,
+            pipeline: pipeline.clone(),
+        }
     }
 
     /// Logs a failure; returns how long to pause.
     fn note(&mut self, error: &anyhow::Error) -> Duration {
         let step = self.step;
+        if error.chain().any(|cause| cause.is::<store::Error>()) {
+            self.pipeline.status.store_failed(true);
+        }
         metrics::counter!("paywatch_failed_steps_total", "step" => step).increment(1);
         let last = FAILED_PAUSES.len() - 1;
         let pause = FAILED_PAUSES[self.in_a_row.min(last)];

@@ -9,10 +9,14 @@ pub(super) async fn healthz() -> &'static str {
 }
 
 pub(super) async fn readyz(State(shared): State<Shared>) -> (StatusCode, String) {
+    let (store, status) = (&shared.pipeline.store, &shared.pipeline.status);
+    let probed = if status.has_store_failed() {
+        store.probe_disk().await
+    } else {
+        store.probe().await
+    };
+    status.store_failed(probed.is_err());
     let pipeline = &shared.pipeline;
-    pipeline
-        .status
-        .store_failed(pipeline.store.probe().await.is_err());
     match pipeline
         .status
         .unready(pipeline.config.solana.sweep_every, clock::now())
@@ -38,10 +42,9 @@ async fn gauge_store(shared: &Shared) {
     let store = &shared.pipeline.store;
     let counts = store.count_confirmations().await;
     let checkouts = store.count_checkouts().await;
-    shared
-        .pipeline
-        .status
-        .store_failed(counts.is_err() || checkouts.is_err());
+    if counts.is_err() || checkouts.is_err() {
+        shared.pipeline.status.store_failed(true);
+    }
     let (Ok(counts), Ok((_, pending))) = (counts, checkouts) else {
         return;
     };

@@ -1,9 +1,13 @@
 //! What operators and their machines ask the daemon over HTTP: is it alive, is it ready, what does it count.
 
+mod actions;
 mod health;
 
 use crate::pipeline::Pipeline;
-use axum::{Router, routing::get};
+use axum::{
+    Router, middleware,
+    routing::{get, post},
+};
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::sync::Arc;
 
@@ -16,9 +20,17 @@ struct Shared {
 
 /// All routes of `ops.listen`.
 pub fn router(pipeline: Arc<Pipeline>, metrics: PrometheusHandle) -> Router {
+    let shared = Shared { pipeline, metrics };
+    let actions = Router::new()
+        .route("/v1/sweep", post(actions::sweep))
+        .layer(middleware::from_fn_with_state(
+            shared.clone(),
+            actions::with_token,
+        ));
     Router::new()
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(health::metrics))
-        .with_state(Shared { pipeline, metrics })
+        .merge(actions)
+        .with_state(shared)
 }

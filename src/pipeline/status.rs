@@ -93,6 +93,12 @@ impl Status {
         self.store_failed.store(failed, Ordering::Relaxed);
     }
 
+    /// Whether the last that was heard of the database is that it failed.
+    #[must_use]
+    pub fn has_store_failed(&self) -> bool {
+        self.store_failed.load(Ordering::Relaxed)
+    }
+
     /// Whether the checkouts were read at least once since the start.
     #[must_use]
     pub fn has_polled(&self) -> bool {
@@ -105,7 +111,7 @@ impl Status {
         let since = |at: &AtomicI64| now.since(Timestamp(at.load(Ordering::Relaxed)));
         let silent = since(&self.slot_at) > Self::SLOT_PATIENCE
             && since(&self.swept_at) > sweep_every.saturating_mul(Self::SWEEPS_MISSED_MAX);
-        if self.store_failed.load(Ordering::Relaxed) {
+        if self.has_store_failed() {
             Some(Unready::StoreFailed)
         } else if self.is_key_refused() {
             Some(Unready::KeyRefused)

@@ -119,8 +119,10 @@ impl Store {
     }
 
     fn options(url: &str) -> Result<SqliteConnectOptions> {
+        // Whoever says `?mode=ro` or `?mode=rw` means it.
+        let creates = !url.contains("mode=");
         Ok(SqliteConnectOptions::from_str(url)?
-            .create_if_missing(true)
+            .create_if_missing(creates)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Normal)
             .busy_timeout(Self::BUSY_TIMEOUT)
@@ -169,13 +171,27 @@ impl Store {
         self.write.close().await;
     }
 
-    /// Whether the database can be written to.
+    /// Whether a write can begin.
     ///
     /// # Errors
     /// When it cannot.
     pub async fn probe(&self) -> Result<()> {
         let tx = self.begin().await?;
         tx.rollback().await?;
+        Ok(())
+    }
+
+    /// Whether a write can also end: on a full disk it begins well.
+    ///
+    /// # Errors
+    /// When it cannot.
+    pub async fn probe_disk(&self) -> Result<()> {
+        let mut tx = self.begin().await?;
+        // A number in the file's header that nobody reads.
+        sqlx::query("PRAGMA user_version = 1")
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await?;
         Ok(())
     }
 

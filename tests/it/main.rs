@@ -27,6 +27,7 @@ mod node;
 mod outbox;
 mod quorum;
 mod restarts;
+mod safety;
 mod sandbox_api;
 mod sim;
 mod socket_faults;

@@ -3,7 +3,7 @@
 use crate::support::books::{
     Books, NOW, account, checkout, confirm, ingested, paid, policy, signature,
 };
-use crate::support::{PRICE, World, eventually, exit_of, said};
+use crate::support::{Child, PRICE, World, eventually, exit_of, said};
 use paywatch::domain::Commitment;
 use paywatch::store::{Attempt, Error, Filter, Next, PaymentState, Store};
 use sqlx::{Connection, Executor, SqliteConnection};
@@ -137,6 +137,49 @@ async fn a_locked_database_makes_it_unready_and_its_release_ready_again() {
     holder.execute("ROLLBACK").await.unwrap();
     world.wait_confirmed(&checkout, signature).await;
     daemon.wait_until_ready().await;
+}
+
+/// No file can grow any more: nothing is claimed, the daemon says that it is not ready, and goes on once there is room.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_makes_it_unready_and_room_ready_again() {
+    let world = World::new().await;
+    let daemon = Child::with_mortal_disk(&world.folder, &world.environment());
+    daemon.wait_until_ready().await;
+    let ops = daemon.ops().await;
+    let checkout = world.checkout(&world.usdc).await;
+    daemon.limit_files("4096");
+    let payment = world.payment(PRICE, &checkout.memo);
+    let signature = world.net.pay(&payment).await.unwrap();
+    let why = async || {
+        let answer = reqwest::get(format!("{ops}/readyz")).await.unwrap();
+        answer.text().await.unwrap()
+    };
+    eventually("it is not ready", async || why().await.contains("database")).await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert!(why().await.contains("database"), "still");
+    assert_eq!(world.calls().await, [], "what is not recorded is not told");
+    daemon.limit_files("unlimited");
+    world.wait_confirmed(&checkout, signature).await;
+    daemon.wait_until_ready().await;
+    world.assert_no_double_confirm().await;
+}
+
+/// A database that can only be read is no place for a daemon.
+#[tokio::test]
+async fn a_read_only_database_is_refused_by_name() {
+    let world = World::new().await;
+    let file = world.folder.path().join("paywatch.db");
+    open(&file).await.unwrap().close().await;
+    let url = format!("sqlite:{}?mode=ro", file.display());
+    let mut environment = world.environment();
+    environment.push(("PAYWATCH__STORE__URL".into(), url));
+    let output = exit_of(&environment, &["run"]);
+    assert_eq!(output.status.code(), Some(1));
+    let text = said(&output);
+    assert!(
+        text.contains("paywatch.db") && text.contains("readonly"),
+        "{text}"
+    );
 }
 
 /// Two daemons on one database share the work: each payment is told once.

@@ -45,6 +45,28 @@ impl Child {
         Self::spawn(command, folder, "daemon")
     }
 
+    /// Outlives a write beyond a limit of the file's size, as it outlives one to a full disk.
+    pub(crate) fn with_mortal_disk(folder: &TempDir, environment: &[(String, String)]) -> Self {
+        let mut command = Command::new("/bin/sh");
+        let script = format!("trap '' XFSZ; exec {BINARY} run");
+        command
+            .arg("-c")
+            .arg(script)
+            .env_clear()
+            .envs(environment.iter().map(|(name, value)| (name, value)));
+        Self::spawn(command, folder, "daemon")
+    }
+
+    /// From now on it can write so many bytes into each file.
+    pub(crate) fn limit_files(&self, bytes: &str) {
+        let status = Command::new("prlimit")
+            .arg(format!("--pid={}", self.process.id()))
+            .arg(format!("--fsize={bytes}:unlimited"))
+            .status()
+            .unwrap();
+        assert!(status.success());
+    }
+
     /// Any command, in the background.
     pub(crate) fn command(
         folder: &TempDir,
@@ -65,6 +87,10 @@ impl Child {
         let file = std::fs::File::create(&log).unwrap();
         let process = command.stdout(Stdio::null()).stderr(file).spawn().unwrap();
         Self { process, log }
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
     }
 
     pub(crate) fn log(&self) -> String {
@@ -154,9 +180,13 @@ impl Drop for Child {
     }
 }
 
-/// Runs a command to its end.
+/// Runs a command to its end, which must come soon.
 pub(crate) fn exit_of(environment: &[(String, String)], args: &[&str]) -> Output {
-    command(environment)
+    Command::new("/usr/bin/timeout")
+        .arg(PATIENCE.as_secs().to_string())
+        .arg(BINARY)
+        .env_clear()
+        .envs(environment.iter().map(|(name, value)| (name, value)))
         .args(args)
         .stdin(Stdio::null())
         .output()

@@ -1,0 +1,108 @@
+//! A page of a token account's history, as `getSignaturesForAddress` tells it.
+
+use super::{commitment, outcome};
+use crate::domain::{Commitment, Memo, Outcome, Signature, Slot};
+use serde::Deserialize;
+use serde_json::Value;
+
+/// One line of a token account's history.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignatureEntry {
+    /// The transaction.
+    pub signature: Signature,
+    /// The slot it landed in.
+    pub slot: Slot,
+    /// Estimated production time of its block, Unix seconds.
+    pub block_time: Option<i64>,
+    /// Whether it failed.
+    pub outcome: Outcome,
+    /// How sure the node is of it; `None` below `confirmed` or where it does not say.
+    pub commitment: Option<Commitment>,
+    /// Memos that the line shows. Not all of them, perhaps none, perhaps altered: good for deciding what to look at first.
+    pub memo_hints: Vec<Memo>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RawEntry {
+    signature: String,
+    slot: Slot,
+    #[serde(default)]
+    err: Value,
+    block_time: Option<i64>,
+    confirmation_status: Option<String>,
+    #[serde(default)]
+    memo: Value,
+}
+
+/// Reads a page of `getSignaturesForAddress`, newest first. One entry that cannot be read fails the page: its place in
+/// the history would be lost.
+pub(in crate::solana) fn signatures(page: &Value) -> Option<Vec<SignatureEntry>> {
+    let raw = Vec::<RawEntry>::deserialize(page).ok()?;
+    raw.into_iter()
+        .map(|entry| {
+            Some(SignatureEntry {
+                signature: entry.signature.parse().ok()?,
+                slot: entry.slot,
+                block_time: entry.block_time,
+                outcome: outcome(&entry.err),
+                commitment: entry.confirmation_status.as_deref().and_then(commitment),
+                memo_hints: entry.memo.as_str().map(memo_hints).unwrap_or_default(),
+            })
+        })
+        .collect()
+}
+
+/// Reads `[length] text; [length] text`, as nodes show memos in a history; long ones are left out, they name no checkout.
+fn memo_hints(mut shown: &str) -> Vec<Memo> {
+    const BYTES_MAX: usize = 128;
+    let mut hints = Vec::new();
+    while let Some((length, rest)) = shown
+        .strip_prefix('[')
+        .and_then(|rest| rest.split_once("] "))
+    {
+        let Some((text, rest)) = length
+            .parse()
+            .ok()
+            .and_then(|bytes| rest.split_at_checked(bytes))
+        else {
+            break;
+        };
+        hints.extend(Memo::parse(text).filter(|_| text.len() <= BYTES_MAX));
+        shown = rest.strip_prefix("; ").unwrap_or_default();
+    }
+    hints
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memos_in_a_history_are_read_by_their_length() {
+        let hints = |shown: &str| {
+            let all = memo_hints(shown);
+            all.iter()
+                .map(|memo| memo.as_str().to_owned())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(hints("[2] ab"), ["ab"]);
+        assert_eq!(hints("[6] a; [1]; [2] cd"), ["a; [1]", "cd"]);
+        assert_eq!(hints("[2] äö"), ["ä"], "bytes, not characters");
+        assert_eq!(hints("[0] ; [1] x"), ["x"]);
+        for nonsense in [
+            "",
+            "ab",
+            "[",
+            "[x] ab",
+            "[9] ab",
+            "[1] ä",
+            "[99999999999999999999999] a",
+            "[-1] a",
+        ] {
+            assert!(memo_hints(nonsense).is_empty(), "{nonsense}");
+        }
+        let long = format!("[200] {}", "x".repeat(200));
+        assert!(memo_hints(&long).is_empty());
+    }
+}

@@ -1,0 +1,264 @@
+//! Keys stay secret, words of payers stay words, connections are verified, and actions need the token.
+
+use crate::support::{Child, World, eventually, exit_of, said};
+use paywatch::config::Config;
+use paywatch::domain::is_invisible;
+use serde_json::Value;
+use std::sync::Arc;
+use tokio::{io::copy_bidirectional, net::TcpListener, net::TcpStream, task::JoinSet};
+use tokio_rustls::{TlsAcceptor, rustls};
+
+const KEYS: [&str; 3] = ["key-of-the-api", "key-of-the-node", "key-of-the-socket"];
+
+fn assert_no_key(place: &str, text: &str) {
+    for key in KEYS {
+        assert!(!text.contains(key), "{place} shows {key}: {text}");
+    }
+}
+
+/// Everything the daemon says with everything it is asked to say, while things work and while they do not.
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_show_up_nowhere() {
+    let mut world = World::new().await;
+    world.restart_sandbox(&[], KEYS[0]).await;
+    let (rpc, ws) = (&world.net.rpc_url, &world.net.ws_url);
+    let rpc_urls = format!(
+        "{rpc}/?api-key={0},http://user:{0}@127.0.0.1:1/{0}",
+        KEYS[1]
+    );
+    let ws_urls = format!("{ws}/?api-key={0},ws://127.0.0.1:1/{0}", KEYS[2]);
+    let changes = [
+        ("MERCHANT__API_KEY", KEYS[0]),
+        ("SOLANA__RPC_URLS", &rpc_urls),
+        ("SOLANA__WS_URLS", &ws_urls),
+        ("LOG__LEVEL", "trace"),
+    ];
+    let mut environment = world.environment();
+    environment.extend(changes.map(|(key, value)| (format!("PAYWATCH__{key}"), value.to_owned())));
+    let config = Config::load(None, environment.clone()).unwrap();
+    assert_no_key("the configuration", &format!("{config:?} {config:#?}"));
+
+    let daemon = world.watch(&changes).await;
+    // The sandbox wants the key for a checkout too.
+    world.http = with_key(KEYS[0]);
+    let (checkout, signature) = world.buy().await;
+    world.wait_confirmed(&checkout, signature).await;
+    let ops = daemon.ops().await;
+    for page in ["healthz", "readyz", "metrics"] {
+        let text = reqwest::get(format!("{ops}/{page}")).await.unwrap();
+        assert_no_key(page, &text.text().await.unwrap());
+    }
+    let arguments = std::fs::read(format!("/proc/{}/cmdline", daemon.id())).unwrap();
+    assert_no_key("/proc", &String::from_utf8_lossy(&arguments));
+    // Another key now: refused.
+    world.restart_sandbox(&[], "another").await;
+    eventually("the refusal is noticed", async || {
+        daemon.log().contains("refuses the key") || daemon.log().contains("401")
+    })
+    .await;
+    world.sandbox.end();
+    eventually("the outage is noticed", async || {
+        daemon.log().contains("no connection")
+    })
+    .await;
+    assert_no_key("the log", &daemon.log());
+    for command in [
+        &["check"][..],
+        &["payments", "list"],
+        &["backfill", "--dry-run"],
+        &["explain", &signature.to_string()],
+    ] {
+        assert_no_key(command[0], &said(&exit_of(&environment, command)));
+    }
+}
+
+fn with_key(key: &str) -> reqwest::Client {
+    let mut headers = reqwest::header::HeaderMap::new();
+    headers.insert("authorization", format!("Bearer {key}").parse().unwrap());
+    reqwest::Client::builder()
+        .default_headers(headers)
+        .build()
+        .unwrap()
+}
+
+/// A memo that would clear a screen, forge a log line, close a tag and drop a table.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_words_of_a_payer_do_nothing() {
+    const HOSTILE: &str = "'); DROP TABLE payments; --\u{1b}[2J\r\n2026-01-01 ERROR paywatch: forged\u{202e}\"}\n</script>";
+    for format in ["text", "json"] {
+        let world = World::new().await;
+        let daemon = world.start(&[("LOG__FORMAT", format)]);
+        let signature = world.net.pay(&world.payment(5, HOSTILE)).await.unwrap();
+        world.wait_verdict(signature, "unknown_memo").await;
+        let (environment, id) = (world.environment(), signature.to_string());
+        let log = daemon.log();
+        assert!(log.contains("DROP TABLE"), "it is told");
+        for line in log.lines() {
+            assert!(!line.chars().any(is_invisible), "{line:?}");
+            assert!(!line.starts_with("2026-01-01"), "forged: {line}");
+            if format == "json" {
+                serde_json::from_str::<Value>(line).unwrap();
+            }
+        }
+        for command in [
+            &["payments", "list"][..],
+            &["payments", "show", &id],
+            &["explain", &id],
+        ] {
+            let text = said(&exit_of(&environment, command));
+            let seen = text.lines().all(|line| !line.chars().any(is_invisible));
+            assert!(seen && text.contains("DROP TABLE"), "{text:?}");
+        }
+        if format == "text" {
+            let metrics = reqwest::get(format!("{}/metrics", daemon.ops().await)).await;
+            let metrics = metrics.unwrap().text().await.unwrap();
+            assert!(!metrics.contains("DROP TABLE"));
+        }
+        let (checkout, signature) = world.buy().await;
+        world.wait_confirmed(&checkout, signature).await;
+    }
+}
+
+/// A certificate authority of its own, and an address at which TLS is spoken for a plain server.
+struct Tls {
+    authority: String,
+    acceptor: TlsAcceptor,
+    servers: JoinSet<()>,
+}
+
+impl Tls {
+    fn new() -> Self {
+        let mut issued_by = rcgen::CertificateParams::new([]).unwrap();
+        issued_by.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let key = rcgen::KeyPair::generate().unwrap();
+        let authority = issued_by.self_signed(&key).unwrap().pem();
+        let issuer = rcgen::Issuer::new(issued_by, key);
+        let own = rcgen::KeyPair::generate().unwrap();
+        let certificate = rcgen::CertificateParams::new(["localhost".to_owned()])
+            .unwrap()
+            .signed_by(&own, &issuer)
+            .unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(
+                vec![certificate.der().clone()],
+                rustls::pki_types::PrivatePkcs8KeyDer::from(own.serialize_der()).into(),
+            )
+            .unwrap();
+        Self {
+            authority,
+            acceptor: TlsAcceptor::from(Arc::new(config)),
+            servers: JoinSet::new(),
+        }
+    }
+
+    /// The same URL over TLS.
+    async fn before(&mut self, url: &str) -> String {
+        let plain = url::Url::parse(url).unwrap();
+        let target = format!("{}:{}", plain.host_str().unwrap(), plain.port().unwrap());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let acceptor = self.acceptor.clone();
+        self.servers.spawn(async move {
+            let mut connections = JoinSet::new();
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                let (acceptor, target) = (acceptor.clone(), target.clone());
+                connections.spawn(async move {
+                    // Who does not trust us hangs up.
+                    let mut client = acceptor.accept(stream).await.ok()?;
+                    let mut server = TcpStream::connect(target).await.ok()?;
+                    copy_bidirectional(&mut client, &mut server).await.ok()
+                });
+            }
+        });
+        format!("{}s://localhost:{port}{}", plain.scheme(), plain.path())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tls_is_verified_and_another_authority_can_be_trusted() {
+    let world = World::new().await;
+    let mut tls = Tls::new();
+    let (api, rpc, ws) = (
+        tls.before(&world.api).await,
+        tls.before(&world.net.rpc_url).await,
+        tls.before(&world.net.ws_url).await,
+    );
+    let file = world.folder.path().join("authority.pem");
+    std::fs::write(&file, &tls.authority).unwrap();
+    let mut environment = world.environment();
+    for (key, value) in [
+        ("MERCHANT__BASE_URL", &api),
+        ("SOLANA__RPC_URLS", &rpc),
+        ("SOLANA__WS_URLS", &ws),
+    ] {
+        environment.push((format!("PAYWATCH__{key}"), value.clone()));
+    }
+    let wary = Child::daemon(&world.folder, &environment);
+    eventually("an unknown authority is not trusted", async || {
+        wary.log().matches("no connection").count() > 2
+    })
+    .await;
+    let ready = reqwest::get(format!("{}/readyz", wary.ops().await))
+        .await
+        .unwrap();
+    assert_eq!(ready.status(), 503);
+    drop(wary);
+
+    environment.push(("SSL_CERT_FILE".into(), file.display().to_string()));
+    // Only the socket brings payments soon.
+    environment.push(("PAYWATCH__SOLANA__SWEEP_EVERY".into(), "1h".into()));
+    let trusting = Child::daemon(&world.folder, &environment);
+    trusting.wait_until_ready().await;
+    let ops = trusting.ops().await;
+    eventually("the socket is open", async || {
+        let metrics = reqwest::get(format!("{ops}/metrics")).await.unwrap();
+        metrics
+            .text()
+            .await
+            .unwrap()
+            .contains("paywatch_open_sockets 1")
+    })
+    .await;
+    let (checkout, signature) = world.buy().await;
+    world.wait_confirmed(&checkout, signature).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_action_over_http_needs_the_token() {
+    let world = World::new().await;
+    let file = world.folder.path().join("token");
+    std::fs::write(&file, "open-sesame\n").unwrap();
+    let ask = async |daemon: &Child, token: &str| {
+        let url = format!("{}/v1/sweep", daemon.ops().await);
+        let request = reqwest::Client::new().post(url);
+        let request = if token.is_empty() {
+            request
+        } else {
+            request.bearer_auth(token)
+        };
+        request.send().await.unwrap().status().as_u16()
+    };
+    let without = world.watch(&[]).await;
+    assert_eq!(ask(&without, "").await, 403, "no token, no actions");
+    assert_eq!(ask(&without, "open-sesame").await, 403);
+    drop(without);
+    let file = file.display().to_string();
+    let changes = [
+        ("OPS__TOKEN_FILE", file.as_str()),
+        ("SOLANA__WS_URLS", ""),
+        ("SOLANA__SWEEP_EVERY", "1h"),
+    ];
+    let daemon = world.watch(&changes).await;
+    for wrong in ["", "open", "open-sesame-", "Open-sesame"] {
+        assert_eq!(ask(&daemon, wrong).await, 401, "{wrong:?}");
+    }
+    let (checkout, signature) = world.buy().await;
+    assert_eq!(ask(&daemon, "open-sesame").await, 202);
+    world.wait_confirmed(&checkout, signature).await;
+    assert!(!daemon.log().contains("open-sesame"));
+}
