@@ -223,7 +223,8 @@ mod tests {
             ("PAYWATCH__SOLANA__MAX_RPS", "0"),
         ])
         .unwrap();
-        assert_eq!(config.merchant.settings.auth.key, Some(Secret::new("0123")));
+        let key = &config.merchant.settings.auth.key;
+        assert!(key.as_ref().is_some_and(|key| key.is("0123")));
         assert_eq!(config.solana.rpc_urls.len(), 2);
         assert!(
             !format!("{config:?}").contains("hunter2"),

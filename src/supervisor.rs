@@ -311,7 +311,10 @@ impl Failures {
     /// Logs a failure; returns how long to pause.
     fn note(&mut self, error: &anyhow::Error) -> Duration {
         let step = self.step;
-        if error.chain().any(|cause| cause.is::<store::Error>()) {
+        if error
+            .chain()
+            .any(<dyn std::error::Error>::is::<store::Error>)
+        {
             self.pipeline.status.store_failed(true);
         }
         metrics::counter!("paywatch_failed_steps_total", "step" => step).increment(1);

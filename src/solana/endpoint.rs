@@ -29,7 +29,7 @@ struct Health {
 impl Endpoint {
     /// The first rest; each in a row is twice as long as the one before.
     const REST_MIN: Duration = Duration::from_secs(2);
-    const REST_MAX: Duration = Duration::from_secs(60);
+    const REST_MAX: Duration = Duration::from_mins(1);
     /// So many slots behind the others is as good as away.
     const LAG_MAX: Slot = 50;
 

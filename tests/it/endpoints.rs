@@ -9,15 +9,18 @@ async fn is_preferred(stage: &Stage, preferred: usize) {
     let pages = |node: usize| stage.nodes[node].asked("getSignaturesForAddress");
     eventually(&format!("node {preferred} is asked"), async || {
         let before = (pages(preferred), pages(1 - preferred));
-        tokio::time::sleep(std::time::Duration::from_millis(1_000)).await;
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
         pages(preferred) > before.0 && pages(1 - preferred) == before.1
     })
     .await;
 }
 
+/// What goes wrong with the preferred node.
+type Trouble = fn(&Stage);
+
 #[tokio::test(flavor = "multi_thread")]
 async fn errors_lag_and_silence_fail_over_and_come_back() {
-    let troubles: [(&str, fn(&Stage)); 4] = [
+    let troubles: [(&str, Trouble); 4] = [
         ("errors", |stage| {
             stage.nodes[0].says(|_, _| Said::Status(502, None));
         }),

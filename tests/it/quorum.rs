@@ -14,6 +14,9 @@ const QUORUM: [(&str, &str); 2] = [
     ("POLICY__FINALIZED_ABOVE__USDC", "10"),
 ];
 
+/// What the liar changes.
+type Lie = fn(&mut Entry);
+
 /// A stage with a liar, who is asked first: `paid` is what really happened, `lie` is what the liar says of it.
 async fn stage(paid: Entry, lie: impl Fn(&mut Entry)) -> (Stage, Signature) {
     let (truth, lies) = (Chain::new(), Chain::new());
@@ -40,10 +43,10 @@ async fn lies_about_amount_memo_and_success_are_caught() {
         failed: true,
         ..paid(DUE, "a")
     };
-    let cases: [(&str, Entry, fn(&mut Entry)); 3] = [
+    let cases: [(&str, Entry, Lie); 3] = [
         ("amount", paid(DUE - 1, "a"), |entry| entry.amount = DUE),
         ("memo", paid(DUE, "b"), |entry| {
-            entry.memo = Some("a".into())
+            entry.memo = Some("a".into());
         }),
         ("success", failed, |entry| entry.failed = false),
     ];

@@ -69,7 +69,7 @@ impl Backend {
             }
             ("PUT", "/crypto/confirm") => {
                 let signature = value("transaction_hash").parse().unwrap();
-                self.confirm(value("payment_id"), signature, ledger, now)
+                self.confirm(&value("payment_id"), signature, ledger, now)
             }
             other => panic!("{other:?} was never asked before"),
         }
@@ -87,7 +87,7 @@ impl Backend {
 
     fn confirm(
         &mut self,
-        memo: String,
+        memo: &str,
         signature: Signature,
         ledger: &Ledger,
         now: u64,
@@ -98,11 +98,11 @@ impl Backend {
             entry.filter(|entry| Ledger::slot_of(entry, now).is_some())
         };
         let pays = |entry: &Entry| {
-            !entry.failed && entry.amount == DUE && entry.memo.as_deref() == Some(&memo)
+            !entry.failed && entry.amount == DUE && entry.memo.as_deref() == Some(memo)
         };
         let is_paid = seen_at(now - self.lag).is_some_and(pays);
         self.puts.push(Put {
-            memo: memo.clone(),
+            memo: memo.to_owned(),
             signature,
             was_visible: seen_at(now).is_some(),
         });

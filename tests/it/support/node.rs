@@ -231,7 +231,7 @@ impl Shared {
     async fn serve_socket(&self, stream: TcpStream) -> anyhow::Result<()> {
         let mood = || *self.socket.lock().unwrap();
         if mood() == Socket::Speechless {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
         let mut socket = tokio_tungstenite::accept_async(stream).await?;
         let (mut slots, mut logs) = (None, None);
@@ -263,14 +263,14 @@ impl Shared {
                 out.push(notification(
                     "slot",
                     id,
-                    json!({ "slot": slot, "parent": slot - 1, "root": slot - 32 }),
+                    &json!({ "slot": slot, "parent": slot - 1, "root": slot - 32 }),
                 ));
                 if mood() == Socket::Babbles {
                     let back = slot - 500;
                     out.push(notification(
                         "slot",
                         id,
-                        json!({ "slot": back, "parent": 1, "root": 1 }),
+                        &json!({ "slot": back, "parent": 1, "root": 1 }),
                     ));
                     out.push(json!({ "method": "slotNotification", "params": 7 }));
                 }
@@ -283,7 +283,7 @@ impl Shared {
                     out.push(notification(
                         "logs",
                         id,
-                        json!({ "context": { "slot": slot }, "value": value }),
+                        &json!({ "context": { "slot": slot }, "value": value }),
                     ));
                 }
                 told = new.len();
@@ -303,6 +303,6 @@ pub(crate) fn error(code: i64, message: &str) -> Value {
     json!({ "jsonrpc": "2.0", "id": 1, "error": { "code": code, "message": message } })
 }
 
-fn notification(of: &str, subscription: &Value, result: Value) -> Value {
+fn notification(of: &str, subscription: &Value, result: &Value) -> Value {
     json!({ "jsonrpc": "2.0", "method": format!("{of}Notification"), "params": { "subscription": subscription, "result": result } })
 }
