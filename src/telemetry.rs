@@ -56,3 +56,9 @@ pub fn metrics() -> Result<PrometheusHandle, BuildError> {
         .install_recorder()?;
     Ok(HANDLE.get_or_init(|| handle).clone())
 }
+
+/// Prometheus gauges are floats; nothing of this is money.
+#[expect(clippy::cast_precision_loss, reason = "a gauge for people")]
+pub(crate) fn lossy(value: u64) -> f64 {
+    value as f64
+}

@@ -2,6 +2,7 @@
 
 use super::Shared;
 use crate::clock;
+use crate::telemetry::lossy;
 use axum::{extract::State, http::StatusCode, http::header::CONTENT_TYPE, response::IntoResponse};
 
 pub(super) async fn healthz() -> &'static str {
@@ -59,4 +60,10 @@ async fn gauge_store(shared: &Shared) {
         metrics::gauge!(name).set(f64::from(u32::try_from(value).unwrap_or(u32::MAX)));
     }
     metrics::gauge!("paywatch_oldest_queued_seconds").set(oldest);
+    let (requests, payments) = (
+        shared.pipeline.rpc.requests(),
+        shared.pipeline.status.payments(),
+    );
+    let per_payment = lossy(requests) / lossy(payments.max(1));
+    metrics::gauge!("paywatch_rpc_requests_per_payment").set(per_payment);
 }

@@ -1,6 +1,7 @@
 //! How things stand: written by the steps, read by those who report it.
 
 use crate::domain::{Slot, Timestamp};
+use crate::telemetry::lossy;
 use std::{
     sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
     time::Duration,
@@ -16,6 +17,7 @@ pub struct Status {
     key_refused_to_read: AtomicBool,
     key_refused_to_confirm: AtomicBool,
     store_failed: AtomicBool,
+    payments: AtomicU64,
 }
 
 /// What the API's key was used for: it may be good for one and not for the other.
@@ -88,6 +90,16 @@ impl Status {
             || self.key_refused_to_confirm.load(Ordering::Relaxed)
     }
 
+    pub(super) fn saw_payments(&self, count: u64) {
+        self.payments.fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// Payments recorded since the start.
+    #[must_use]
+    pub fn payments(&self) -> u64 {
+        self.payments.load(Ordering::Relaxed)
+    }
+
     /// Notes whether the database works.
     pub fn store_failed(&self, failed: bool) {
         self.store_failed.store(failed, Ordering::Relaxed);
@@ -119,12 +131,6 @@ impl Status {
             silent.then_some(Unready::ChainSilent)
         }
     }
-}
-
-/// Prometheus gauges are floats; nothing of this is money.
-#[expect(clippy::cast_precision_loss, reason = "a gauge for people")]
-fn lossy(value: u64) -> f64 {
-    value as f64
 }
 
 #[cfg(test)]

@@ -92,6 +92,12 @@ impl Rpc {
         self.sender.compare().await;
     }
 
+    /// Requests that were sent to nodes since the start.
+    #[must_use]
+    pub fn requests(&self) -> u64 {
+        self.sender.requests()
+    }
+
     /// The history that was told has a gap: another endpoint is asked first for a while.
     pub(crate) fn ask_another_first(&self) {
         self.sender.rest_first();

@@ -16,7 +16,14 @@ use solana_client::{
     rpc_request::RpcRequest,
     rpc_sender::{RpcSender, RpcTransportStats},
 };
-use std::{io, sync::Arc, time::Duration};
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 use tokio::{sync::Semaphore, time::Instant};
 use url::Url;
 
@@ -50,6 +57,7 @@ pub(super) struct Sender {
 pub(super) struct Burden {
     permits: Semaphore,
     pace: Pace,
+    asked: AtomicU64,
 }
 
 impl Burden {
@@ -57,6 +65,7 @@ impl Burden {
         Arc::new(Self {
             permits: Semaphore::new(limits.max_in_flight.max(1)),
             pace: Pace::new(limits.max_rps),
+            asked: AtomicU64::new(0),
         })
     }
 }
@@ -157,6 +166,11 @@ impl Sender {
         }
     }
 
+    /// Requests that were sent, by this one and all that share its burden.
+    pub(super) fn requests(&self) -> u64 {
+        self.burden.asked.load(Ordering::Relaxed)
+    }
+
     /// What the endpoint that is asked first tells is of no use: another one is asked first for a while.
     pub(super) fn rest_first(&self) {
         let now = Instant::now();
@@ -174,6 +188,7 @@ impl Sender {
         // Closed only when the process ends; a missing permit is no reason to lose the request.
         let _permit = self.burden.permits.acquire().await.ok();
         self.burden.pace.wait().await;
+        self.burden.asked.fetch_add(1, Ordering::Relaxed);
         let method = request.to_string();
         let body = request.build_request_json(1, params.clone());
         let result = self.exchange(endpoint, &method, &body).await;

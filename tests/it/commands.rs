@@ -138,6 +138,7 @@ async fn healthcheck_asks_the_running_daemon() {
         .unwrap();
     for name in [
         "paywatch_rpc_requests_total",
+        "paywatch_rpc_requests_per_payment",
         "paywatch_checkouts_pending",
         "paywatch_confirmations_queued",
         "paywatch_last_poll_timestamp_seconds",

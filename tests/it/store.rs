@@ -1,10 +1,11 @@
 //! The store on a real file: recording twice is recording once, a cursor only goes forwards, what is known stays known.
 
 use crate::support::books::{
-    Books, NOW, account, checkout, confirm, cursor, ingested, memo, paid, signature,
+    Books, DUE, NOW, account, checkout, confirm, credited, cursor, ingested, memo, paid, signature,
 };
 use paywatch::domain::{Checkout, CheckoutStatus, Commitment, Held, Matched, Slot, Verdict};
 use paywatch::store::{Filter, Ingested, Reading};
+use proptest::prelude::*;
 use std::time::Duration;
 
 #[tokio::test]
@@ -192,4 +193,39 @@ async fn what_could_not_be_read_and_turns_out_to_have_given_nothing_leaves_the_q
     let later = NOW.plus(Duration::from_hours(1));
     assert_eq!(books.store.quarantined(later, 10).await.unwrap(), []);
     assert_eq!(books.store.payments(&Filter::newest(10)).await.unwrap(), []);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    /// In whatever order transactions come, in whatever batches, and however often again: the same payments with the same
+    /// verdicts, and the same confirmations.
+    #[test]
+    fn order_and_replay_change_nothing(order in prop::collection::vec(0_usize..6, 6..24), batch in 1_usize..5) {
+        let all = [
+            ingested(1, 5, Commitment::Confirmed, paid("a")),
+            ingested(2, 5, Commitment::Confirmed, paid("b")),
+            ingested(3, 6, Commitment::Finalized, credited("c", DUE - 1)),
+            ingested(4, 7, Commitment::Confirmed, paid("nobody-knows")),
+            ingested(5, 8, Commitment::Confirmed, Reading::Failed),
+            ingested(6, 9, Commitment::Finalized, paid("d")),
+        ];
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let result = async |order: Vec<usize>, batch: usize| {
+            let books = Books::with(&["a", "b", "c", "d"]).await;
+            for chunk in order.chunks(batch) {
+                let some: Vec<_> = chunk.iter().map(|which| all[*which].clone()).collect();
+                books.store.record(&some, None, &books.policy, NOW).await.unwrap();
+            }
+            let payments = books.store.payments(&Filter::newest(99)).await.unwrap();
+            let mut verdicts: Vec<_> = payments.into_iter().map(|one| (one.signature, one.verdict)).collect();
+            verdicts.sort();
+            let mut due = books.due().await;
+            due.sort();
+            (verdicts, due)
+        };
+        let shuffled = (0..6).chain(order).rev().collect();
+        let (plain, shuffled) = runtime.block_on(async { (result((0..6).collect(), 1).await, result(shuffled, batch).await) });
+        prop_assert_eq!(plain, shuffled);
+    }
 }

@@ -352,4 +352,21 @@ proptest! {
         let sum = |amounts: [u64; 2]| u128::from(amounts[0]) + u128::from(amounts[1]);
         prop_assert!(credited <= sum(post).saturating_sub(sum(pre)));
     }
+
+    /// The order in which a node tells balances changes nothing.
+    #[test]
+    fn the_order_of_balances_does_not_matter(pre: [u64; 2], post: [u64; 2], turns: [bool; 2]) {
+        let told = |amounts: [u64; 2], is_turned: bool| {
+            let mut both = vec![balance(ACCOUNT, WALLET, amounts[0]), balance(ACCOUNT + 100, WALLET, amounts[1])];
+            if is_turned {
+                both.reverse();
+            }
+            both
+        };
+        let read = |turns: [bool; 2]| {
+            let transaction = Transaction { pre: told(pre, turns[0]), post: told(post, turns[1]), ..plain() };
+            decode(&transaction, &watch_list()).unwrap().credits
+        };
+        prop_assert_eq!(read([false; 2]), read(turns));
+    }
 }
