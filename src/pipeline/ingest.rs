@@ -86,7 +86,7 @@ impl Pipeline {
     /// apart, one transaction that breaks a node would stall the sweep for ever, and an outage would quarantine everything.
     async fn is_poison(&self, error: &solana::Error, task: Task) -> bool {
         task.listed_in.is_some()
-            && !error.is_too_many()
+            && !error.is_of_the_node()
             && self.rpc.slot(Commitment::Confirmed).await.is_ok()
     }
 

@@ -69,6 +69,8 @@ pub(super) mod code {
     pub(in crate::solana) const UNKNOWN_ANCHOR: i64 = -32020;
     pub(in crate::solana) const INVALID_PARAMS: i64 = -32602;
     pub(in crate::solana) const TOO_MANY_REQUESTS: i64 = 429;
+    /// Node behind, no transaction history, min context slot.
+    pub(in crate::solana) const OF_THE_NODE: [i64; 4] = [-32005, -32011, -32016, TOO_MANY_REQUESTS];
     /// Block not available, node behind, slot skipped, status not available yet, min context slot, … : another node, or later.
     pub(in crate::solana) const RETRY: [i64; 10] = [
         -32004,
@@ -119,11 +121,20 @@ impl Error {
     }
 
     /// Whether the node says that it is asked too often: as a status, or as an error inside an answer.
-    #[must_use]
-    pub fn is_too_many(&self) -> bool {
+    pub(super) fn is_too_many(&self) -> bool {
         match self {
             Self::Status { status, .. } => *status == StatusCode::TOO_MANY_REQUESTS,
             Self::Rpc { code, .. } => *code == code::TOO_MANY_REQUESTS,
+            _ => false,
+        }
+    }
+
+    /// Whether it says something of the node (busy, behind, without history, locked), and nothing of what was asked for.
+    #[must_use]
+    pub fn is_of_the_node(&self) -> bool {
+        match self {
+            Self::Status { status, .. } => status.is_client_error(),
+            Self::Rpc { code, .. } => code::OF_THE_NODE.contains(code),
             _ => false,
         }
     }
