@@ -27,8 +27,9 @@ demo: setup ## Confirm two payments on an embedded local network (KEEP=1 leaves 
 build: setup ## Build the release binary
 	$(CARGO) build --locked --release --bin paywatch
 
+# Most tests wait for somebody else most of the time: more of them than cores.
 test: setup ## Run all tests, on an embedded local network (or PAYWATCH_TEST_RPC and PAYWATCH_TEST_WS)
-	$(CARGO) test --locked --workspace
+	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-4} $(CARGO) test --locked --workspace
 
 sim: setup ## Try to break it: the daemon in virtual time, killed and lied to (SEEDS=500 of them, SEED=7 for one)
 	SEEDS=$(or $(SEEDS),100) $(if $(SEED),SEED=$(SEED)) $(CARGO) test --locked --test it -- sim::whatever --nocapture

@@ -93,8 +93,6 @@ pub(super) enum Advice {
     Elsewhere(Option<Duration>),
     /// Ask another endpoint once; asking this one again is useless.
     ElsewhereOnce,
-    /// The question is wrong, or the answer is final.
-    Final,
 }
 
 impl Error {
@@ -112,11 +110,7 @@ impl Error {
                 _ => Advice::ElsewhereOnce,
             },
             Self::Rpc { code, .. } if code::RETRY.contains(code) => Advice::Elsewhere(None),
-            Self::Rpc {
-                code: code::UNSUPPORTED_TRANSACTION_VERSION | code::UNKNOWN_ANCHOR,
-                ..
-            } => Advice::ElsewhereOnce,
-            Self::Rpc { .. } => Advice::Final,
+            Self::Rpc { .. } => Advice::ElsewhereOnce,
         }
     }
 

@@ -127,11 +127,7 @@ impl Sender {
                 }
                 Err(error) => error,
             };
-            let advice = error.advice();
-            if advice == Advice::Final {
-                return Err(error);
-            }
-            if let Advice::Elsewhere(pause) = advice {
+            if let Advice::Elsewhere(pause) = error.advice() {
                 endpoint.rest(pause);
                 worst = Some(error);
             } else {
@@ -261,7 +257,10 @@ impl Sender {
             return Err(Error::Rpc {
                 endpoint: label(),
                 method: method.to_owned(),
-                code: error.get("code").and_then(Value::as_i64).unwrap_or(0),
+                code: error
+                    .get("code")
+                    .and_then(Value::as_i64)
+                    .ok_or_else(|| malformed("a JSON-RPC answer"))?,
                 message: error
                     .get("message")
                     .and_then(Value::as_str)
