@@ -3,27 +3,22 @@
 //! A step that fails is logged and tried again after a pause; a loop that panics or ends by itself ends the daemon,
 //! because a daemon with a loop missing looks alive and is not.
 
+mod failures;
+
 use crate::config::Config;
 use crate::pipeline::{
     Checkouts, Confirm, Follow, FollowOutcome, Hint, Pipeline, Settle, Sweep, Watch, hints,
 };
-use crate::store::{self, Store};
+use crate::store::Store;
 use crate::{ops, systemd, telemetry};
 use anyhow::{Context, anyhow};
+use failures::Failures;
 use std::{future::Future, sync::Arc, time::Duration};
 use tokio::{net::TcpListener, sync::mpsc, task::JoinSet, time::sleep};
 use tokio_util::sync::CancellationToken;
 
 /// How long the attempts under way may take to finish once the daemon is told to stop.
 const GRACE: Duration = Duration::from_secs(9);
-/// Pauses after failed steps in a row, the last repeats.
-const FAILED_PAUSES: [Duration; 5] = [
-    Duration::from_secs(1),
-    Duration::from_secs(2),
-    Duration::from_secs(4),
-    Duration::from_secs(8),
-    Duration::from_secs(15),
-];
 /// Shortest time between two polls that unknown memos ask for; doubled while they bring nothing.
 const POLL_SPACING: Duration = Duration::from_millis(100);
 /// How often the chain is asked about payments that wait to be finalized.
@@ -289,49 +284,6 @@ async fn confirm(pipeline: Arc<Pipeline>, stop: CancellationToken) {
     }
     if let Err(error) = confirm.drain().await {
         failures.note(&error);
-    }
-}
-
-/// How often in a row a step has failed.
-struct Failures {
-    step: &'static str,
-    in_a_row: usize,
-    pipeline: Arc<Pipeline>,
-}
-
-impl Failures {
-    fn of(step: &'static str, pipeline: &Arc<Pipeline>) -> Self {
-        Self {
-            step,
-            in_a_row: 0,
-            pipeline: pipeline.clone(),
-        }
-    }
-
-    /// Logs a failure; returns how long to pause.
-    fn note(&mut self, error: &anyhow::Error) -> Duration {
-        let step = self.step;
-        if error
-            .chain()
-            .any(<dyn std::error::Error>::is::<store::Error>)
-        {
-            self.pipeline.status.store_failed(true);
-        }
-        metrics::counter!("paywatch_failed_steps_total", "step" => step).increment(1);
-        let last = FAILED_PAUSES.len() - 1;
-        let pause = FAILED_PAUSES[self.in_a_row.min(last)];
-        self.in_a_row = self.in_a_row.saturating_add(1);
-        tracing::warn!(
-            step,
-            error = format!("{error:#}"),
-            ?pause,
-            "step failed; will be tried again"
-        );
-        pause
-    }
-
-    fn none(&mut self) {
-        self.in_a_row = 0;
     }
 }
 

@@ -66,15 +66,14 @@ pub(super) async fn list(
             return Ok(oldest_first(entries));
         }
         if entries.len() == listed {
-            return Err(Rpc::malformed(
-                "getSignaturesForAddress",
-                "a page that goes on from the one before",
-            ));
+            break;
         }
     }
+    // It repeats itself, or has no end. Another one may do better.
+    rpc.ask_another_first();
     Err(Rpc::malformed(
         "getSignaturesForAddress",
-        "a history with an end",
+        "a history that goes on from page to page, to an end",
     ))
 }
 

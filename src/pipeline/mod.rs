@@ -11,6 +11,7 @@ mod explain;
 mod follow;
 mod history;
 mod ingest;
+mod promising;
 mod schedule;
 mod settle;
 mod status;

@@ -4,6 +4,7 @@
 //! A node is never trusted to be complete, in order, or fast; only to be asked again.
 
 mod accounts;
+mod burden;
 mod endpoint;
 mod error;
 mod pace;
@@ -14,11 +15,11 @@ mod sender;
 mod wire;
 
 pub use accounts::{Target, Unwatchable, watched_accounts};
+pub use burden::Limits;
 pub use error::Error;
 pub use pubsub::{Event, ListenError, listen_once};
 pub use rpc::{Fetched, Rpc};
 pub use saved::NotAnAnswer;
-pub use sender::Limits;
 pub use wire::{SignatureEntry, SignatureStatus};
 
 /// The first endpoint of each host: nodes behind one address are one witness.

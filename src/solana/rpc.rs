@@ -1,8 +1,9 @@
 //! What a node is asked.
 
+use super::burden::{Burden, Limits};
 use super::error::{Error, code};
 use super::hosts;
-use super::sender::{Burden, Limits, Sender};
+use super::sender::Sender;
 use super::wire::{self, SignatureEntry, SignatureStatus, Unreadable};
 use crate::domain::{
     Commitment, Decimals, Mint, Signature, Slot, TokenAccount, TokenProgram, Transaction, Wallet,

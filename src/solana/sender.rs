@@ -3,9 +3,9 @@
 //! The one place where RPC requests leave the process. It never sleeps through a 429 for minutes, and no error of
 //! it shows more of an endpoint than scheme and host.
 
+use super::burden::Burden;
 use super::endpoint::Endpoint;
 use super::error::{Advice, Error};
-use super::pace::Pace;
 use super::wire;
 use crate::chance;
 use crate::http::{Exchange, Fault, Request};
@@ -18,13 +18,10 @@ use solana_client::{
 };
 use std::{
     io,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     time::Duration,
 };
-use tokio::{sync::Semaphore, time::Instant};
+use tokio::time::Instant;
 use url::Url;
 
 /// Largest answer that is read, bytes.
@@ -34,40 +31,12 @@ const ROUNDS: u32 = 3;
 /// Longest pause between two rounds, whatever `Retry-After` says; the caller tries again later anyway.
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 
-/// What a node may be burdened with.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Deadline of one request.
-    pub request_timeout: Duration,
-    /// Requests per second over all endpoints, bursts of one second allowed; 0 = no limit.
-    pub max_rps: u32,
-    /// Requests under way at once.
-    pub max_in_flight: usize,
-}
-
 /// Asks endpoints of one network. Clones share everything.
 #[derive(Clone)]
 pub(super) struct Sender {
     network: Arc<dyn Exchange>,
     endpoints: Arc<[Endpoint]>,
     burden: Arc<Burden>,
-}
-
-/// What all requests together may burden the nodes with.
-pub(super) struct Burden {
-    permits: Semaphore,
-    pace: Pace,
-    asked: AtomicU64,
-}
-
-impl Burden {
-    pub(super) fn new(limits: Limits) -> Arc<Self> {
-        Arc::new(Self {
-            permits: Semaphore::new(limits.max_in_flight.max(1)),
-            pace: Pace::new(limits.max_rps),
-            asked: AtomicU64::new(0),
-        })
-    }
 }
 
 impl Sender {

@@ -140,7 +140,10 @@ async fn beside_a_running_daemon_nothing_is_confirmed_twice() {
         world.wait_confirmed(checkout, *signature).await;
     }
     world.assert_no_double_confirm().await;
-    assert_eq!(world.calls().await.len(), 6, "each pair was sent once");
+    // A call that the API refuses, since its own node lags, is made again.
+    let mut calls = world.calls().await;
+    calls.retain(|(_, _, status)| *status == 200);
+    assert_eq!(calls.len(), 6, "each pair was taken once: {calls:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

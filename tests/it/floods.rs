@@ -37,9 +37,10 @@ async fn a_payment_among_junk_is_confirmed_by_the_sweep_that_lists_it() {
         "{fetched} of {JUNK} were fetched before it"
     );
     stage.swept_past(&daemon, 20_000).await;
+    let account = stage.chain.ledger().shop.account;
     let (fetched, listed) = (
         stage.nodes[0].asked("getTransaction"),
-        stage.nodes[0].asked("getSignaturesForAddress"),
+        stage.nodes[0].asked(&format!("getSignaturesForAddress [\"{account}\"")),
     );
     // Each that may have paid once, nothing of what failed; and pages.
     assert!(fetched <= JUNK + 10, "{fetched} fetches");

@@ -2,18 +2,14 @@
 
 use super::model::Model;
 use crate::support::backend::DUE;
-use crate::support::ledger::{Entry, Ledger, Shop};
+use crate::support::ledger::{Entry, Ledger};
 use paywatch::domain::{Slot, TokenAccount};
 use paywatch::store::{Filter, PaymentState, PaymentSummary, Store};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// At any moment: the cursor has passed nothing that is not recorded (I4, I5), and no two different confirms were sent
 /// (I2, I8), nor a false one (I3).
-pub(super) fn always(
-    model: &Model,
-    recorded: &Recorded,
-    cursor: Option<Slot>,
-) -> Result<(), String> {
+pub(super) fn always(model: &Model, recorded: &Recorded, cursors: &Cursors) -> Result<(), String> {
     let mut pairs: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
     let mut checkouts: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
     for put in &model.backend.puts {
@@ -45,20 +41,21 @@ pub(super) fn always(
             "I2: a transaction was claimed for several checkouts: {two:?}"
         ));
     }
-    let Some(cursor) = cursor else {
-        return Ok(());
-    };
-    if cursor > Ledger::finalized(model.slot()) {
+    let finalized = Ledger::finalized(model.slot());
+    if let Some(beyond) = cursors.values().find(|slot| **slot > finalized) {
         return Err(format!(
-            "I5: the cursor is at {cursor}, beyond finalized history"
+            "I5: a cursor is at {beyond}, beyond finalized history"
         ));
     }
     // What history hides for a while is found by the overlap of sweeps, after the cursor.
     let shown = |entry: &&Entry| !entry.failed && entry.revealed_at == 0;
     for entry in model.ledger.entries.iter().filter(shown) {
-        let passed = Ledger::final_slot(entry).is_some_and(|slot| slot <= cursor);
+        let cursor = cursors.get(&TokenAccount(entry.account()));
+        let passed = Ledger::final_slot(entry)
+            .zip(cursor)
+            .is_some_and(|(slot, cursor)| slot <= *cursor);
         if passed && !recorded.contains_key(&entry.signature.to_string()) {
-            return Err(format!("I4: the cursor at {cursor} passed {entry:?}"));
+            return Err(format!("I4: the cursor at {cursor:?} passed {entry:?}"));
         }
     }
     Ok(())
@@ -150,12 +147,20 @@ pub(super) async fn payments(store: &Store) -> Result<Recorded, String> {
         .collect())
 }
 
-/// The slot that the shop's cursor has reached.
-pub(super) async fn cursor(store: &Store) -> Result<Option<Slot>, String> {
-    let account = TokenAccount(Shop::new().account);
-    let cursors = store
-        .cursors(account)
-        .await
-        .map_err(|error| error.to_string())?;
-    Ok(cursors.first().map(|cursor| cursor.slot))
+/// The slots that the cursors have reached.
+pub(super) type Cursors = BTreeMap<TokenAccount, Slot>;
+
+pub(super) async fn cursors(store: &Store) -> Result<Cursors, String> {
+    let watched = store.watched().await.map_err(|error| error.to_string())?;
+    let mut reached = Cursors::new();
+    for one in watched.iter() {
+        let account = one.token_account;
+        let cursors = store.cursors(account).await;
+        let newest = cursors
+            .map_err(|error| error.to_string())?
+            .into_iter()
+            .next();
+        reached.extend(newest.map(|cursor| (account, cursor.slot)));
+    }
+    Ok(reached)
 }

@@ -221,10 +221,10 @@ async fn live(world: &World, folder: &Path) -> Result<(), String> {
     .await;
     drop(life.loops);
     let payments = check::payments(&life.store).await?;
-    let cursor = check::cursor(&life.store).await?;
+    let cursors = check::cursors(&life.store).await?;
     {
         let model = world.lock();
-        check::always(&model, &payments, cursor)?;
+        check::always(&model, &payments, &cursors)?;
         check::finally(&model, &payments)?;
     }
     life.store.close().await;
@@ -237,14 +237,10 @@ fn something_happens(world: &World, life: &Life) {
         model.checkout();
     }
     if model.happens(12) {
-        let signature = model.pay();
+        let hint = model.pay();
         if model.happens(70) {
-            let token_account = TokenAccount(model.ledger.shop.account);
             // A full queue is what the sweep is for.
-            let _sent = life.hints.try_send(Hint {
-                signature,
-                token_account,
-            });
+            let _sent = life.hints.try_send(hint);
         }
     }
     if model.happens(3) {
@@ -266,8 +262,8 @@ async fn restart(world: &World, folder: &Path, life: Life) -> Result<Life, Strin
     drop(life.loops);
     drop(life.pipeline);
     let payments = check::payments(&life.store).await?;
-    let cursor = check::cursor(&life.store).await?;
-    check::always(&world.lock(), &payments, cursor)?;
+    let cursors = check::cursors(&life.store).await?;
+    check::always(&world.lock(), &payments, &cursors)?;
     life.store.close().await;
     tracing::debug!("closed");
     let away = {

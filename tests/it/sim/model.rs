@@ -2,8 +2,9 @@
 
 use crate::support::backend::{Backend, DUE};
 use crate::support::ledger::{Entry, Fate, Ledger};
-use paywatch::domain::Signature;
+use paywatch::domain::{Signature, TokenAccount};
 use paywatch::http::{Exchange, Fault, Reply, Request};
+use paywatch::pipeline::Hint;
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
@@ -143,7 +144,7 @@ impl Model {
     }
 
     /// Something happens on the chain: a payment for some session, right or wrong, or junk.
-    pub(super) fn pay(&mut self) -> Signature {
+    pub(super) fn pay(&mut self) -> Hint {
         let memo = match self.script.random_range(0..12) {
             0 => None,
             1 => Some("nobody-knows".to_owned()),
@@ -176,9 +177,15 @@ impl Model {
             } else {
                 0
             },
+            aside: self.ledger.entries.len() % 5 == 4,
             is_poison: self.happens(8),
         };
-        self.ledger.land(entry)
+        let token_account = TokenAccount(entry.account());
+        let signature = self.ledger.land(entry);
+        Hint {
+            signature,
+            token_account,
+        }
     }
 
     /// A new session, known to the API at once.

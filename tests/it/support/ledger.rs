@@ -3,10 +3,10 @@
 //! Time is the caller's: every question comes with the current slot. Nothing here is random.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
-use localnet::{Instruction, Pubkey};
+use localnet::{Instruction, Pubkey, Version};
 use paywatch::domain::Signature;
 use serde_json::{Value, json};
-use solana_sdk::{hash::hash, message::Message};
+use solana_sdk::hash::hash;
 use spl_associated_token_account_interface::address::get_associated_token_address;
 
 /// Slots between the newest and what has reached `confirmed`, and `finalized`.
@@ -39,6 +39,8 @@ pub(crate) struct Entry {
     pub(crate) memo: Option<String>,
     /// History does not list it before this slot, although it lists newer ones.
     pub(crate) revealed_at: u64,
+    /// It is paid into the shop's other token account.
+    pub(crate) aside: bool,
     /// No node can give it while the storm lasts: of a version that they do not know, say.
     pub(crate) is_poison: bool,
 }
@@ -48,7 +50,10 @@ pub(crate) struct Entry {
 pub(crate) struct Shop {
     pub(crate) wallet: Pubkey,
     pub(crate) mint: Pubkey,
+    /// The associated token account.
     pub(crate) account: Pubkey,
+    /// Another one.
+    aside: Pubkey,
     buyer: Pubkey,
     source: Pubkey,
 }
@@ -64,6 +69,7 @@ impl Entry {
             amount,
             memo: Some(memo.into()),
             revealed_at: 0,
+            aside: false,
             is_poison: false,
         }
     }
@@ -77,9 +83,18 @@ impl Shop {
             wallet,
             mint,
             account: get_associated_token_address(&wallet, &mint),
+            aside: key("aside"),
             buyer,
             source: get_associated_token_address(&buyer, &mint),
         }
+    }
+}
+
+impl Entry {
+    /// The token account that it is paid into.
+    pub(crate) fn account(&self) -> Pubkey {
+        let shop = Shop::new();
+        if self.aside { shop.aside } else { shop.account }
     }
 }
 
@@ -140,12 +155,15 @@ impl Ledger {
         }
     }
 
-    /// What a node at this slot has notified by then: signatures and errors, in the order in which they came.
-    pub(crate) fn notified(&self, now: u64) -> Vec<(String, Value)> {
+    /// What a node at this slot has notified by then: token accounts, signatures and errors, in the order in which they came.
+    pub(crate) fn notified(&self, now: u64) -> Vec<(String, String, Value)> {
         let entries = self.entries.iter();
         let seen = entries.filter(|entry| entry.slot <= Self::confirmed(now));
-        seen.map(|entry| (entry.signature.to_string(), error(entry)))
-            .collect()
+        seen.map(|entry| {
+            let account = entry.account().to_string();
+            (account, entry.signature.to_string(), error(entry))
+        })
+        .collect()
     }
 
     /// What a node answers that is at this slot.
@@ -160,7 +178,9 @@ impl Ledger {
             "getTransaction" => self.transaction(params, now),
             "getSignatureStatuses" => self.statuses(params, now),
             "getAccountInfo" => Self::mint(),
-            "getTokenAccountsByOwner" => json!({ "context": { "slot": now }, "value": [] }),
+            "getTokenAccountsByOwner" => {
+                json!({ "context": { "slot": now }, "value": [{ "pubkey": self.shop.aside.to_string() }] })
+            }
             other => panic!("{other} was never asked before"),
         })
     }
@@ -168,14 +188,12 @@ impl Ledger {
     /// A page of the shop's history at `confirmed`, newest first.
     fn page(&self, params: &Value, now: u64) -> Result<Vec<Value>, Refusal> {
         let options = &params[1];
-        if params[0] != self.shop.account.to_string() {
-            return Ok(Vec::new());
-        }
+        let account: Pubkey = params[0].as_str().unwrap().parse().unwrap();
         let mut seen: Vec<_> = self
             .entries
             .iter()
             .enumerate()
-            .filter(|(_, entry)| entry.revealed_at <= now)
+            .filter(|(_, entry)| entry.revealed_at <= now && account == entry.account())
             .filter_map(|(index, entry)| Some((Self::slot_of(entry, now)?, index, entry)))
             .collect();
         seen.sort_by_key(|(slot, index, _)| (std::cmp::Reverse(*slot), *index));
@@ -254,7 +272,7 @@ impl Ledger {
     }
 
     fn answer(&self, entry: &Entry, slot: u64) -> Value {
-        let shop = self.shop;
+        let (shop, account) = (self.shop, entry.account());
         let said = entry.memo.iter().map(|text| Instruction {
             program_id: spl_memo_interface::v3::id(),
             accounts: Vec::new(),
@@ -264,7 +282,7 @@ impl Ledger {
             &spl_token::id(),
             &shop.source,
             &shop.mint,
-            &shop.account,
+            &account,
             &shop.buyer,
             &[],
             entry.amount,
@@ -272,29 +290,28 @@ impl Ledger {
         )
         .unwrap();
         let instructions: Vec<_> = said.chain([pay]).collect();
-        let message = Message::new(&instructions, Some(&shop.buyer));
-        let at = |key: &Pubkey| {
-            message
-                .account_keys
-                .iter()
-                .position(|one| one == key)
-                .unwrap()
+        let (version, name) = match entry.signature.as_ref()[0] % 3 {
+            0 => (Version::Legacy, json!("legacy")),
+            1 => (Version::V0(vec![shop.source, account]), json!(0)),
+            _ => (Version::V1, json!(1)),
         };
-        let mut bytes = vec![1];
-        bytes.extend(entry.signature.as_ref());
-        bytes.extend(message.serialize());
+        let made = version
+            .assemble(&shop.buyer, &instructions, entry.signature)
+            .unwrap();
         let balance = |account: &Pubkey, owner: &Pubkey, amount: u64| {
-            json!({ "accountIndex": at(account), "mint": shop.mint.to_string(), "owner": owner.to_string(),
+            let index = made.keys.iter().position(|key| key == account).unwrap();
+            json!({ "accountIndex": index, "mint": shop.mint.to_string(), "owner": owner.to_string(),
                     "programId": spl_token::id().to_string(), "uiTokenAmount": { "amount": amount.to_string(), "decimals": 6 } })
         };
         let both = |paid: u64| {
             json!([
-                balance(&shop.account, &shop.wallet, 7 + paid),
+                balance(&account, &shop.wallet, 7 + paid),
                 balance(&shop.source, &shop.buyer, u64::MAX - paid)
             ])
         };
-        json!({ "slot": slot, "blockTime": 1_790_000_000, "version": "legacy", "transaction": [BASE64_STANDARD.encode(bytes), "base64"],
-                "meta": { "err": error(entry), "innerInstructions": [], "loadedAddresses": { "writable": [], "readonly": [] },
+        let loaded: Vec<_> = made.loaded.iter().map(ToString::to_string).collect();
+        json!({ "slot": slot, "blockTime": 1_790_000_000, "version": name, "transaction": [BASE64_STANDARD.encode(made.bytes), "base64"],
+                "meta": { "err": error(entry), "innerInstructions": [], "loadedAddresses": { "writable": loaded, "readonly": [] },
                           "preTokenBalances": both(0), "postTokenBalances": both(entry.amount) } })
     }
 }

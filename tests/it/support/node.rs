@@ -234,7 +234,7 @@ impl Shared {
             std::future::pending::<()>().await;
         }
         let mut socket = tokio_tungstenite::accept_async(stream).await?;
-        let (mut slots, mut logs) = (None, None);
+        let (mut slots, mut logs) = (None, HashMap::new());
         let (mut told_slot, mut told, mut messages) = (0, 0, 0_usize);
         loop {
             tokio::select! {
@@ -245,7 +245,10 @@ impl Shared {
                     let id = &question["id"];
                     match question["method"].as_str() {
                         Some("slotSubscribe") => slots = Some(id.clone()),
-                        Some("logsSubscribe") => logs = Some(id.clone()),
+                        Some("logsSubscribe") => {
+                            let account = question["params"][0]["mentions"][0].as_str();
+                            logs.insert(account.unwrap().to_owned(), id.clone());
+                        }
                         _ => {}
                     }
                     let answer = json!({ "jsonrpc": "2.0", "id": id, "result": id });
@@ -275,19 +278,17 @@ impl Shared {
                     out.push(json!({ "method": "slotNotification", "params": 7 }));
                 }
             }
-            if let Some(id) = &logs {
-                let new = self.chain.ledger().notified(slot);
-                let again = if mood() == Socket::Babbles { 0 } else { told };
-                for (signature, err) in new.iter().skip(again) {
+            let new = self.chain.ledger().notified(slot);
+            let again = if mood() == Socket::Babbles { 0 } else { told };
+            for (account, signature, err) in new.iter().skip(again) {
+                if let Some(id) = logs.get(account) {
                     let value = json!({ "signature": signature, "err": err, "logs": [] });
-                    out.push(notification(
-                        "logs",
-                        id,
-                        &json!({ "context": { "slot": slot }, "value": value }),
-                    ));
+                    let result = json!({ "context": { "slot": slot }, "value": value });
+                    out.push(notification("logs", id, &result));
                 }
-                told = new.len();
             }
+            // Nothing is told again to whom it was not told for want of a subscription: what came before it is history.
+            told = new.len();
             for message in out {
                 messages += 1;
                 if matches!(mood(), Socket::Drops(after) if messages > after) {

@@ -19,7 +19,7 @@ pub use solana_sdk::{
 };
 pub use solana_system_interface as system;
 pub use spl_associated_token_account_interface as associated_token;
-pub use versioned::Version;
+pub use versioned::{Assembled, Version};
 
 use anyhow::{Context, bail};
 use solana_client::{nonblocking::rpc_client::RpcClient, rpc_config::RpcSendTransactionConfig};

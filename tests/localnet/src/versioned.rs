@@ -21,6 +21,57 @@ pub enum Version {
     V1,
 }
 
+/// A transaction that was never sent.
+#[derive(Clone, Debug)]
+pub struct Assembled {
+    /// As it goes over the wire.
+    pub bytes: Vec<u8>,
+    /// All of its keys, in their order.
+    pub keys: Vec<Pubkey>,
+    /// Those at the end that come from a lookup table; all writable.
+    pub loaded: Vec<Pubkey>,
+}
+
+impl Version {
+    /// A transaction of this version with any signature. Keys in a lookup table must be writable.
+    ///
+    /// # Errors
+    /// When the instructions do not fit.
+    pub fn assemble(
+        &self,
+        payer: &Pubkey,
+        instructions: &[Instruction],
+        signature: Signature,
+    ) -> anyhow::Result<Assembled> {
+        let tables = match self {
+            Self::V0(keys) => vec![AddressLookupTableAccount {
+                key: Pubkey::new_from_array([7; 32]),
+                addresses: keys.clone(),
+            }],
+            _ => Vec::new(),
+        };
+        let message = compile(self, payer, instructions, &tables, Hash::default())?;
+        let looked_up = message.address_table_lookups().unwrap_or_default();
+        let loaded: Vec<_> = looked_up
+            .iter()
+            .flat_map(|lookup| &lookup.writable_indexes)
+            .filter_map(|index| tables[0].addresses.get(usize::from(*index)).copied())
+            .collect();
+        let mut keys = message.static_account_keys().to_vec();
+        keys.extend(&loaded);
+        let transaction = VersionedTransaction {
+            signatures: vec![signature],
+            message,
+        };
+        let bytes = wincode::serialize(&transaction).context("serialize a transaction")?;
+        Ok(Assembled {
+            bytes,
+            keys,
+            loaded,
+        })
+    }
+}
+
 impl Localnet {
     /// Signs (`payer` first) and sends in a version, and waits until it landed, failed or not.
     ///

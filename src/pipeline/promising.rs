@@ -1,0 +1,46 @@
+//! What is looked at before its turn, so that who pours junk into a history makes nobody wait.
+
+use super::Sweep;
+use crate::domain::{Outcome, Signature, Slot};
+use crate::solana::SignatureEntry;
+use anyhow::Context;
+use std::collections::HashMap;
+
+/// Most transactions that are looked at before their turn.
+const FIRST_MAX: usize = 64;
+
+impl Sweep {
+    /// In a long history, what seems to pay for a pending checkout: looked at first, so that nobody waits while junk that somebody
+    /// poured into the history is dealt with. It changes the order only; the walk meets all of them.
+    pub(super) async fn promising(
+        &self,
+        entries: &[SignatureEntry],
+        known: &HashMap<Signature, Slot>,
+    ) -> anyhow::Result<Vec<SignatureEntry>> {
+        let new: Vec<_> = entries
+            .iter()
+            .filter(|entry| entry.outcome == Outcome::Succeeded && entry.commitment.is_some())
+            .filter(|entry| known.get(&entry.signature) != Some(&entry.slot))
+            .collect();
+        if new.len() <= self.pipeline.config.solana.limits.max_in_flight {
+            return Ok(Vec::new());
+        }
+        let hints: Vec<_> = new
+            .iter()
+            .flat_map(|entry| entry.memo_hints.clone())
+            .collect();
+        let pending = self
+            .pipeline
+            .store
+            .pending_among(&hints)
+            .await
+            .context("look up pending checkouts")?;
+        let names_one = |entry: &&SignatureEntry| {
+            let mut hints = entry.memo_hints.iter();
+            hints.any(|memo| pending.contains(&memo.folded()))
+        };
+        // The newest: they would wait longest for their turn.
+        let newest = new.into_iter().rev();
+        Ok(newest.filter(names_one).take(FIRST_MAX).cloned().collect())
+    }
+}
