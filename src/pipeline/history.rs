@@ -69,8 +69,6 @@ pub(super) async fn list(
             break;
         }
     }
-    // It repeats itself, or has no end. Another one may do better.
-    rpc.ask_another_first();
     Err(Rpc::malformed(
         "getSignaturesForAddress",
         "a history that goes on from page to page, to an end",

@@ -9,7 +9,7 @@ use super::history::{Floor, Progress, Unwatched, list};
 use super::walk::Mode;
 use crate::clock;
 use crate::domain::{Slot, Timestamp, TokenAccount, Watched};
-use crate::solana::SignatureEntry;
+use crate::solana::{Rpc, SignatureEntry};
 use crate::store::Cursor;
 use anyhow::{Context, bail};
 use std::{sync::Arc, time::Duration};
@@ -31,7 +31,15 @@ pub struct Swept {
 pub struct Sweep {
     pub(super) pipeline: Arc<Pipeline>,
     pub(super) progress: Arc<dyn Progress>,
+    /// Whom history is asked of.
+    rpc: Rpc,
+    /// Sweeps until somebody else is asked for it.
+    until_second_opinion: u32,
 }
+
+/// One sweep in so many, and the one after a failure, asks other endpoints first. Whatever the preferred one hides is found within
+/// a few sweeps; it costs no call more.
+const SECOND_OPINION_EVERY: u32 = 4;
 
 /// Anchors that were begun less long before the cursor are not relied on: signatures older than them may have been revealed
 /// after the last sweep. A minute, and the half minute for which an anchor moves along after it was begun. Counted back from
@@ -48,7 +56,12 @@ impl Sweep {
     /// The same, telling somebody how far it is.
     #[must_use]
     pub fn telling(pipeline: Arc<Pipeline>, progress: Arc<dyn Progress>) -> Self {
-        Self { pipeline, progress }
+        Self {
+            rpc: pipeline.rpc.clone(),
+            pipeline,
+            progress,
+            until_second_opinion: SECOND_OPINION_EVERY,
+        }
     }
 
     /// Sweeps every watched token account once, from its cursor to now. One that fails does not keep the others from it.
@@ -60,6 +73,7 @@ impl Sweep {
         if watching.accounts.is_empty() {
             bail!("nothing is watched yet");
         }
+        self.choose_whom_to_ask();
         let (mut total, mut failure) = (Swept::default(), None);
         for watched in watching.accounts.iter() {
             match self.resume(watched).await {
@@ -71,11 +85,23 @@ impl Sweep {
             }
         }
         if let Some(error) = failure {
+            self.until_second_opinion = 1;
             Err(error)
         } else {
             self.pipeline.status.swept(clock::now());
             Ok(total)
         }
+    }
+
+    fn choose_whom_to_ask(&mut self) {
+        let preferred = &self.pipeline.rpc;
+        self.until_second_opinion = self.until_second_opinion.saturating_sub(1);
+        self.rpc = if self.until_second_opinion == 0 {
+            self.until_second_opinion = SECOND_OPINION_EVERY;
+            preferred.second_opinion()
+        } else {
+            preferred.clone()
+        };
     }
 
     /// Sweeps one token account from its cursor; without one, from as far back as a pending checkout or `look_back` reaches.
@@ -104,7 +130,6 @@ impl Sweep {
         {
             return self.ingest_all(account, entries, Mode::Resume).await;
         }
-        self.pipeline.rpc.ask_another_first();
         self.ingest_all(account, entries, Mode::Bounded).await?;
         bail!(
             "the node's history does not reach back to slot {}, where recording ended: it lags, or has pruned it; the cursor stays",
@@ -131,7 +156,7 @@ impl Sweep {
             .await
             .context("read the oldest checkout")?;
         let floor = Floor::Time(oldest_pending.map_or(look_back, |at| at.min(look_back)));
-        list(&pipeline.rpc, account, None, floor, &*self.progress)
+        list(&self.rpc, account, None, floor, &*self.progress)
             .await
             .context("list history")
     }
@@ -143,7 +168,7 @@ impl Sweep {
         account: TokenAccount,
         cursors: &[Cursor],
     ) -> anyhow::Result<Vec<SignatureEntry>> {
-        let rpc = &self.pipeline.rpc;
+        let rpc = &self.rpc;
         let reached = cursors.first().map_or(Timestamp(0), |cursor| cursor.at);
         let is_far = |anchor: &&Cursor| reached.since(anchor.at) >= OVERLAP;
         for anchor in cursors.iter().filter(is_far) {

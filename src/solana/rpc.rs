@@ -75,7 +75,6 @@ impl Rpc {
     pub fn over(network: &Arc<dyn Exchange>, urls: &[Url], limits: Limits) -> Self {
         let burden = Burden::new(limits);
         let sender = |urls: &[Url]| Sender::new(network.clone(), urls, burden.clone());
-        let client = |sender| RpcClient::new_sender(sender, RpcClientConfig::default());
         let all = sender(urls);
         Self {
             all: Arc::new(client(all.clone())),
@@ -99,9 +98,15 @@ impl Rpc {
         self.sender.requests()
     }
 
-    /// The history that was told has a gap: another endpoint is asked first for a while.
-    pub(crate) fn ask_another_first(&self) {
-        self.sender.rest_first();
+    /// The same endpoints in reverse: what the preferred one hides, lags behind with, or never had, another one tells.
+    #[must_use]
+    pub fn second_opinion(&self) -> Self {
+        let reversed = self.sender.reversed();
+        Self {
+            all: Arc::new(client(reversed.clone())),
+            sender: reversed,
+            witnesses: self.witnesses.clone(),
+        }
     }
 
     /// The error for an answer that cannot be right, whichever node gave it.
@@ -257,6 +262,10 @@ impl Rpc {
         wire::token_accounts(&answer)
             .ok_or_else(|| Self::malformed("getTokenAccountsByOwner", "a list of token accounts"))
     }
+}
+
+fn client(sender: Sender) -> RpcClient {
+    RpcClient::new_sender(sender, RpcClientConfig::default())
 }
 
 fn transaction_params(signature: Signature, at: Commitment) -> Value {

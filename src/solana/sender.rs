@@ -35,13 +35,16 @@ const PAUSE_MAX: Duration = Duration::from_secs(5);
 #[derive(Clone)]
 pub(super) struct Sender {
     network: Arc<dyn Exchange>,
-    endpoints: Arc<[Endpoint]>,
+    endpoints: Arc<[Arc<Endpoint>]>,
     burden: Arc<Burden>,
 }
 
 impl Sender {
     pub(super) fn new(network: Arc<dyn Exchange>, urls: &[Url], burden: Arc<Burden>) -> Self {
-        let endpoints = urls.iter().map(Endpoint::new).collect();
+        let endpoints = urls
+            .iter()
+            .map(|url| Arc::new(Endpoint::new(url)))
+            .collect();
         Self {
             network,
             endpoints,
@@ -136,11 +139,12 @@ impl Sender {
         self.burden.asked.load(Ordering::Relaxed)
     }
 
-    /// What the endpoint that is asked first tells is of no use: another one is asked first for a while.
-    pub(super) fn rest_first(&self) {
-        let now = Instant::now();
-        if let Some(first) = self.endpoints.iter().find(|one| !one.is_unwell(now)) {
-            first.rest(None);
+    /// The same endpoints, the last one preferred.
+    pub(super) fn reversed(&self) -> Self {
+        Self {
+            network: self.network.clone(),
+            endpoints: self.endpoints.iter().rev().cloned().collect(),
+            burden: self.burden.clone(),
         }
     }
 
