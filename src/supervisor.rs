@@ -13,7 +13,7 @@ use crate::store::Store;
 use crate::{ops, systemd, telemetry};
 use anyhow::{Context, anyhow};
 use failures::Failures;
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{convert::Infallible, future::Future, sync::Arc, time::Duration};
 use tokio::{net::TcpListener, sync::mpsc, task::JoinSet, time::sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -236,7 +236,7 @@ async fn sweep(pipeline: Arc<Pipeline>) {
     loop {
         // Until there is something to watch and the checkouts are known, there is nothing to sweep.
         if !pipeline.watching().accounts.is_empty() && pipeline.status.has_polled() {
-            match sweep.step().await {
+            match peeking_meanwhile(&pipeline, sweep.step()).await {
                 Ok(swept) => {
                     failures.none();
                     tracing::debug!(?swept, "swept");
@@ -246,6 +246,25 @@ async fn sweep(pipeline: Arc<Pipeline>) {
         }
         let rung = pipeline.bells.sweep.notified();
         let _either = tokio::time::timeout(pipeline.config.solana.sweep_every, rung).await;
+    }
+}
+
+/// A sweep that takes longer than the interval must not keep those waiting who pay meanwhile.
+async fn peeking_meanwhile<T>(pipeline: &Arc<Pipeline>, step: impl Future<Output = T>) -> T {
+    tokio::select! {
+        done = step => done,
+        never = peek_for_ever(pipeline) => match never {},
+    }
+}
+
+async fn peek_for_ever(pipeline: &Arc<Pipeline>) -> Infallible {
+    let (peeking, mut failures) = (Sweep::new(pipeline.clone()), Failures::of("peek", pipeline));
+    loop {
+        sleep(pipeline.config.solana.sweep_every).await;
+        match peeking.peek().await {
+            Ok(_) => failures.none(),
+            Err(error) => sleep(failures.note(&error)).await,
+        }
     }
 }
 

@@ -10,6 +10,23 @@ use std::collections::HashMap;
 const FIRST_MAX: usize = 64;
 
 impl Sweep {
+    /// Looks through all history since the cursors for what seems to pay, and at that alone: while a long sweep is under way, others
+    /// who pay need not wait for its end. Returns how many payments are new.
+    ///
+    /// # Errors
+    /// When the node or the database fails.
+    pub async fn peek(&self) -> anyhow::Result<usize> {
+        let mut payments = 0;
+        for watched in self.pipeline.watching().accounts.iter() {
+            let account = watched.token_account;
+            let entries = self.list(account).await?;
+            let known = self.known(account, &entries).await?;
+            let first = self.promising(&entries, &known).await?;
+            payments += self.ingest_open(account, &first, &known).await?.1;
+        }
+        Ok(payments)
+    }
+
     /// In a long history, what seems to pay for a pending checkout: looked at first, so that nobody waits while junk that somebody
     /// poured into the history is dealt with. It changes the order only; the walk meets all of them.
     pub(super) async fn promising(

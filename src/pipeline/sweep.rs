@@ -113,17 +113,11 @@ impl Sweep {
     /// When the node or the database fails, or of a gap; what was recorded until then stays, and the cursor covers no more.
     pub async fn resume(&self, watched: &Watched) -> anyhow::Result<Swept> {
         let account = watched.token_account;
-        let cursors = self
-            .pipeline
-            .store
-            .cursors(account)
-            .await
-            .context("read cursors")?;
+        let cursors = self.cursors(account).await?;
+        let entries = self.list_since(account, &cursors).await?;
         let Some(cursor) = cursors.first() else {
-            let entries = self.list_from_the_start(account).await?;
             return self.ingest_all(account, entries, Mode::Resume).await;
         };
-        let entries = self.list_from_anchors(account, &cursors).await?;
         if entries
             .iter()
             .any(|entry| entry.signature == cursor.signature)
@@ -135,6 +129,29 @@ impl Sweep {
             "the node's history does not reach back to slot {}, where recording ended: it lags, or has pruned it; the cursor stays",
             cursor.slot
         );
+    }
+
+    async fn cursors(&self, account: TokenAccount) -> anyhow::Result<Vec<Cursor>> {
+        let store = &self.pipeline.store;
+        store.cursors(account).await.context("read cursors")
+    }
+
+    /// All history that a sweep would walk over now, oldest first.
+    pub(super) async fn list(&self, account: TokenAccount) -> anyhow::Result<Vec<SignatureEntry>> {
+        let cursors = self.cursors(account).await?;
+        self.list_since(account, &cursors).await
+    }
+
+    async fn list_since(
+        &self,
+        account: TokenAccount,
+        cursors: &[Cursor],
+    ) -> anyhow::Result<Vec<SignatureEntry>> {
+        if cursors.is_empty() {
+            self.list_from_the_start(account).await
+        } else {
+            self.list_from_anchors(account, cursors).await
+        }
     }
 
     async fn list_from_the_start(

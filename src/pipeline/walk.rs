@@ -97,7 +97,7 @@ impl Sweep {
     }
 
     /// The slots in which entries were recorded before.
-    async fn known(
+    pub(super) async fn known(
         &self,
         account: TokenAccount,
         entries: &[SignatureEntry],
@@ -247,7 +247,7 @@ impl Sweep {
     }
 
     /// Ingests at `confirmed`, and moves no cursor. What the node does not give now, the next sweep meets again.
-    async fn ingest_open(
+    pub(super) async fn ingest_open(
         &self,
         account: TokenAccount,
         entries: &[SignatureEntry],

@@ -1,11 +1,12 @@
 //! What nodes may be burdened with: places for requests under way, and a pace, shared by all who ask.
 
 use super::pace::Pace;
+use solana_client::rpc_request::RpcRequest;
 use std::{
     sync::{Arc, atomic::AtomicU64},
     time::Duration,
 };
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// What a node may be burdened with.
 #[derive(Clone, Copy, Debug)]
@@ -20,18 +21,43 @@ pub struct Limits {
 
 /// What all requests together may burden the nodes with.
 pub(super) struct Burden {
-    pub(super) permits: Semaphore,
+    /// Places for requests under way.
+    all: Semaphore,
+    /// Those of them that fetches of transactions may take: one is left to whoever asks for something else, so that a flood of hints
+    /// never keeps a sweep from listing history.
+    for_fetches: Semaphore,
     pub(super) pace: Pace,
     /// Requests that were sent.
     pub(super) asked: AtomicU64,
 }
 
+/// A place, free again when dropped. Semaphores close only when the process ends; a missing permit is no reason to lose the request.
+pub(super) struct Place<'a> {
+    _fetch: Option<SemaphorePermit<'a>>,
+    _any: Option<SemaphorePermit<'a>>,
+}
+
 impl Burden {
     pub(super) fn new(limits: Limits) -> Arc<Self> {
+        let places = limits.max_in_flight.max(1);
         Arc::new(Self {
-            permits: Semaphore::new(limits.max_in_flight.max(1)),
+            all: Semaphore::new(places),
+            for_fetches: Semaphore::new(places.saturating_sub(1).max(1)),
             pace: Pace::new(limits.max_rps),
             asked: AtomicU64::new(0),
         })
+    }
+
+    /// Waits for a place.
+    pub(super) async fn place(&self, request: RpcRequest) -> Place<'_> {
+        let fetch = if request == RpcRequest::GetTransaction {
+            self.for_fetches.acquire().await.ok()
+        } else {
+            None
+        };
+        Place {
+            _fetch: fetch,
+            _any: self.all.acquire().await.ok(),
+        }
     }
 }

@@ -154,8 +154,7 @@ impl Sender {
         request: RpcRequest,
         params: &Value,
     ) -> Result<Value, Error> {
-        // Closed only when the process ends; a missing permit is no reason to lose the request.
-        let _permit = self.burden.permits.acquire().await.ok();
+        let _place = self.burden.place(request).await;
         self.burden.pace.wait().await;
         self.burden.asked.fetch_add(1, Ordering::Relaxed);
         let method = request.to_string();

@@ -8,6 +8,7 @@ use paywatch::domain::Signature;
 use serde_json::{Value, json};
 use solana_sdk::hash::hash;
 use spl_associated_token_account_interface::address::get_associated_token_address;
+use std::{collections::HashMap, sync::LazyLock};
 
 /// Slots between the newest and what has reached `confirmed`, and `finalized`.
 const CONFIRMED_AFTER: u64 = 2;
@@ -75,8 +76,15 @@ impl Entry {
     }
 }
 
+/// Made once: finding an associated address takes time.
+static SHOP: LazyLock<Shop> = LazyLock::new(Shop::make);
+
 impl Shop {
     pub(crate) fn new() -> Self {
+        *SHOP
+    }
+
+    fn make() -> Self {
         let key = |name: &str| Pubkey::new_from_array(hash(name.as_bytes()).to_bytes());
         let (wallet, mint, buyer) = (key("shop"), key("mint"), key("buyer"));
         Self {
@@ -102,6 +110,7 @@ impl Entry {
 pub(crate) struct Ledger {
     pub(crate) shop: Shop,
     pub(crate) entries: Vec<Entry>,
+    places: HashMap<Signature, usize>,
 }
 
 /// An error in the node's words.
@@ -112,6 +121,7 @@ impl Ledger {
         Self {
             shop: Shop::new(),
             entries: Vec::new(),
+            places: HashMap::new(),
         }
     }
 
@@ -119,6 +129,7 @@ impl Ledger {
     pub(crate) fn land(&mut self, mut entry: Entry) -> Signature {
         let id = hash(&self.entries.len().to_le_bytes()).to_bytes();
         entry.signature = Signature::try_from(id.repeat(2).as_slice()).unwrap();
+        self.places.insert(entry.signature, self.entries.len());
         self.entries.push(entry);
         self.entries[self.entries.len() - 1].signature
     }
@@ -199,11 +210,13 @@ impl Ledger {
         seen.sort_by_key(|(slot, index, _)| (std::cmp::Reverse(*slot), *index));
         let place = |key: &str| match options[key].as_str() {
             None => Ok(None),
-            Some(text) => seen
-                .iter()
-                .position(|(_, _, entry)| entry.signature.to_string() == text)
-                .map(Some)
-                .ok_or((-32020, "unknown signature")),
+            Some(text) => {
+                let wanted: Signature = text.parse().unwrap();
+                let mut all = seen.iter();
+                all.position(|(_, _, entry)| entry.signature == wanted)
+                    .map(Some)
+                    .ok_or((-32020, "unknown signature"))
+            }
         };
         let (before, until) = (place("before")?, place("until")?);
         let limit = options["limit"].as_u64().unwrap_or(1000);
@@ -224,9 +237,8 @@ impl Ledger {
     }
 
     fn find(&self, signature: &Value) -> Option<&Entry> {
-        let signature: Signature = signature.as_str().unwrap().parse().unwrap();
-        let mut entries = self.entries.iter();
-        entries.find(|entry| entry.signature == signature)
+        let signature = signature.as_str().unwrap().parse().unwrap();
+        Some(&self.entries[*self.places.get(&signature)?])
     }
 
     /// An answer of `getTransaction`; null if it is not on the chain at the commitment that was asked for.
