@@ -2,7 +2,7 @@
 
 CARGO ?= cargo
 # Debian packages that the build and the tests need and a bare machine lacks.
-APT_PACKAGES = pkg-config libssl-dev systemd
+APT_PACKAGES = g++ pkg-config libssl-dev systemd
 TARGET = $(or $(CARGO_TARGET_DIR),target)
 # Programs of the trade, built once.
 TOOLS = $(TARGET)/tools
