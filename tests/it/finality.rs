@@ -11,10 +11,6 @@ use std::time::Duration;
 /// Longer than settling, sweeping and confirming take when nothing holds them back.
 const A_WHILE: Duration = Duration::from_secs(5);
 
-async fn is_recorded(daemon: &Daemon, signature: Signature) {
-    daemon.judges(signature, "matched").await;
-}
-
 async fn chain_state(daemon: &Daemon, signature: Signature) -> String {
     daemon.payment(signature).await.unwrap().chain_state
 }
@@ -46,7 +42,7 @@ async fn confirm_at_finalized_and_finalized_above_wait() {
         let daemon = stage.watch(changes).await;
         let paid = stage.buy();
         stage.chain.advance(5);
-        is_recorded(&daemon, paid.1).await;
+        daemon.judges(paid.1, "matched").await;
         tokio::time::sleep(A_WHILE).await;
         assert_eq!(stage.told_of(paid.1), 0, "{changes:?}");
         stage.chain.advance(40);
@@ -77,7 +73,7 @@ async fn a_payment_whose_fork_dies_is_marked_and_never_sent() {
     };
     let dead = stage.chain.ledger().land(dying);
     stage.chain.advance(5);
-    is_recorded(&daemon, dead).await;
+    daemon.judges(dead, "matched").await;
     stage.chain.advance(100);
     eventually("it is dropped", async || {
         chain_state(&daemon, dead).await == "dropped"
@@ -97,7 +93,7 @@ async fn a_payment_that_one_host_still_has_is_not_dropped() {
     let daemon = stage.watch(&[("SOLANA__CONFIRM_AT", "finalized")]).await;
     let paid = stage.buy();
     stage.chain.advance(5);
-    is_recorded(&daemon, paid.1).await;
+    daemon.judges(paid.1, "matched").await;
     stage.nodes[0].forgets(paid.1);
     stage.chain.advance(100);
     tokio::time::sleep(A_WHILE * 2).await;
@@ -112,7 +108,7 @@ async fn a_chain_that_stands_still_is_only_late() {
     let daemon = stage.watch(&[("SOLANA__CONFIRM_AT", "finalized")]).await;
     let paid = stage.buy();
     stage.chain.advance(5);
-    is_recorded(&daemon, paid.1).await;
+    daemon.judges(paid.1, "matched").await;
     tokio::time::sleep(A_WHILE * 2).await;
     assert_eq!(chain_state(&daemon, paid.1).await, "confirmed");
     let next = stage.buy();

@@ -1,7 +1,9 @@
 //! Nodes that refuse, lag and forget: the edge to the chain asks elsewhere, and never passes a gap.
 
+use crate::support::node::error;
+use crate::support::server::{Said, Server};
 use crate::support::{World, eventually};
-use axum::{Json, Router, http::StatusCode, response::IntoResponse, routing::post};
+use axum::{Json, Router, response::IntoResponse, routing::post};
 use paywatch::domain::{Commitment, Signature};
 use paywatch::solana::{Fetched, Limits, Rpc};
 use serde_json::{Value, json};
@@ -12,54 +14,33 @@ use std::{
 use tokio::{net::TcpListener, task::JoinSet};
 use url::Url;
 
-/// What a scripted node answers.
-#[derive(Clone, Debug)]
-enum Script {
-    Status(u16),
-    Error(i64),
-    Result(Value),
-    Text(&'static str),
-}
-
 /// A node that answers every question from a script, the last answer for ever, and counts the questions.
 struct Node {
     url: Url,
     asked: Arc<Mutex<usize>>,
-    _server: JoinSet<()>,
+    _server: Server,
+}
+
+fn refused(code: i64) -> Said {
+    Said::Json(error(code, "scripted"))
+}
+
+fn result(result: &Value) -> Said {
+    Said::Json(json!({ "result": result }))
 }
 
 impl Node {
-    async fn with(script: Vec<Script>) -> Self {
+    async fn with(script: Vec<Said>) -> Self {
         let asked = Arc::new(Mutex::new(0));
         let counter = asked.clone();
-        let answer = move |Json(_question): Json<Value>| async move {
-            let index = {
-                let mut asked = counter.lock().unwrap();
-                *asked += 1;
-                *asked - 1
-            };
-            match script[index.min(script.len() - 1)].clone() {
-                Script::Status(status) => StatusCode::from_u16(status).unwrap().into_response(),
-                Script::Error(code) => {
-                    Json(json!({ "error": { "code": code, "message": "scripted" } }))
-                        .into_response()
-                }
-                Script::Result(result) => Json(json!({ "result": result })).into_response(),
-                Script::Text(text) => text.into_response(),
-            }
-        };
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = Url::parse(&format!(
-            "http://{}/?api-key=hunter2",
-            listener.local_addr().unwrap()
-        ))
-        .unwrap();
-        let mut server = JoinSet::new();
-        server.spawn(async move {
-            axum::serve(listener, Router::new().route("/", post(answer)))
-                .await
-                .unwrap();
-        });
+        let server = Server::start(move |_| {
+            let mut asked = counter.lock().unwrap();
+            *asked += 1;
+            script[(*asked - 1).min(script.len() - 1)].clone()
+        })
+        .await;
+        let mut url = server.url.clone();
+        url.set_query(Some("api-key=hunter2"));
         Self {
             url,
             asked,
@@ -85,15 +66,15 @@ fn rpc(nodes: &[&Node]) -> Rpc {
 #[tokio::test]
 async fn another_endpoint_answers_for_one_that_cannot() {
     for fault in [
-        Script::Status(429),
-        Script::Status(503),
-        Script::Error(-32005),
-        Script::Error(429),
-        Script::Text("<html>"),
+        Said::Status(429, None),
+        Said::Status(503, None),
+        refused(-32005),
+        refused(429),
+        Said::Text("<html>".into()),
     ] {
         let (bad, good) = (
             Node::with(vec![fault.clone()]).await,
-            Node::with(vec![Script::Result(json!(7))]).await,
+            Node::with(vec![result(&json!(7))]).await,
         );
         let rpc = rpc(&[&bad, &good]);
         assert_eq!(
@@ -113,13 +94,13 @@ async fn another_endpoint_answers_for_one_that_cannot() {
 #[tokio::test]
 async fn a_single_node_is_asked_again_and_an_error_names_no_key() {
     let node = Node::with(vec![
-        Script::Status(429),
-        Script::Error(-32005),
-        Script::Result(json!(7)),
+        Said::Status(429, None),
+        refused(-32005),
+        result(&json!(7)),
     ])
     .await;
     assert_eq!(rpc(&[&node]).slot(Commitment::Confirmed).await.unwrap(), 7);
-    let node = Node::with(vec![Script::Status(500)]).await;
+    let node = Node::with(vec![Said::Status(500, None)]).await;
     let error = rpc(&[&node]).slot(Commitment::Confirmed).await.unwrap_err();
     assert_eq!(node.asked(), 3, "bounded");
     assert!(
@@ -127,7 +108,7 @@ async fn a_single_node_is_asked_again_and_an_error_names_no_key() {
             && error.to_string().contains("127.0.0.1"),
         "{error}"
     );
-    let node = Node::with(vec![Script::Error(-32602)]).await;
+    let node = Node::with(vec![refused(-32602)]).await;
     rpc(&[&node]).slot(Commitment::Confirmed).await.unwrap_err();
     assert_eq!(node.asked(), 1, "a wrong question is asked once");
 }
@@ -135,22 +116,20 @@ async fn a_single_node_is_asked_again_and_an_error_names_no_key() {
 #[tokio::test]
 async fn what_cannot_be_read_is_told_from_what_is_not_there_yet() {
     let signature = Signature::from([1; 64]);
-    let fetch = async |script: Script| {
+    let fetch = async |script: Said| {
         let node = Node::with(vec![script]).await;
         rpc(&[&node])
             .transaction(signature, Commitment::Confirmed)
             .await
     };
     assert!(matches!(
-        fetch(Script::Result(Value::Null)).await,
+        fetch(result(&Value::Null)).await,
         Ok(Fetched::NotYet)
     ));
     for unreadable in [
-        Script::Error(-32015),
-        Script::Result(json!({ "slot": 1, "transaction": ["AAAA", "base64"], "meta": null })),
-        Script::Result(
-            json!({ "slot": 1, "transaction": ["????", "base64"], "meta": { "err": null } }),
-        ),
+        refused(-32015),
+        result(&json!({ "slot": 1, "transaction": ["AAAA", "base64"], "meta": null })),
+        result(&json!({ "slot": 1, "transaction": ["????", "base64"], "meta": { "err": null } })),
     ] {
         assert!(
             matches!(fetch(unreadable.clone()).await, Ok(Fetched::Unreadable(_))),
@@ -158,9 +137,9 @@ async fn what_cannot_be_read_is_told_from_what_is_not_there_yet() {
         );
     }
     for no_answer in [
-        Script::Error(-32020),
-        Script::Result(json!({ "slot": "x" })),
-        Script::Result(json!([])),
+        refused(-32020),
+        result(&json!({ "slot": "x" })),
+        result(&json!([])),
     ] {
         assert!(fetch(no_answer.clone()).await.is_err(), "{no_answer:?}");
     }
@@ -170,8 +149,8 @@ async fn what_cannot_be_read_is_told_from_what_is_not_there_yet() {
 async fn a_page_survives_errors_it_does_not_know_and_nulls() {
     let entry = json!({ "signature": Signature::from([1; 64]).to_string(), "slot": 5, "err": { "Unheard": ["of", 7] }, "memo": null, "extra": 1 });
     let node = Node::with(vec![
-        Script::Result(json!([entry])),
-        Script::Result(json!([{ "slot": 5 }])),
+        result(&json!([entry])),
+        result(&json!([{ "slot": 5 }])),
     ])
     .await;
     let rpc = rpc(&[&node]);
@@ -362,7 +341,7 @@ async fn keys_from_lookup_tables_and_inner_instructions_stand_where_they_belong(
     });
     let mut other = answer.clone();
     other["meta"]["innerInstructions"][0]["instructions"][0]["programIdIndex"] = 99.into();
-    let node = Node::with(vec![Script::Result(answer), Script::Result(other)]).await;
+    let node = Node::with(vec![result(&answer), result(&other)]).await;
     let rpc = rpc(&[&node]);
     let Ok(Fetched::Transaction(read)) = rpc.transaction(signature, Commitment::Confirmed).await
     else {

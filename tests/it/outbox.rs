@@ -105,13 +105,8 @@ async fn another_fork_may_give_another_amount_until_the_merchant_knows() {
 
 #[tokio::test]
 async fn what_waits_for_finalized_is_due_only_then() {
-    let mut books = Books::open().await;
+    let mut books = Books::with(&["a"]).await;
     books.policy.confirm_at = Commitment::Finalized;
-    books
-        .store
-        .upsert_checkouts(&[checkout("a")])
-        .await
-        .unwrap();
     books
         .record(ingested(1, 5, Commitment::Confirmed, paid("a")))
         .await;
@@ -218,13 +213,8 @@ async fn a_payment_held_as_one_too_many_takes_the_place_of_one_whose_fork_died()
 /// It was final when it could not be read; read at last, it does not wait for that again.
 #[tokio::test]
 async fn what_was_final_while_unreadable_is_due_once_it_is_read() {
-    let mut books = Books::open().await;
+    let mut books = Books::with(&["a"]).await;
     books.policy.confirm_at = Commitment::Finalized;
-    books
-        .store
-        .upsert_checkouts(&[checkout("a")])
-        .await
-        .unwrap();
     let broken = Reading::Unreadable("version 9".into());
     books
         .record(ingested(1, 5, Commitment::Finalized, broken))
