@@ -9,7 +9,7 @@ TOOLS = $(TARGET)/tools
 CARGO_DENY = $(TOOLS)/bin/cargo-deny
 CARGO_FUZZ = $(TOOLS)/bin/cargo-fuzz
 
-.PHONY: help setup demo test sim fuzz fixtures lint deny docs bench-decode bench-quick build
+.PHONY: help setup demo test sim fuzz fixtures lint deny docs bench bench-decode bench-quick build build-bench
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -80,5 +80,15 @@ docs: setup ## Build the documentation, warnings are errors
 bench-decode: setup ## Print how long reading and decoding a transaction takes
 	$(CARGO) bench --locked -p benches
 
-bench-quick: build ## Print the quick figures: latency, memory, backfill
-	$(CARGO) run --locked --example bench_quick -- $(TARGET)/release/paywatch
+# Every figure beside its floor. The daemon and the bare work are release binaries, the network is embedded.
+BENCH = $(CARGO) run --locked --example bench -- $(TARGET)/release/paywatch $(TARGET)/release/bare
+BENCH_JSON = $(if $(JSON),--json $(abspath $(JSON)))
+
+bench: build-bench ## Print every figure beside its floor (JSON=file writes them too; ONLY=latency,calls some of them)
+	$(BENCH) $(BENCH_JSON) $(if $(ONLY),--only $(ONLY))
+
+bench-quick: build-bench ## Print the quick figures: latency and backfill
+	$(BENCH) --quick $(BENCH_JSON)
+
+build-bench: build
+	$(CARGO) build --locked --release -p benches --bin bare

@@ -1,0 +1,125 @@
+//! (c) What the node is asked, counted between paywatch and the node.
+
+use crate::api::memo;
+use crate::backfill::as_f64;
+use crate::daemon::{Daemon, gauge, is_ready};
+use crate::figures::Figures;
+use crate::tap::Tap;
+use crate::world::{World, free_address, until};
+use std::time::Duration;
+
+const PAYMENTS: usize = 200;
+/// Long enough to see sweeps at their slowest.
+const IDLE: Duration = Duration::from_mins(4);
+
+pub async fn measure(world: &World, figures: &mut Figures) -> anyhow::Result<()> {
+    for scope in ["all", "own"] {
+        let merchant = world.merchant().await?;
+        let (api, tap, ops) = (
+            world.api(&merchant, PAYMENTS).await?,
+            world.tap(None).await?,
+            free_address().await?,
+        );
+        let mut command = world.paywatch(
+            &api.url,
+            &tap.rpc_url,
+            &tap.ws_url,
+            &format!("calls-{scope}.db"),
+            &ops,
+        );
+        command.env("PAYWATCH__WATCH__SCOPE", scope);
+        let _daemon = Daemon::spawn(command.arg("run"))?;
+        until("the daemon is ready and knows its checkouts", async || {
+            is_ready(&ops).await && gauge(&ops, "paywatch_checkouts_pending").await >= PAYMENTS
+        })
+        .await?;
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        tap.take_calls();
+        for payment in 0..PAYMENTS {
+            world.pay(&merchant, &memo(payment)).await?;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        until("all payments are confirmed", async || {
+            api.told.count() >= PAYMENTS
+        })
+        .await?;
+        count(
+            &tap,
+            figures,
+            &format!("(c) scope {scope}: fetches a confirmed payment"),
+        )
+        .await;
+        for stranger in 0..PAYMENTS {
+            world.pay(&merchant, &memo(1_000_000 + stranger)).await?;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        count(
+            &tap,
+            figures,
+            &format!("(c) scope {scope}: fetches a payment with an unknown memo"),
+        )
+        .await;
+        for _ in 0..PAYMENTS {
+            world.fail_to_pay(&merchant).await?;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        count(
+            &tap,
+            figures,
+            &format!("(c) scope {scope}: fetches a failed transaction"),
+        )
+        .await;
+    }
+    idle(world, figures).await
+}
+
+/// Fetches until everything is settled, in all that was just sent.
+async fn count(tap: &Tap, figures: &mut Figures, name: &str) {
+    // Two sweeps: what is met again must not be fetched again.
+    tokio::time::sleep(Duration::from_secs(40)).await;
+    let calls = tap.take_calls();
+    eprintln!("{calls:?}");
+    let fetches = calls.get("getTransaction").copied().unwrap_or_default();
+    figures.add(
+        name,
+        as_f64(fetches) / as_f64(PAYMENTS),
+        None,
+        "calls",
+        PAYMENTS,
+    );
+}
+
+async fn idle(world: &World, figures: &mut Figures) -> anyhow::Result<()> {
+    let merchant = world.merchant().await?;
+    let (api, tap, ops) = (
+        world.api(&merchant, 100).await?,
+        world.tap(None).await?,
+        free_address().await?,
+    );
+    let mut command = world.paywatch(&api.url, &tap.rpc_url, &tap.ws_url, "idle.db", &ops);
+    let daemon = Daemon::spawn(command.arg("run"))?;
+    until("the daemon is ready", async || is_ready(&ops).await).await?;
+    tokio::time::sleep(IDLE).await;
+    tap.take_calls();
+    let cpu = daemon.cpu_seconds()?;
+    tokio::time::sleep(IDLE).await;
+    let calls = tap.take_calls();
+    eprintln!("{calls:?}");
+    let hours = IDLE.as_secs_f64() / 3600.0;
+    figures.add(
+        "(c) calls an idle hour, one token account",
+        as_f64(calls.values().sum()) / hours,
+        None,
+        "calls",
+        1,
+    );
+    figures.add(
+        "processor time an idle hour",
+        (daemon.cpu_seconds()? - cpu) / hours,
+        None,
+        "s",
+        1,
+    );
+    figures.add("(d) memory, idle", daemon.resident_mb()?, None, "MB", 1);
+    Ok(())
+}
