@@ -88,6 +88,7 @@ impl Checkouts {
             .await
             .context("judge held payments again")?;
         self.pipeline.announce(&recorded, &watching);
+        self.pipeline.ring_for(&recorded);
         Ok(changed)
     }
 

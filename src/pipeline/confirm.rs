@@ -8,7 +8,7 @@ use crate::store::{Attempt, Due, Next};
 use crate::{chance, clock};
 use anyhow::Context;
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
-use std::{sync::Arc, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 /// How long an API that says no is given to catch up with the chain before a person must look.
 const REJECTION_PATIENCE: Duration = Duration::from_mins(10);
@@ -37,13 +37,27 @@ struct Done {
     learned: Option<Checkout>,
 }
 
+/// What recording brought.
+struct Turned {
+    recorded: Vec<Done>,
+    taken: Vec<Due>,
+    /// When the outbox is worth a look again.
+    look_at: Timestamp,
+}
+
 /// Sends confirmations, several at once.
 ///
-/// An attempt under way talks to the API only. It must never use the database: it goes on only while [`Confirm::step`] lets it, and
-/// would keep a connection that the step itself waits for.
+/// Attempts go on while their outcomes are recorded and others are taken from the outbox, all that has gathered in one SQL
+/// transaction. An attempt under way talks to the API only: it must never use the database, which the recording may be waiting for.
 pub struct Confirm {
     pipeline: Arc<Pipeline>,
+    /// Taken from the outbox, waiting for a hand.
+    taken: VecDeque<Due>,
     under_way: FuturesUnordered<BoxFuture<'static, Done>>,
+    /// Attempts that ended and are not recorded yet.
+    ended: Vec<Done>,
+    /// Recording what ended and taking what is due.
+    turning: Option<BoxFuture<'static, anyhow::Result<Turned>>>,
     /// When the outbox is worth a look; until then nothing is due, as far as this process knows.
     look_at: Timestamp,
     /// After the key was refused: nothing is sent before then, and then one at a time.
@@ -56,107 +70,168 @@ impl Confirm {
     pub fn new(pipeline: Arc<Pipeline>) -> Self {
         Self {
             pipeline,
+            taken: VecDeque::new(),
             under_way: FuturesUnordered::new(),
+            ended: Vec::new(),
+            turning: None,
             look_at: Timestamp(0),
             refused_until: None,
         }
     }
 
-    /// Takes what is due, as far as hands are free, and finishes attempts or waits for something to do.
+    /// Goes on until outcomes were recorded, or there is nothing to do.
     ///
     /// # Errors
     /// When the database fails. An attempt whose outcome could not be recorded is made again, with the same pair.
     pub async fn step(&mut self) -> anyhow::Result<ConfirmOutcome> {
-        self.take_due(clock::now()).await?;
-        let pipeline = self.pipeline.clone();
-        let wait = self
-            .look_at
-            .since(clock::now())
-            .clamp(Duration::from_millis(1), LOOK_EVERY);
-        tokio::select! {
-            biased;
-            Some(done) = self.under_way.next() => {
-                let mut all = vec![done];
-                while let Some(Some(done)) = self.under_way.next().now_or_never() {
-                    all.push(done);
+        loop {
+            let now = clock::now();
+            self.begin_attempts(now);
+            self.begin_turning(now, self.wanted(now));
+            let pipeline = self.pipeline.clone();
+            let wait = self
+                .look_at
+                .since(now)
+                .clamp(Duration::from_millis(1), LOOK_EVERY);
+            tokio::select! {
+                biased;
+                Some(done) = self.under_way.next() => self.note_ended(done),
+                turned = finished(&mut self.turning) => {
+                    let outcomes = self.note_turned(turned?);
+                    if !outcomes.is_empty() {
+                        return Ok(ConfirmOutcome::Attempted(outcomes));
+                    }
+                    if !self.is_busy() {
+                        return Ok(ConfirmOutcome::Idle);
+                    }
                 }
-                self.finish(all).await.map(ConfirmOutcome::Attempted)
+                () = pipeline.handed.bell.notified() => {}
+                () = pipeline.bells.confirm.notified() => {
+                    self.look_at = Timestamp(0);
+                    return Ok(ConfirmOutcome::Idle);
+                }
+                () = tokio::time::sleep(wait), if self.turning.is_none() => return Ok(ConfirmOutcome::Idle),
             }
-            () = pipeline.bells.confirm.notified() => {
-                self.look_at = Timestamp(0);
-                Ok(ConfirmOutcome::Idle)
-            }
-            () = tokio::time::sleep(wait) => Ok(ConfirmOutcome::Idle),
         }
     }
 
-    /// Finishes the attempts under way without beginning new ones.
+    /// Finishes the attempts under way without beginning new ones; what was only taken is given back.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn drain(&mut self) -> anyhow::Result<()> {
         while let Some(done) = self.under_way.next().await {
-            self.finish(vec![done]).await?;
+            self.ended.push(done);
+        }
+        while self.turning.is_some() || !self.ended.is_empty() {
+            self.begin_turning(clock::now(), 0);
+            let turned = finished(&mut self.turning).await?;
+            self.note_turned(turned);
+        }
+        self.taken.extend(self.pipeline.handed.take());
+        let taken = self.taken.make_contiguous();
+        if !taken.is_empty() {
+            let given_back = self.pipeline.store.give_back(taken, clock::now()).await;
+            given_back.context("give back confirmations")?;
         }
         Ok(())
     }
 
-    /// Whether attempts are under way.
+    /// Whether attempts are under way or about to be.
     #[must_use]
     pub fn is_busy(&self) -> bool {
-        !self.under_way.is_empty()
+        !(self.taken.is_empty() && self.under_way.is_empty() && self.ended.is_empty())
+            || self.turning.is_some()
     }
 
-    async fn take_due(&mut self, now: Timestamp) -> anyhow::Result<()> {
-        let settings = &self.pipeline.config.merchant.settings;
-        let hands = match self.refused_until {
+    /// Attempts at once, now.
+    fn hands(&self, now: Timestamp) -> usize {
+        match self.refused_until {
             Some(until) if until > now => 0,
             Some(_) => 1,
-            None => settings.max_in_flight,
-        };
-        let free = hands.saturating_sub(self.under_way.len());
-        if free == 0 || self.look_at > now {
-            return Ok(());
+            None => self.pipeline.config.merchant.settings.max_in_flight,
         }
-        let store = &self.pipeline.store;
-        let taken = store
-            .claim_due(now, self.pipeline.lease(), free)
-            .await
-            .context("take due confirmations")?;
-        if taken.len() < free {
-            let next = store.next_due_at().await.context("read the outbox")?;
-            let latest = now.plus(LOOK_EVERY);
-            self.look_at = next.map_or(latest, |at| at.min(latest));
-        }
-        for due in taken {
-            let pipeline = self.pipeline.clone();
-            self.under_way
-                .push(async move { pipeline.attempt(due).await }.boxed());
-        }
-        Ok(())
     }
 
-    async fn finish(&mut self, all: Vec<Done>) -> anyhow::Result<Vec<Next>> {
-        let refused = all.iter().any(|done| done.answer == Answer::KeyRefused);
-        self.refused_until = refused.then(|| clock::now().plus(KEY_PAUSE));
-        self.pipeline.note_key(KeyUse::Confirm, refused);
-        let learned: Vec<_> = all.iter().filter_map(|done| done.learned.clone()).collect();
-        if let Err(error) = self.pipeline.store.upsert_checkouts(&learned).await {
-            tracing::debug!(%error, "looked-up checkout not recorded; left to the next poll");
+    fn begin_attempts(&mut self, now: Timestamp) {
+        // Who pays now is watching the screen.
+        for due in self.pipeline.handed.take() {
+            self.taken.push_front(due);
         }
-        let outcomes: Vec<_> = all
+        while self.under_way.len() < self.hands(now)
+            && let Some(due) = self.taken.pop_front()
+        {
+            // What waited too long for a hand is left to whoever takes it after its lease.
+            if due.leased_until.since(now) >= self.pipeline.longest_attempt() {
+                let pipeline = self.pipeline.clone();
+                self.under_way
+                    .push(async move { pipeline.attempt(due).await }.boxed());
+            }
+        }
+    }
+
+    /// How many to take from the outbox: as many as hands can do twice over, so that the others go on while some are recorded.
+    fn wanted(&self, now: Timestamp) -> usize {
+        let places = match self.refused_until {
+            None => 2 * self.hands(now),
+            Some(_) => self.hands(now),
+        };
+        if self.look_at > now {
+            return 0;
+        }
+        places.saturating_sub(self.under_way.len() + self.taken.len())
+    }
+
+    /// Records what ended and takes what is due, unless that is under way.
+    fn begin_turning(&mut self, now: Timestamp, wanted: usize) {
+        if self.turning.is_some() || (self.ended.is_empty() && wanted == 0) {
+            return;
+        }
+        if wanted > 0 {
+            // What is queued from now on rings a bell, which sets this back.
+            self.look_at = now.plus(LOOK_EVERY);
+        }
+        let (pipeline, ended) = (self.pipeline.clone(), std::mem::take(&mut self.ended));
+        self.turning = Some(async move { pipeline.turn_over(ended, wanted).await }.boxed());
+    }
+
+    fn note_ended(&mut self, done: Done) {
+        let began = self.ended.len();
+        self.ended.push(done);
+        while let Some(Some(done)) = self.under_way.next().now_or_never() {
+            self.ended.push(done);
+        }
+        let refused = self.ended[began..]
             .iter()
-            .map(|done| (&done.due, &done.attempt, &done.next))
-            .collect();
-        self.pipeline
-            .store
-            .attempted(&outcomes)
-            .await
-            .context("record attempts")?;
-        // A retry may be due before the next look.
-        self.look_at = Timestamp(0);
-        all.iter().for_each(announce);
-        Ok(all.into_iter().map(|done| done.next).collect())
+            .any(|done| done.answer == Answer::KeyRefused);
+        self.refused_until = refused.then(|| clock::now().plus(KEY_PAUSE));
+        if refused {
+            // They come back after their lease.
+            self.taken.clear();
+        }
+        self.pipeline.note_key(KeyUse::Confirm, refused);
+    }
+
+    fn note_turned(&mut self, turned: Turned) -> Vec<Next> {
+        self.taken.extend(turned.taken);
+        self.look_at = self.look_at.min(turned.look_at);
+        turned.recorded.iter().for_each(announce);
+        let recorded = turned.recorded.into_iter();
+        recorded.map(|done| done.next).collect()
+    }
+}
+
+/// What a recording brought, once it is done; never, if none is under way.
+async fn finished(
+    turning: &mut Option<BoxFuture<'static, anyhow::Result<Turned>>>,
+) -> anyhow::Result<Turned> {
+    match turning {
+        Some(under_way) => {
+            let turned = under_way.await;
+            *turning = None;
+            turned
+        }
+        None => std::future::pending().await,
     }
 }
 
@@ -192,11 +267,49 @@ fn announce(done: &Done) {
 }
 
 impl Pipeline {
-    /// How long an attempt may take before somebody else may make it: a rejection is looked up in the history, which takes a second
-    /// deadline or more.
-    fn lease(&self) -> Duration {
+    /// How long a confirmation that was taken is nobody else's: it waits for a hand, and then is attempted.
+    pub(super) fn lease(&self) -> Duration {
         let deadline = self.config.merchant.settings.request_timeout;
-        deadline.saturating_mul(3) + LEASE_MARGIN
+        self.longest_attempt() + deadline + LEASE_MARGIN
+    }
+
+    /// How long an attempt may take: a rejection is looked up in the history, which takes a second deadline or more.
+    fn longest_attempt(&self) -> Duration {
+        let deadline = self.config.merchant.settings.request_timeout;
+        deadline.saturating_mul(2)
+    }
+
+    /// Records attempts, and takes what is due.
+    async fn turn_over(&self, ended: Vec<Done>, wanted: usize) -> anyhow::Result<Turned> {
+        let learned: Vec<_> = ended
+            .iter()
+            .filter_map(|done| done.learned.clone())
+            .collect();
+        if let Err(error) = self.store.upsert_checkouts(&learned).await {
+            tracing::debug!(%error, "looked-up checkout not recorded; left to the next poll");
+        }
+        let attempts: Vec<_> = ended
+            .iter()
+            .map(|done| (&done.due, &done.attempt, &done.next))
+            .collect();
+        let (now, lease) = (clock::now(), self.lease());
+        let taken = self.store.turn_over(&attempts, now, lease, wanted).await;
+        let taken = taken.context("record attempts and take due confirmations")?;
+        let look_at = if wanted == 0 {
+            let retries = ended.iter().filter_map(|done| done.next.due_at());
+            retries.min().unwrap_or(Timestamp(i64::MAX))
+        } else if taken.len() == wanted {
+            now
+        } else {
+            let next = self.store.next_due_at().await.context("read the outbox")?;
+            let latest = now.plus(LOOK_EVERY);
+            next.map_or(latest, |at| at.min(latest))
+        };
+        Ok(Turned {
+            recorded: ended,
+            taken,
+            look_at,
+        })
     }
 
     /// The API is back after it was away: what waits for a retry far off is due now. How many are sent at once stays bounded.

@@ -187,8 +187,7 @@ impl Follow {
             let Some(ingested) = pipeline.look_at(task, &HINT_PAUSES).await? else {
                 return Ok(None);
             };
-            let recorded = pipeline.record(&[ingested], None).await?;
-            Ok(Some(recorded.len()))
+            pipeline.record_promptly(ingested).await.map(Some)
         };
         self.under_way
             .push(work.map(move |result| (hint.signature, result)).boxed());

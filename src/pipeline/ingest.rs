@@ -7,7 +7,7 @@ use crate::domain::{
 };
 use crate::solana::Fetched;
 use crate::store::{Cursor, Ingested, Reading, Recorded};
-use crate::{clock, solana};
+use crate::{clock, solana, store};
 use anyhow::{Context, bail};
 use std::time::Duration;
 
@@ -139,11 +139,50 @@ impl Pipeline {
             .store
             .record(batch, cursor, &watching.policy, clock::now())
             .await;
+        let recorded = self.note_recorded(recorded, &watching)?;
+        self.ring_for(&recorded);
+        Ok(recorded)
+    }
+
+    /// The same for one transaction somebody may be waiting for: what is to be confirmed is handed over at once, as long as hands
+    /// keep up. Returns how many payments are new.
+    pub(super) async fn record_promptly(&self, one: Ingested) -> anyhow::Result<usize> {
+        if !self.handed.has_room() {
+            return Ok(self.record(&[one], None).await?.len());
+        }
+        let watching = self.watching();
+        let (now, lease) = (clock::now(), self.lease());
+        let recorded = self
+            .store
+            .record_and_lease(&one, &watching.policy, now, lease)
+            .await;
+        let (recorded, leased) = match recorded {
+            Ok((recorded, leased)) => (Ok(recorded), leased),
+            Err(error) => (Err(error), Vec::new()),
+        };
+        self.handed.put(leased);
+        Ok(self.note_recorded(recorded, &watching)?.len())
+    }
+
+    fn note_recorded(
+        &self,
+        recorded: Result<Vec<Recorded>, store::Error>,
+        watching: &Watching,
+    ) -> anyhow::Result<Vec<Recorded>> {
         self.status.store_failed(recorded.is_err());
         let recorded = recorded.context("record payments")?;
         self.status.saw_payments(recorded.len() as u64);
-        self.announce(&recorded, &watching);
+        self.announce(&recorded, watching);
         Ok(recorded)
+    }
+
+    /// Wakes whoever sends what was just queued.
+    pub(super) fn ring_for(&self, recorded: &[Recorded]) {
+        let is_queued =
+            |one: &Recorded| matches!(one.verdict, Verdict::Matched(Matched::Confirm { .. }));
+        if recorded.iter().any(is_queued) {
+            self.bells.confirm.notify_one();
+        }
     }
 
     /// Tries quarantined transactions again whose time has come. Returns how many could be read.
@@ -185,7 +224,7 @@ impl Pipeline {
         Ok(read)
     }
 
-    /// Logs and counts payments that are new or judged anew, and rings the bells they call for.
+    /// Logs and counts payments that are new or judged anew, and asks for new checkouts where a memo is unknown.
     pub(super) fn announce(&self, recorded: &[Recorded], watching: &Watching) {
         for one in recorded {
             let memo = one
@@ -207,7 +246,6 @@ impl Pipeline {
             let signature = one.signature;
             let word = match &one.verdict {
                 Verdict::Matched(Matched::Confirm { .. }) => {
-                    self.bells.confirm.notify_one();
                     tracing::info!(%signature, memo, amount, payer, "payment matched");
                     "matched"
                 }

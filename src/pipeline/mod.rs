@@ -9,6 +9,7 @@ mod checkouts;
 mod confirm;
 mod explain;
 mod follow;
+mod handed;
 mod history;
 mod ingest;
 mod promising;
@@ -31,6 +32,8 @@ pub use status::Status;
 pub use sweep::{Sweep, Swept};
 pub use watch::{Watch, Watching};
 
+use handed::Handed;
+
 use crate::{config::Config, merchant::Merchant, solana::Rpc, store::Store};
 use anyhow::Context;
 use std::sync::Arc;
@@ -50,6 +53,7 @@ pub struct Pipeline {
     pub status: Status,
     /// What wakes the loops.
     pub bells: Bells,
+    handed: Handed,
     watching: channel::Sender<Arc<Watching>>,
 }
 
@@ -86,6 +90,7 @@ impl Pipeline {
             store,
             status: Status::default(),
             bells: Bells::default(),
+            handed: Handed::new(config.merchant.settings.max_in_flight),
             watching: channel::Sender::new(Arc::new(Watching::none(&config))),
             config,
         })

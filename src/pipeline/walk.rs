@@ -279,7 +279,7 @@ impl Sweep {
             };
             fetched += 1;
             if let Some(ingested) = result? {
-                payments += self.pipeline.record(&[ingested], None).await?.len();
+                payments += self.pipeline.record_promptly(ingested).await?;
             }
         }
     }

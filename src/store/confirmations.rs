@@ -1,9 +1,10 @@
 //! The outbox: confirmations that are queued, acknowledged, parked or cancelled, and every attempt at them.
 
 use super::record::PaymentId;
+use super::script::Script;
 use super::{Result, Store, Tx, row};
 use crate::domain::{Commitment, Held, Matched, Memo, Signature, Timestamp, Verdict};
-use sqlx::{QueryBuilder, Row};
+use sqlx::Row;
 use std::time::Duration;
 
 /// A confirmation whose time has come, leased to the caller.
@@ -56,6 +57,17 @@ pub enum Next {
     PaidByOther,
 }
 
+impl Next {
+    /// When it is to be tried again, if it is.
+    #[must_use]
+    pub fn due_at(&self) -> Option<Timestamp> {
+        match self {
+            Self::Retry { due_at, .. } => Some(*due_at),
+            Self::Acknowledged | Self::Parked | Self::PaidByOther => None,
+        }
+    }
+}
+
 /// How full the outbox is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ConfirmationCounts {
@@ -70,42 +82,46 @@ pub struct ConfirmationCounts {
 }
 
 impl Store {
-    /// Takes confirmations whose time has come, oldest first, and leases them: nobody else is given them until `lease`
-    /// has passed, and after a crash they come back by themselves.
+    /// Logs attempts and what becomes of their confirmations, then takes confirmations whose time has come, in one SQL transaction.
+    ///
+    /// One that was closed meanwhile, or taken over by somebody else after its lease, stays as it is; but what the API accepted is
+    /// acknowledged, whoever asked. What is taken, oldest first, is leased: nobody else is given it until `lease` has passed, and
+    /// after a crash it comes back by itself.
     ///
     /// # Errors
-    /// When the database fails.
-    pub async fn claim_due(
+    /// When the database fails; then nothing is logged and nothing taken.
+    pub async fn turn_over(
         &self,
+        attempts: &[(&Due, &Attempt, &Next)],
         now: Timestamp,
         lease: Duration,
         limit: usize,
     ) -> Result<Vec<Due>> {
-        let rows = sqlx::query(
-            "UPDATE confirmations SET due_at = $2 WHERE id IN \
-             (SELECT id FROM confirmations WHERE state = 'queued' AND due_at <= $1 ORDER BY due_at, id LIMIT $3) \
-             RETURNING id, memo, signature, attempts, queued_at, rejected_since",
-        )
-        .bind(now.0)
-        .bind(now.plus(lease).0)
-        .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-        .fetch_all(&self.write)
-        .await?;
-        rows.iter()
-            .map(|r| {
-                Ok(Due {
-                    id: r.try_get("id")?,
-                    memo: row::memo(r, "memo")?,
-                    signature: row::parse(r, "signature")?,
-                    attempts: u32::try_from(r.try_get::<i64, _>("attempts")?).unwrap_or(u32::MAX),
-                    queued_at: Timestamp(r.try_get("queued_at")?),
-                    rejected_since: r
-                        .try_get::<Option<i64>, _>("rejected_since")?
-                        .map(Timestamp),
-                    leased_until: now.plus(lease),
-                })
-            })
-            .collect()
+        let mut tx = self.begin().await?;
+        if !attempts.is_empty() {
+            conclude(&mut tx, attempts).await?;
+        }
+        let taken = claim(&mut tx, now, now.plus(lease), limit).await?;
+        tx.commit().await?;
+        Ok(taken)
+    }
+
+    /// Gives back what was taken and not tried: it is due at once.
+    ///
+    /// # Errors
+    /// When the database fails; then it comes back after its lease.
+    pub async fn give_back(&self, taken: &[Due], now: Timestamp) -> Result<()> {
+        let mut tx = self.begin().await?;
+        for due in taken {
+            sqlx::query("UPDATE confirmations SET due_at = $3 WHERE id = $1 AND state = 'queued' AND due_at = $2")
+                .bind(due.id)
+                .bind(due.leased_until.0)
+                .bind(now.0)
+                .execute(&mut *tx)
+                .await?;
+        }
+        tx.commit().await?;
+        Ok(())
     }
 
     /// When the next confirmation is due, if one is queued and does not wait for `finalized`.
@@ -159,86 +175,110 @@ impl Store {
             oldest_queued_at: r.try_get::<Option<i64>, _>("oldest")?.map(Timestamp),
         })
     }
-
-    /// Logs attempts and what becomes of their confirmations. One that was closed meanwhile, or taken over by somebody else after
-    /// its lease, stays as it is; but what the API accepted is acknowledged, whoever asked.
-    ///
-    /// # Errors
-    /// When the database fails; then none is logged.
-    pub async fn attempted(&self, all: &[(&Due, &Attempt, &Next)]) -> Result<()> {
-        let mut tx = self.begin().await?;
-        let mut insert = QueryBuilder::new(
-            "INSERT INTO attempts (confirmation_id, at, status, took_ms, reason) ",
-        );
-        insert.push_values(all, |mut values, (due, attempt, _)| {
-            values
-                .push_bind(due.id)
-                .push_bind(attempt.at.0)
-                .push_bind(attempt.status);
-            values
-                .push_bind(i64::try_from(attempt.took.as_millis()).unwrap_or(i64::MAX))
-                .push_bind(&attempt.reason);
-        });
-        insert.build().execute(&mut *tx).await?;
-        for (due, attempt, next) in all {
-            conclude(&mut tx, due, attempt, next).await?;
-        }
-        tx.commit().await?;
-        Ok(())
-    }
 }
 
-async fn conclude(tx: &mut Tx, due: &Due, attempt: &Attempt, next: &Next) -> Result<()> {
-    let closed_at = attempt.at.plus(attempt.took);
-    match next {
-        Next::Retry {
-            due_at,
-            rejected_since,
-        } => {
-            sqlx::query(
-                "UPDATE confirmations SET due_at = $3, rejected_since = $4, attempts = attempts + 1, note = $5 \
-                 WHERE id = $1 AND state = 'queued' AND due_at = $2",
-            )
-            .bind(due.id)
-            .bind(due.leased_until.0)
-            .bind(due_at.0)
-            .bind(rejected_since.map(|at| at.0))
-            .bind(&attempt.reason)
-            .execute(&mut **tx)
-            .await?;
-        }
-        Next::Acknowledged => {
-            sqlx::query(
-                "UPDATE confirmations SET state = 'acknowledged', note = $2, closed_at = $3, due_at = NULL, \
-                 attempts = attempts + 1 WHERE id = $1 AND state IN ('queued', 'parked')",
-            )
-            .bind(due.id)
-            .bind(&attempt.reason)
-            .bind(closed_at.0)
-            .execute(&mut **tx)
-            .await?;
-        }
-        Next::Parked => {
-            close(tx, due, "parked", &attempt.reason, closed_at).await?;
-        }
-        Next::PaidByOther => {
-            if close(tx, due, "cancelled", &attempt.reason, closed_at).await? {
-                hold_as_paid(tx, due.id, &attempt.reason, closed_at).await?;
-            }
+async fn claim(
+    tx: &mut Tx,
+    now: Timestamp,
+    leased_until: Timestamp,
+    limit: usize,
+) -> Result<Vec<Due>> {
+    if limit == 0 {
+        return Ok(Vec::new());
+    }
+    let rows = sqlx::query(
+        "UPDATE confirmations SET due_at = $2 WHERE id IN \
+         (SELECT id FROM confirmations WHERE state = 'queued' AND due_at <= $1 ORDER BY due_at, id LIMIT $3) \
+         RETURNING id, memo, signature, attempts, queued_at, rejected_since",
+    )
+    .bind(now.0)
+    .bind(leased_until.0)
+    .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+    .fetch_all(&mut **tx)
+    .await?;
+    rows.iter()
+        .map(|r| {
+            Ok(Due {
+                id: r.try_get("id")?,
+                memo: row::memo(r, "memo")?,
+                signature: row::parse(r, "signature")?,
+                attempts: u32::try_from(r.try_get::<i64, _>("attempts")?).unwrap_or(u32::MAX),
+                queued_at: Timestamp(r.try_get("queued_at")?),
+                rejected_since: r
+                    .try_get::<Option<i64>, _>("rejected_since")?
+                    .map(Timestamp),
+                leased_until,
+            })
+        })
+        .collect()
+}
+
+async fn conclude(tx: &mut Tx, all: &[(&Due, &Attempt, &Next)]) -> Result<()> {
+    let mut script = Script::new();
+    let head = "INSERT INTO attempts (confirmation_id, at, status, took_ms, reason) ";
+    script.insert(head, all, "", |mut values, (due, attempt, _)| {
+        values
+            .push_bind(due.id)
+            .push_bind(attempt.at.0)
+            .push_bind(attempt.status)
+            .push_bind(i64::try_from(attempt.took.as_millis()).unwrap_or(i64::MAX))
+            .push_bind(attempt.reason.clone());
+    });
+    for (due, attempt, next) in all {
+        conclude_one(&mut script, due, attempt, next);
+    }
+    script.run(tx).await?;
+    for (due, attempt, next) in all {
+        let closed_at = attempt.at.plus(attempt.took);
+        if **next == Next::PaidByOther && close(tx, due, &attempt.reason, closed_at).await? {
+            hold_as_paid(tx, due.id, &attempt.reason, closed_at).await?;
         }
     }
     Ok(())
 }
 
-/// Closes a confirmation that is still leased as it was taken. Returns whether it was.
-async fn close(tx: &mut Tx, due: &Due, state: &str, note: &str, now: Timestamp) -> Result<bool> {
+fn conclude_one(script: &mut Script, due: &Due, attempt: &Attempt, next: &Next) {
+    let closed_at = attempt.at.plus(attempt.took);
+    script.statement(|sql| {
+        sql.push("UPDATE confirmations SET attempts = attempts + 1, note = ");
+        sql.push_bind(attempt.reason.clone());
+        match next {
+            Next::Retry {
+                due_at,
+                rejected_since,
+            } => {
+                sql.push(", due_at = ").push_bind(due_at.0);
+                sql.push(", rejected_since = ")
+                    .push_bind(rejected_since.map(|at| at.0));
+            }
+            Next::Acknowledged | Next::Parked => {
+                let is_parked = *next == Next::Parked;
+                let state = if is_parked { "parked" } else { "acknowledged" };
+                sql.push(", state = ").push_bind(state);
+                sql.push(", due_at = NULL, closed_at = ")
+                    .push_bind(closed_at.0);
+            }
+            // Closed by itself, since more follows from it.
+            Next::PaidByOther => {}
+        }
+        sql.push(" WHERE id = ").push_bind(due.id);
+        match next {
+            Next::Acknowledged => sql.push(" AND state IN ('queued', 'parked')"),
+            _ => sql
+                .push(" AND state = 'queued' AND due_at = ")
+                .push_bind(due.leased_until.0),
+        };
+    });
+}
+
+/// Cancels a confirmation that is still leased as it was taken. Returns whether it was.
+async fn close(tx: &mut Tx, due: &Due, note: &str, now: Timestamp) -> Result<bool> {
     let done = sqlx::query(
-        "UPDATE confirmations SET state = $3, note = $4, closed_at = $5, due_at = NULL, attempts = attempts + 1 \
+        "UPDATE confirmations SET state = 'cancelled', note = $3, closed_at = $4, due_at = NULL \
          WHERE id = $1 AND state = 'queued' AND due_at = $2",
     )
     .bind(due.id)
     .bind(due.leased_until.0)
-    .bind(state)
     .bind(note)
     .bind(now.0)
     .execute(&mut **tx)
@@ -271,11 +311,15 @@ async fn hold_as_paid(tx: &mut Tx, id: i64, why: &str, now: Timestamp) -> Result
 
 /// A confirmation to be queued; one the merchant knows already is closed at once, and still holds its checkout.
 pub(super) struct New {
+    /// `None`: the database gives one.
+    pub(super) id: Option<i64>,
     payment: PaymentId,
     pub(super) memo: Memo,
     signature: Signature,
     state: &'static str,
     is_due: bool,
+    /// Whoever queues it sends it too, and has it leased until then.
+    leased_until: Option<Timestamp>,
 }
 
 impl New {
@@ -287,11 +331,13 @@ impl New {
         is_final: bool,
     ) -> Self {
         Self {
+            id: None,
             payment,
             memo: memo.clone(),
             signature,
             state: "queued",
             is_due: is_final,
+            leased_until: None,
         }
     }
 
@@ -310,36 +356,47 @@ impl New {
             }
         };
         Some(Self {
+            id: None,
             payment,
             memo: memo.clone(),
             signature,
             state,
             is_due,
+            leased_until: None,
+        })
+    }
+
+    /// Leases it to whoever queues it, if it is due at once.
+    pub(super) fn lease(&mut self, now: Timestamp, until: Timestamp) -> Option<Due> {
+        let id = self.id.filter(|_| self.is_due)?;
+        self.leased_until = Some(until);
+        Some(Due {
+            id,
+            memo: self.memo.clone(),
+            signature: self.signature,
+            attempts: 0,
+            queued_at: now,
+            rejected_since: None,
+            leased_until: until,
         })
     }
 }
 
-/// Puts confirmations into the outbox.
-pub(super) async fn insert(tx: &mut Tx, all: &[New], now: Timestamp) -> Result<()> {
-    const ROWS_MAX: usize = 1_000;
-    for chunk in all.chunks(ROWS_MAX) {
-        let mut insert = QueryBuilder::new(
-            "INSERT INTO confirmations (payment_id, memo, signature, state, due_at, queued_at, closed_at) ",
-        );
-        insert.push_values(chunk, |mut values, new| {
-            values
-                .push_bind(new.payment)
-                .push_bind(new.memo.as_str())
-                .push_bind(new.signature.to_string());
-            values
-                .push_bind(new.state)
-                .push_bind(new.is_due.then_some(now.0))
-                .push_bind(now.0);
-            values.push_bind((new.state != "queued").then_some(now.0));
-        });
-        insert.build().execute(&mut **tx).await?;
-    }
-    Ok(())
+/// Writes confirmations into a script.
+pub(super) fn insert(script: &mut Script, all: &[New], now: Timestamp) {
+    let head = "INSERT INTO confirmations (id, payment_id, memo, signature, state, due_at, queued_at, closed_at) ";
+    script.insert(head, all, "", |mut values, new| {
+        let due_at = new.leased_until.unwrap_or(now).0;
+        values
+            .push_bind(new.id)
+            .push_bind(new.payment)
+            .push_bind(new.memo.as_str().to_owned())
+            .push_bind(new.signature.to_string())
+            .push_bind(new.state)
+            .push_bind(new.is_due.then_some(due_at))
+            .push_bind(now.0)
+            .push_bind((new.state != "queued").then_some(now.0));
+    });
 }
 
 /// Makes due what waited for a payment to be finalized.

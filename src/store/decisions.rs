@@ -1,6 +1,7 @@
 //! What people decide about payments. Not on chain, so it is on the disk before it counts, and never deleted.
 
 use super::record::PaymentId;
+use super::script::Script;
 use super::{Result, Store, Tx, confirmations, quarantine, row};
 use crate::domain::{CheckoutStatus, Commitment, Memo, Signature, Timestamp, TokenAccount};
 use sqlx::{Row, sqlite::SqliteRow};
@@ -133,7 +134,9 @@ impl Store {
         .await?;
         let is_final = found.chain_state == Commitment::Finalized.as_str();
         let new = confirmations::New::by_hand(found.id, found.signature, checkout, is_final);
-        confirmations::insert(&mut tx, &[new], now).await?;
+        let mut script = Script::new();
+        confirmations::insert(&mut script, &[new], now);
+        script.run(&mut tx).await?;
         note(&mut tx, &found, &Action::Confirm(checkout), by, now).await?;
         tx.commit().await?;
         Ok(())

@@ -3,7 +3,8 @@
 //! Lives inside one write transaction, so that what it read stays true while it judges.
 
 use super::record::PaymentId;
-use super::{Ingested, Reading, Result, Tx, confirmations, payments, row};
+use super::script::Script;
+use super::{Due, Ingested, Reading, Result, Tx, confirmations, payments, row};
 use crate::domain::{
     Candidate, Checkout, Claim, Commitment, Credit, Held, Matched, Memo, Policy, Signature,
     Timestamp, TokenAccount, Verdict, judge,
@@ -22,6 +23,11 @@ pub(super) struct Desk {
     quarantined: HashSet<Signature>,
     checkouts: HashMap<String, Vec<Checkout>>,
     claims: HashMap<Memo, PaymentId>,
+    /// The largest id that any payment has.
+    newest_id: PaymentId,
+    /// The same of confirmations; `None` where the database gives the ids.
+    newest_confirmation: Option<i64>,
+    payments_to_write: Vec<payments::New>,
     memos_to_write: Vec<(PaymentId, String)>,
     judgements_to_write: Vec<(PaymentId, &'static str, Option<String>)>,
     to_queue: Vec<confirmations::New>,
@@ -42,21 +48,30 @@ impl Desk {
             .map(|(signature, _)| signature.to_string())
             .collect();
         let mut desk = Self::default();
-        let known = "SELECT id, signature, token_account, received, chain_state, dismissed_at FROM payments WHERE signature IN";
+        // One row at least, which says how far ids have got.
+        let known = "SELECT n.payment, n.confirmation, p.id, p.signature, p.token_account, p.received, p.chain_state, p.dismissed_at \
+             FROM (SELECT (SELECT COALESCE(MAX(id), 0) FROM payments) AS payment, \
+               (SELECT COALESCE(MAX(id), 0) FROM confirmations) AS confirmation) n LEFT JOIN payments p ON p.signature IN";
         for r in select_in(tx, known, &signatures).await? {
+            desk.newest_id = r.try_get("payment")?;
+            desk.newest_confirmation = Some(r.try_get("confirmation")?);
+            if r.try_get::<Option<PaymentId>, _>("id")?.is_none() {
+                continue;
+            }
             let place = (
                 row::parse(&r, "signature")?,
                 row::parse(&r, "token_account")?,
             );
             desk.payments.insert(place, payments::known(&r)?);
         }
-        for r in select_in(
-            tx,
-            "SELECT signature FROM quarantine WHERE signature IN",
-            &signatures,
-        )
-        .await?
-        {
+        // What is in quarantine is an unreadable payment.
+        let again: Vec<_> = desk
+            .payments
+            .keys()
+            .map(|(signature, _)| signature.to_string())
+            .collect();
+        let quarantined = "SELECT signature FROM quarantine WHERE signature IN";
+        for r in select_in(tx, quarantined, &again).await? {
             desk.quarantined.insert(row::parse(&r, "signature")?);
         }
         let credited = read
@@ -77,23 +92,28 @@ impl Desk {
     async fn read_memos(&mut self, tx: &mut Tx, memos: HashSet<&Memo>) -> Result<()> {
         let folded: HashSet<String> = memos.iter().map(|memo| memo.folded()).collect();
         let folded: Vec<String> = folded.into_iter().collect();
-        for r in select_in(tx, "SELECT * FROM checkouts WHERE folded IN", &folded).await? {
+        let named = "SELECT c.*, f.payment_id AS holder FROM checkouts c \
+             LEFT JOIN confirmations f ON f.memo = c.memo AND f.state <> 'cancelled' WHERE c.folded IN";
+        for r in select_in(tx, named, &folded).await? {
+            let checkout = row::checkout(&r)?;
+            if let Some(holder) = r.try_get("holder")? {
+                self.claims.insert(checkout.memo.clone(), holder);
+            }
             self.checkouts
                 .entry(r.try_get("folded")?)
                 .or_default()
-                .push(row::checkout(&r)?);
+                .push(checkout);
         }
-        let named = self
-            .checkouts
-            .values()
-            .flatten()
-            .map(|checkout| &checkout.memo);
-        let exact: HashSet<String> = memos
+        // A memo without a checkout may be claimed too, where the backend judges.
+        let exact: Vec<String> = memos
             .into_iter()
-            .chain(named)
+            .filter(|memo| {
+                self.alike(memo)
+                    .iter()
+                    .all(|checkout| checkout.memo != **memo)
+            })
             .map(|memo| memo.as_str().to_owned())
             .collect();
-        let exact: Vec<String> = exact.into_iter().collect();
         let claims =
             "SELECT memo, payment_id FROM confirmations WHERE state <> 'cancelled' AND memo IN";
         for r in select_in(tx, claims, &exact).await? {
@@ -156,8 +176,27 @@ impl Desk {
         }
     }
 
-    /// Notes a payment that was just inserted, with its memos to be written.
-    pub(super) fn inserted(
+    /// Notes a new payment, to be written with its memos; returns its id.
+    pub(super) fn insert(
+        &mut self,
+        ingested: &Ingested,
+        credit: &Credit,
+        memos: &[Memo],
+        verdict: &Verdict,
+    ) -> PaymentId {
+        self.newest_id += 1;
+        let new = payments::New::of(self.newest_id, ingested, credit, memos, verdict);
+        self.payments_to_write.push(new);
+        self.newest_id
+    }
+
+    /// Notes the id of a payment that was written by itself.
+    pub(super) fn wrote(&mut self, id: PaymentId) {
+        self.newest_id = self.newest_id.max(id);
+    }
+
+    /// Notes what a payment's row says now, with its memos to be written.
+    pub(super) fn holds(
         &mut self,
         id: PaymentId,
         signature: Signature,
@@ -189,10 +228,20 @@ impl Desk {
         let words = payments::Words::of(verdict);
         self.judgements_to_write
             .push((payment, words.word(), words.checkout.map(str::to_owned)));
-        if let Some(new) = confirmations::New::of(payment, signature, verdict, reached) {
+        if let Some(mut new) = confirmations::New::of(payment, signature, verdict, reached) {
+            if let Some(newest) = &mut self.newest_confirmation {
+                *newest += 1;
+                new.id = Some(*newest);
+            }
             self.claims.insert(new.memo.clone(), payment);
             self.to_queue.push(new);
         }
+    }
+
+    /// Leases what is due at once to the caller.
+    pub(super) fn lease(&mut self, now: Timestamp, until: Timestamp) -> Vec<Due> {
+        let to_queue = self.to_queue.iter_mut();
+        to_queue.filter_map(|new| new.lease(now, until)).collect()
     }
 
     /// Forgets the claims of a payment whose confirmation was taken back.
@@ -202,31 +251,36 @@ impl Desk {
 
     /// Writes what was noted.
     pub(super) async fn write(&mut self, tx: &mut Tx, now: Timestamp) -> Result<()> {
-        for chunk in self.memos_to_write.chunks(BOUND_MAX / 2) {
-            let mut insert = QueryBuilder::new("INSERT INTO payment_memos (payment_id, folded) ");
-            insert.push_values(chunk, |mut values, (id, folded)| {
-                values.push_bind(id).push_bind(folded);
-            });
-            insert.push(" ON CONFLICT (payment_id, folded) DO NOTHING");
-            insert.build().execute(&mut **tx).await?;
-        }
+        let mut script = Script::new();
+        self.write_into(&mut script, now);
+        script.run(tx).await
+    }
+
+    /// The same, as part of more.
+    pub(super) fn write_into(&mut self, script: &mut Script, now: Timestamp) {
+        payments::insert(script, &self.payments_to_write, now);
+        script.insert(
+            "INSERT INTO payment_memos (payment_id, folded) ",
+            &self.memos_to_write,
+            " ON CONFLICT (payment_id, folded) DO NOTHING",
+            |mut values, (id, folded)| {
+                values.push_bind(*id).push_bind(folded.clone());
+            },
+        );
+        script.insert(
+            "INSERT INTO judgements (payment_id, at, verdict, checkout) ",
+            &self.judgements_to_write,
+            "",
+            |mut values, (id, verdict, checkout)| {
+                values.push_bind(*id).push_bind(now.0);
+                values.push_bind(*verdict).push_bind(checkout.clone());
+            },
+        );
+        confirmations::insert(script, &self.to_queue, now);
+        self.payments_to_write.clear();
         self.memos_to_write.clear();
-        for chunk in self.judgements_to_write.chunks(BOUND_MAX / 4) {
-            let mut insert =
-                QueryBuilder::new("INSERT INTO judgements (payment_id, at, verdict, checkout) ");
-            insert.push_values(chunk, |mut values, (id, verdict, checkout)| {
-                values
-                    .push_bind(id)
-                    .push_bind(now.0)
-                    .push_bind(verdict)
-                    .push_bind(checkout);
-            });
-            insert.build().execute(&mut **tx).await?;
-        }
         self.judgements_to_write.clear();
-        confirmations::insert(tx, &self.to_queue, now).await?;
         self.to_queue.clear();
-        Ok(())
     }
 }
 

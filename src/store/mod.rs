@@ -17,6 +17,7 @@ mod quarantine;
 mod record;
 mod reports;
 mod row;
+mod script;
 mod timeline;
 mod watched;
 

@@ -1,6 +1,7 @@
 //! Recorded credits with their verdicts.
 
 use super::record::PaymentId;
+use super::script::Script;
 use super::{Ingested, Result, Store, Tx, confirmations, row};
 use crate::domain::{
     BaseUnits, Commitment, Credit, Held, Matched, Memo, Signature, Slot, Timestamp, TokenAccount,
@@ -120,40 +121,69 @@ pub(super) fn known(r: &SqliteRow) -> Result<Known> {
     })
 }
 
-pub(super) async fn insert(
-    tx: &mut Tx,
-    ingested: &Ingested,
-    credit: &Credit,
-    memos: &[Memo],
-    verdict: &Verdict,
-    now: Timestamp,
-) -> Result<PaymentId> {
-    let words = Words::of(verdict);
-    let id = sqlx::query_scalar(
-        "INSERT INTO payments (signature, token_account, slot, block_time, wallet, mint, received, payer, memos, \
-         verdict, reason, note, checkout, chain_state, seen_at, recorded_at, settled_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17) RETURNING id",
-    )
-    .bind(ingested.signature.to_string())
-    .bind(credit.token_account.to_string())
-    .bind(row::slot_column(ingested.slot))
-    .bind(ingested.block_time)
-    .bind(credit.wallet.to_string())
-    .bind(credit.mint.to_string())
-    .bind(credit.received.to_string())
-    .bind(credit.payer.map(|payer| payer.to_string()))
-    .bind(row::memos_column(memos))
-    .bind(words.verdict)
-    .bind(words.reason)
-    .bind(words.note)
-    .bind(words.checkout)
-    .bind(ingested.reached.as_str())
-    .bind(ingested.seen_at.0)
-    .bind(now.0)
-    .bind((ingested.reached == Commitment::Finalized).then_some(now.0))
-    .fetch_one(&mut **tx)
-    .await?;
-    Ok(id)
+/// A payment to be inserted.
+pub(super) struct New {
+    pub(super) id: PaymentId,
+    pub(super) signature: Signature,
+    slot: Slot,
+    block_time: Option<i64>,
+    reached: Commitment,
+    seen_at: Timestamp,
+    credit: Credit,
+    memos: Vec<Memo>,
+    verdict: Verdict,
+}
+
+impl New {
+    pub(super) fn of(
+        id: PaymentId,
+        ingested: &Ingested,
+        credit: &Credit,
+        memos: &[Memo],
+        verdict: &Verdict,
+    ) -> Self {
+        Self {
+            id,
+            signature: ingested.signature,
+            slot: ingested.slot,
+            block_time: ingested.block_time,
+            reached: ingested.reached,
+            seen_at: ingested.seen_at,
+            credit: credit.clone(),
+            memos: memos.to_vec(),
+            verdict: verdict.clone(),
+        }
+    }
+}
+
+/// Writes payments into a script.
+pub(super) fn insert(script: &mut Script, all: &[New], now: Timestamp) {
+    let head = "INSERT INTO payments (id, signature, token_account, slot, block_time, wallet, mint, received, payer, memos, \
+         verdict, reason, note, checkout, chain_state, seen_at, recorded_at, settled_at) ";
+    script.insert(head, all, "", |mut values, new| {
+        let (credit, words) = (&new.credit, Words::of(&new.verdict));
+        let payer = credit.payer.map(|payer| payer.to_string());
+        let is_final = new.reached == Commitment::Finalized;
+        values
+            .push_bind(new.id)
+            .push_bind(new.signature.to_string())
+            .push_bind(credit.token_account.to_string())
+            .push_bind(row::slot_column(new.slot))
+            .push_bind(new.block_time)
+            .push_bind(credit.wallet.to_string())
+            .push_bind(credit.mint.to_string())
+            .push_bind(credit.received.to_string())
+            .push_bind(payer)
+            .push_bind(row::memos_column(&new.memos))
+            .push_bind(words.verdict)
+            .push_bind(words.reason)
+            .push_bind(words.note)
+            .push_bind(words.checkout.map(str::to_owned))
+            .push_bind(new.reached.as_str())
+            .push_bind(new.seen_at.0)
+            .push_bind(now.0)
+            .push_bind(is_final.then_some(now.0));
+    });
 }
 
 /// Returns the row if it is new.

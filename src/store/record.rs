@@ -3,12 +3,13 @@
 
 use super::desk::Desk;
 use super::payments::Known;
-use super::{Cursor, Result, Store, Tx, confirmations, payments, quarantine, row};
+use super::script::Script;
+use super::{Cursor, Due, Result, Store, Tx, confirmations, payments, quarantine, row};
 use crate::domain::{
     Commitment, Credit, Decoded, Held, Memo, Policy, Signature, Slot, Timestamp, TokenAccount,
     Verdict,
 };
-use sqlx::QueryBuilder;
+use std::time::Duration;
 
 /// A transaction that was looked at, ready to be recorded. Recording it again changes nothing.
 #[derive(Clone, Debug)]
@@ -72,20 +73,52 @@ impl Store {
         policy: &Policy,
         now: Timestamp,
     ) -> Result<Vec<Recorded>> {
+        let (recorded, _) = self.record_in(batch, cursor, policy, now, None).await?;
+        Ok(recorded)
+    }
+
+    /// Records one transaction, and leases what is to be confirmed at once to the caller, who sends it: after a crash it comes back
+    /// by itself when the lease ends.
+    ///
+    /// # Errors
+    /// As [`Self::record`].
+    pub async fn record_and_lease(
+        &self,
+        one: &Ingested,
+        policy: &Policy,
+        now: Timestamp,
+        lease: Duration,
+    ) -> Result<(Vec<Recorded>, Vec<Due>)> {
+        let until = now.plus(lease);
+        self.record_in(std::slice::from_ref(one), None, policy, now, Some(until))
+            .await
+    }
+
+    async fn record_in(
+        &self,
+        batch: &[Ingested],
+        cursor: Option<&Cursor>,
+        policy: &Policy,
+        now: Timestamp,
+        lease_until: Option<Timestamp>,
+    ) -> Result<(Vec<Recorded>, Vec<Due>)> {
         let mut tx = self.begin().await?;
         let mut desk = Desk::for_batch(&mut tx, batch).await?;
         let mut recorded = Vec::new();
-        remember(&mut tx, batch, now).await?;
         for ingested in batch {
             record_one(&mut tx, &mut desk, ingested, policy, now, &mut recorded).await?;
         }
-        desk.write(&mut tx, now).await?;
+        let leased = lease_until.map(|until| desk.lease(now, until));
+        let mut script = Script::new();
+        remember(&mut script, batch, now);
+        desk.write_into(&mut script, now);
+        script.run(&mut tx).await?;
         finalize_known(&mut tx, batch, now).await?;
         if let Some(cursor) = cursor {
             Self::advance(&mut tx, cursor).await?;
         }
         tx.commit().await?;
-        Ok(recorded)
+        Ok((recorded, leased.unwrap_or_default()))
     }
 
     /// Which of these signatures are recorded for a token account, with the slot they were seen in.
@@ -163,10 +196,13 @@ async fn record_one(
     match &ingested.reading {
         Reading::Failed | Reading::Known => {}
         Reading::Unreadable(why) => {
+            // Ids are given in order.
+            desk.write(tx, now).await?;
             for token_account in &ingested.mentions {
                 let new =
                     payments::insert_unreadable(tx, ingested, *token_account, why, now).await?;
                 if let Some(id) = new {
+                    desk.wrote(id);
                     let verdict = Verdict::Held(Held::Unreadable);
                     desk.judged(id, ingested.signature, &verdict, ingested.reached);
                     recorded.push(Recorded {
@@ -213,13 +249,14 @@ async fn record_credit(
 ) -> Result<Option<Recorded>> {
     let signature = ingested.signature;
     if let Some(known) = known {
+        // It may be of this very batch.
+        desk.write(tx, now).await?;
         payments::seen_again(tx, &known, ingested, now).await?;
         // Another fork may have given another amount. What the merchant was told stands, and what a person put aside.
         let is_unchanged = known.received == Some(credit.received) && !known.was_dropped;
         if is_unchanged || known.is_dismissed {
             return Ok(None);
         }
-        desk.write(tx, now).await?;
         if confirmations::was_attempted(tx, known.id).await? {
             return Ok(None);
         }
@@ -233,9 +270,9 @@ async fn record_credit(
         payments::set_verdict(tx, id, &verdict).await?;
         id
     } else {
-        payments::insert(tx, ingested, credit, &decoded.memos, &verdict, now).await?
+        desk.insert(ingested, credit, &decoded.memos, &verdict)
     };
-    desk.inserted(id, signature, credit, &decoded.memos);
+    desk.holds(id, signature, credit, &decoded.memos);
     // What was seen final before is final, however it was read this time.
     let is_final = known.is_some_and(|known| known.is_final);
     let reached = if is_final {
@@ -253,29 +290,25 @@ async fn record_credit(
 }
 
 /// Remembers which signatures were dealt with, for every watched account they name.
-async fn remember(tx: &mut Tx, batch: &[Ingested], now: Timestamp) -> Result<()> {
-    const ROWS_MAX: usize = 2_000;
+fn remember(script: &mut Script, batch: &[Ingested], now: Timestamp) {
     let looked_at = batch
         .iter()
         .filter(|one| !matches!(one.reading, Reading::Known));
     let rows: Vec<_> = looked_at
         .flat_map(|one| one.mentions.iter().map(move |account| (account, one)))
         .collect();
-    for chunk in rows.chunks(ROWS_MAX) {
-        let mut insert =
-            QueryBuilder::new("INSERT INTO ingested (token_account, signature, slot, at) ");
-        insert.push_values(chunk, |mut values, (account, one)| {
+    script.insert(
+        "INSERT INTO ingested (token_account, signature, slot, at) ",
+        &rows,
+        " ON CONFLICT (token_account, signature) DO UPDATE SET slot = excluded.slot, at = excluded.at",
+        |mut values, (account, one)| {
             values
                 .push_bind(account.to_string())
-                .push_bind(one.signature.to_string());
-            values
+                .push_bind(one.signature.to_string())
                 .push_bind(row::slot_column(one.slot))
                 .push_bind(now.0);
-        });
-        insert.push(" ON CONFLICT (token_account, signature) DO UPDATE SET slot = excluded.slot, at = excluded.at");
-        insert.build().execute(&mut **tx).await?;
-    }
-    Ok(())
+        },
+    );
 }
 
 /// What was recorded at `confirmed` and is met again in finalized history, in the same slot, is final.

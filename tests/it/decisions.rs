@@ -52,7 +52,7 @@ impl Books {
     async fn attempt(&self, next: Next) {
         let due = self
             .store
-            .claim_due(NOW, Duration::from_mins(1), 1)
+            .turn_over(&[], NOW, Duration::from_mins(1), 1)
             .await
             .unwrap();
         let attempt = Attempt {
@@ -62,7 +62,7 @@ impl Books {
             reason: "answered 500".into(),
         };
         self.store
-            .attempted(&[(&due[0], &attempt, &next)])
+            .turn_over(&[(&due[0], &attempt, &next)], NOW, Duration::ZERO, 0)
             .await
             .unwrap();
     }

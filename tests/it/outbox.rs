@@ -134,7 +134,7 @@ async fn an_attempt_decides_what_becomes_of_a_confirmation() {
     }
     let due = books
         .store
-        .claim_due(NOW, Duration::from_mins(1), 100)
+        .turn_over(&[], NOW, Duration::from_mins(1), 100)
         .await
         .unwrap();
     let attempt = Attempt {
@@ -156,7 +156,7 @@ async fn an_attempt_decides_what_becomes_of_a_confirmation() {
     for (due, next) in due.iter().zip(&outcomes) {
         books
             .store
-            .attempted(&[(due, &attempt, next)])
+            .turn_over(&[(due, &attempt, next)], NOW, Duration::ZERO, 0)
             .await
             .unwrap();
     }
@@ -185,7 +185,12 @@ async fn an_attempt_decides_what_becomes_of_a_confirmation() {
     // Closed stays closed, whatever a late answer says.
     books
         .store
-        .attempted(&[(&due[0], &attempt, &Next::Parked)])
+        .turn_over(
+            &[(&due[0], &attempt, &Next::Parked)],
+            NOW,
+            Duration::ZERO,
+            0,
+        )
         .await
         .unwrap();
     assert_eq!(books.store.count_confirmations().await.unwrap().parked, 1);

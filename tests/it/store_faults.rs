@@ -217,9 +217,9 @@ async fn who_comes_back_after_its_lease_changes_nothing_but_an_acceptance() {
         Some(confirm("a"))
     );
     let lease = Duration::from_secs(10);
-    let sleeper = books.store.claim_due(NOW, lease, 1).await.unwrap();
+    let sleeper = books.store.turn_over(&[], NOW, lease, 1).await.unwrap();
     let later = NOW.plus(Duration::from_secs(11));
-    let other = books.store.claim_due(later, lease, 1).await.unwrap();
+    let other = books.store.turn_over(&[], later, lease, 1).await.unwrap();
     let attempt = |at| Attempt {
         at,
         status: Some(400),
@@ -233,7 +233,12 @@ async fn who_comes_back_after_its_lease_changes_nothing_but_an_acceptance() {
     for stale in [again, Next::Parked, Next::PaidByOther] {
         books
             .store
-            .attempted(&[(&sleeper[0], &attempt(NOW), &stale)])
+            .turn_over(
+                &[(&sleeper[0], &attempt(NOW), &stale)],
+                NOW,
+                Duration::ZERO,
+                0,
+            )
             .await
             .unwrap();
         let payments = books.store.payments(&Filter::newest(1)).await.unwrap();
@@ -246,7 +251,12 @@ async fn who_comes_back_after_its_lease_changes_nothing_but_an_acceptance() {
     }
     books
         .store
-        .attempted(&[(&other[0], &attempt(later), &Next::Parked)])
+        .turn_over(
+            &[(&other[0], &attempt(later), &Next::Parked)],
+            NOW,
+            Duration::ZERO,
+            0,
+        )
         .await
         .unwrap();
     assert_eq!(
@@ -256,7 +266,12 @@ async fn who_comes_back_after_its_lease_changes_nothing_but_an_acceptance() {
     // What the API took is taken, whoever heard it.
     books
         .store
-        .attempted(&[(&sleeper[0], &attempt(later), &Next::Acknowledged)])
+        .turn_over(
+            &[(&sleeper[0], &attempt(later), &Next::Acknowledged)],
+            NOW,
+            Duration::ZERO,
+            0,
+        )
         .await
         .unwrap();
     assert_eq!(

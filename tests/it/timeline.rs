@@ -101,7 +101,7 @@ async fn the_timeline_tells_everything_in_order() {
     books.store.rejudge(&books.policy, at(1)).await.unwrap();
     let due = books
         .store
-        .claim_due(at(2), Duration::from_mins(1), 1)
+        .turn_over(&[], at(2), Duration::from_mins(1), 1)
         .await
         .unwrap();
     let attempt = Attempt {
@@ -112,7 +112,12 @@ async fn the_timeline_tells_everything_in_order() {
     };
     books
         .store
-        .attempted(&[(&due[0], &attempt, &Next::Parked)])
+        .turn_over(
+            &[(&due[0], &attempt, &Next::Parked)],
+            NOW,
+            Duration::ZERO,
+            0,
+        )
         .await
         .unwrap();
     books.store.finalize(&[signature(1)], at(13)).await.unwrap();

@@ -126,7 +126,7 @@ impl Books {
     pub(crate) async fn due(&self) -> Vec<String> {
         let due = self
             .store
-            .claim_due(NOW, Duration::from_mins(1), 100)
+            .turn_over(&[], NOW, Duration::from_mins(1), 100)
             .await
             .unwrap();
         due.iter().map(|due| due.memo.as_str().to_owned()).collect()
