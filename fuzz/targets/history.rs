@@ -20,7 +20,7 @@ static CONFIG: LazyLock<Config> = LazyLock::new(|| {
 fuzz_target!(|data: &[u8]| {
     run(async {
         let merchant = Merchant::over(network(data), &CONFIG.merchant.settings);
-        if let Ok(page) = merchant.history(100, 0).await {
+        if let Ok(page) = merchant.history(0).await {
             assert!(page.entries() <= data.len());
             for checkout in page.checkouts {
                 assert!(!checkout.memo.as_str().is_empty());

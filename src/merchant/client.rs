@@ -13,7 +13,7 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -23,6 +23,10 @@ use url::Url;
 
 /// Largest answer that is read, bytes.
 const BODY_MAX: usize = 32 << 20;
+/// History entries asked for at once; an API that gives fewer is noticed by the page it sends.
+const PAGE: usize = 1000;
+/// As many as the API's documentation asks for: for one that refuses more, and does not just send less.
+const PAGE_SAFE: usize = 50;
 
 /// A text that must never be printed.
 #[derive(Clone)]
@@ -138,6 +142,8 @@ pub struct Merchant {
     network: Arc<dyn Exchange>,
     base_url: Url,
     permits: Semaphore,
+    /// History entries asked for at once.
+    page: AtomicUsize,
     /// Whether unreadable history entries were logged: they come with every poll.
     told_unreadable: AtomicBool,
 }
@@ -171,6 +177,7 @@ impl Merchant {
             network,
             base_url: settings.base_url.clone(),
             permits: Semaphore::new(settings.max_in_flight.max(1)),
+            page: AtomicUsize::new(PAGE),
             told_unreadable: AtomicBool::new(false),
         }
     }
@@ -185,13 +192,22 @@ impl Merchant {
         Ok(entries.iter().filter_map(wire::token).collect())
     }
 
-    /// `GET /history`, one page. An entry that cannot be read is counted, logged and left out.
+    /// `GET /history`, one page, as large as the API gives. An entry that cannot be read is counted, logged and left out.
     ///
     /// # Errors
     /// When the API does not answer with a list.
-    pub async fn history(&self, limit: usize, offset: usize) -> Result<HistoryPage, Error> {
-        let query = [("limit", limit.to_string()), ("offset", offset.to_string())];
-        let body = self.get("history", &query).await?;
+    pub async fn history(&self, offset: usize) -> Result<HistoryPage, Error> {
+        let limit = self.page.load(Ordering::Relaxed);
+        let body = match self.history_body(limit, offset).await {
+            Err(Error::Status { status, .. })
+                if limit > PAGE_SAFE && matches!(status.as_u16(), 400 | 413 | 422) =>
+            {
+                tracing::debug!(limit, %status, "the API refuses pages of this size");
+                self.page.store(PAGE_SAFE, Ordering::Relaxed);
+                self.history_body(PAGE_SAFE, offset).await?
+            }
+            body => body?,
+        };
         let entries = wire::list(&body).ok_or(Error::Malformed("a list of payments"))?;
         let mut page = HistoryPage::default();
         for entry in entries {
@@ -211,6 +227,11 @@ impl Merchant {
             }
         }
         Ok(page)
+    }
+
+    async fn history_body(&self, limit: usize, offset: usize) -> Result<Value, Error> {
+        let query = [("limit", limit.to_string()), ("offset", offset.to_string())];
+        self.get("history", &query).await
     }
 
     /// `PUT /crypto/confirm`. Never fails: every outcome is an answer.

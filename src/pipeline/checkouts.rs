@@ -13,8 +13,6 @@ use std::{
     time::Duration,
 };
 
-/// Entries asked for in one page; a server that caps it is noticed by the page it sends.
-const PAGE: usize = 100;
 /// Entries that pages overlap by: sessions made or removed meanwhile shift the others.
 const OVERLAP: usize = 5;
 /// Most pages of one reading.
@@ -128,7 +126,7 @@ impl Pipeline {
         for _ in 0..PAGES_MAX {
             let page = self
                 .merchant
-                .history(PAGE, offset)
+                .history(offset)
                 .await
                 .map_err(anyhow::Error::new)?;
             let entries = page.entries();
@@ -161,7 +159,7 @@ impl Pipeline {
     pub(super) async fn look_up(&self, memo: &Memo) -> Result<Option<Checkout>, merchant::Error> {
         let mut offset = 0;
         for _ in 0..PAGES_MAX {
-            let page = self.merchant.history(PAGE, offset).await?;
+            let page = self.merchant.history(offset).await?;
             if page.entries() == 0 {
                 break;
             }

@@ -17,6 +17,9 @@ use tokio::sync::mpsc;
 const BATCH: usize = 256;
 /// Signatures asked about in one query.
 const KNOWN_AT_ONCE: usize = 500;
+/// Transactions under way in a walk, for each that may be asked for at once.
+const WINDOW: usize = 4;
+
 /// Whether a sweep moves the cursor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mode {
@@ -124,10 +127,11 @@ impl Sweep {
         sender: mpsc::Sender<Walked>,
     ) -> anyhow::Result<usize> {
         let seen_at = clock::now();
-        let at_once = self.pipeline.config.solana.limits.max_in_flight;
+        // More than may be asked at once: what is done waits for the oldest, and must not keep a place meanwhile.
+        let window = self.pipeline.config.solana.limits.max_in_flight * WINDOW;
         let (mut rest, mut under_way, mut fetched) = (entries.iter(), FuturesOrdered::new(), 0);
         loop {
-            while under_way.len() < at_once
+            while under_way.len() < window
                 && let Some(entry) = rest.next()
             {
                 under_way.push_back(self.look_at_entry(

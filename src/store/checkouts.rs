@@ -1,6 +1,7 @@
 //! The API's payment sessions, as last seen.
 
-use super::{Result, Store, Tx, row};
+use super::script::Script;
+use super::{Result, Store, row};
 use crate::domain::{Checkout, CheckoutStatus, Memo, Mint, Signature, Wallet};
 use sqlx::QueryBuilder;
 use std::collections::HashSet;
@@ -28,11 +29,10 @@ impl Store {
         if checkouts.is_empty() {
             return Ok(0);
         }
+        let mut script = Script::new();
+        upsert(&mut script, checkouts);
         let mut tx = self.begin().await?;
-        let mut changed = 0;
-        for checkout in checkouts {
-            changed += upsert(&mut tx, checkout).await?;
-        }
+        let changed = script.run(&mut tx).await?;
         tx.commit().await?;
         Ok(changed)
     }
@@ -143,15 +143,9 @@ impl Store {
 }
 
 /// A status never goes back from confirmed to pending: a lagging answer must not undo what is known.
-async fn upsert(tx: &mut Tx, checkout: &Checkout) -> Result<u64> {
-    let (status, signature) = match checkout.status {
-        CheckoutStatus::Pending => ("pending", None),
-        CheckoutStatus::Confirmed(signature) => ("confirmed", signature),
-    };
-    let done = sqlx::query(
-        "INSERT INTO checkouts (memo, folded, amount, mint, recipient, status, signature, created_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8) \
-         ON CONFLICT (memo) DO UPDATE SET status = excluded.status, \
+fn upsert(script: &mut Script, checkouts: &[Checkout]) {
+    let head = "INSERT INTO checkouts (memo, folded, amount, mint, recipient, status, signature, created_at) ";
+    let tail = " ON CONFLICT (memo) DO UPDATE SET status = excluded.status, \
            signature = COALESCE(excluded.signature, checkouts.signature), \
            amount = excluded.amount, mint = excluded.mint, recipient = excluded.recipient \
          WHERE (checkouts.status = 'pending' OR excluded.status = 'confirmed') \
@@ -159,17 +153,20 @@ async fn upsert(tx: &mut Tx, checkout: &Checkout) -> Result<u64> {
              OR (excluded.signature IS NOT NULL AND checkouts.signature IS NULL) \
              OR COALESCE(checkouts.amount, '') <> COALESCE(excluded.amount, '') \
              OR COALESCE(checkouts.mint, '') <> COALESCE(excluded.mint, '') \
-             OR COALESCE(checkouts.recipient, '') <> COALESCE(excluded.recipient, ''))",
-    )
-    .bind(checkout.memo.as_str())
-    .bind(checkout.memo.folded())
-    .bind(checkout.amount.map(|amount| amount.to_string()))
-    .bind(checkout.mint.map(|mint| mint.to_string()))
-    .bind(checkout.recipient.map(|wallet| wallet.to_string()))
-    .bind(status)
-    .bind(signature.map(|signature| signature.to_string()))
-    .bind(checkout.created_at)
-    .execute(&mut **tx)
-    .await?;
-    Ok(done.rows_affected())
+             OR COALESCE(checkouts.recipient, '') <> COALESCE(excluded.recipient, ''))";
+    script.insert(head, checkouts, tail, |mut values, checkout| {
+        let (status, signature) = match checkout.status {
+            CheckoutStatus::Pending => ("pending", None),
+            CheckoutStatus::Confirmed(signature) => ("confirmed", signature),
+        };
+        values
+            .push_bind(checkout.memo.as_str().to_owned())
+            .push_bind(checkout.memo.folded())
+            .push_bind(checkout.amount.map(|amount| amount.to_string()))
+            .push_bind(checkout.mint.map(|mint| mint.to_string()))
+            .push_bind(checkout.recipient.map(|wallet| wallet.to_string()))
+            .push_bind(status)
+            .push_bind(signature.map(|signature| signature.to_string()))
+            .push_bind(checkout.created_at);
+    });
 }

@@ -253,7 +253,8 @@ impl Desk {
     pub(super) async fn write(&mut self, tx: &mut Tx, now: Timestamp) -> Result<()> {
         let mut script = Script::new();
         self.write_into(&mut script, now);
-        script.run(tx).await
+        script.run(tx).await?;
+        Ok(())
     }
 
     /// The same, as part of more.

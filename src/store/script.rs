@@ -36,11 +36,11 @@ impl Script {
         self.0.push(";");
     }
 
-    /// Runs all of it.
-    pub(super) async fn run(mut self, tx: &mut Tx) -> Result<()> {
-        if !self.0.sql().is_empty() {
-            self.0.build().execute(&mut **tx).await?;
+    /// Runs all of it; returns how many rows are new or changed.
+    pub(super) async fn run(mut self, tx: &mut Tx) -> Result<u64> {
+        if self.0.sql().is_empty() {
+            return Ok(0);
         }
-        Ok(())
+        Ok(self.0.build().execute(&mut **tx).await?.rows_affected())
     }
 }
