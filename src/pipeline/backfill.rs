@@ -1,5 +1,6 @@
 //! The sweep with an end: history once, between two bounds, then confirmations until none is due.
 
+use super::ahead::Ahead;
 use super::history::{Floor, Progress, list};
 use super::walk::Mode;
 use super::{Checkouts, Confirm, ConfirmOutcome, Pipeline, Sweep, Swept, Watch};
@@ -189,15 +190,15 @@ impl Backfill {
             .minus(self.pipeline.config.watch.look_back)
             .unix_seconds();
         let since = since.unwrap_or(Floor::Time(look_back));
-        let mut entries = list(
-            &self.pipeline.rpc,
-            watched.token_account,
-            None,
-            since,
-            progress,
-        )
-        .await
-        .context("list history")?;
+        let (rpc, account) = (&self.pipeline.rpc, watched.token_account);
+        let pipeline = self.pipeline.clone();
+        let mut ahead = match until {
+            None => Ahead::new(pipeline, account),
+            Some(_) => Ahead::nothing(pipeline, account),
+        };
+        let mut entries = list(rpc, account, None, since, progress, &mut ahead)
+            .await
+            .context("list history")?;
         let in_range = |entry: &SignatureEntry| match until {
             None => true,
             Some(Floor::Slot(slot)) => entry.slot <= slot,
@@ -205,7 +206,7 @@ impl Backfill {
         };
         entries.retain(in_range);
         sweep
-            .ingest_all(watched.token_account, entries, Mode::Bounded)
+            .ingest_all(account, entries, ahead, Mode::Bounded)
             .await
     }
 

@@ -187,7 +187,7 @@ impl Follow {
             let Some(ingested) = pipeline.look_at(task, &HINT_PAUSES).await? else {
                 return Ok(None);
             };
-            pipeline.record_promptly(ingested).await.map(Some)
+            pipeline.record_promptly(&[ingested]).await.map(Some)
         };
         self.under_way
             .push(work.map(move |result| (hint.signature, result)).boxed());

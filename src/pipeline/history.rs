@@ -17,6 +17,29 @@ pub(super) struct Unwatched;
 
 impl Progress for Unwatched {}
 
+/// What goes on while a history is listed.
+pub(super) trait Pages: Send {
+    /// Waits for a page.
+    fn next_page<T: Send>(
+        &mut self,
+        asked: impl Future<Output = T> + Send,
+    ) -> impl Future<Output = T> + Send;
+
+    /// A page came, newest first, and it is not the last.
+    fn listed(&mut self, entries: &[SignatureEntry]) -> impl Future<Output = ()> + Send;
+}
+
+/// Nothing goes on.
+pub(super) struct Quietly;
+
+impl Pages for Quietly {
+    async fn next_page<T: Send>(&mut self, asked: impl Future<Output = T> + Send) -> T {
+        asked.await
+    }
+
+    async fn listed(&mut self, _entries: &[SignatureEntry]) {}
+}
+
 /// Where reading backwards stops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Floor {
@@ -48,12 +71,15 @@ pub(super) async fn list(
     until: Option<Signature>,
     floor: Floor,
     progress: &dyn Progress,
+    pages: &mut impl Pages,
 ) -> Result<Vec<SignatureEntry>, Error> {
     let mut entries: Vec<SignatureEntry> = Vec::new();
     let mut seen = HashSet::new();
     let mut before = None;
     for _ in 0..PAGES_MAX {
-        let page = rpc.signatures(account, before, until).await?;
+        let page = pages
+            .next_page(rpc.signatures(account, before, until))
+            .await?;
         let Some(last) = page.last() else {
             return Ok(oldest_first(entries));
         };
@@ -61,13 +87,15 @@ pub(super) async fn list(
         let (listed, is_last) = (entries.len(), floor.is_below(last));
         let above = page.into_iter().filter(|entry| !floor.is_below(entry));
         entries.extend(above.filter(|entry| seen.insert(entry.signature)));
-        progress.listed(entries.len() - listed);
+        let new = &entries[listed..];
+        progress.listed(new.len());
         if is_last {
             return Ok(oldest_first(entries));
         }
-        if entries.len() == listed {
+        if new.is_empty() {
             break;
         }
+        pages.listed(new).await;
     }
     Err(Rpc::malformed(
         "getSignaturesForAddress",

@@ -144,17 +144,20 @@ impl Pipeline {
         Ok(recorded)
     }
 
-    /// The same for one transaction somebody may be waiting for: what is to be confirmed is handed over at once, as long as hands
-    /// keep up. Returns how many payments are new.
-    pub(super) async fn record_promptly(&self, one: Ingested) -> anyhow::Result<usize> {
+    /// The same for transactions somebody may be waiting for: what is to be confirmed is handed over at once, as long as hands keep
+    /// up. Returns how many payments are new.
+    pub(super) async fn record_promptly(&self, some: &[Ingested]) -> anyhow::Result<usize> {
+        if some.is_empty() {
+            return Ok(0);
+        }
         if !self.handed.has_room() {
-            return Ok(self.record(&[one], None).await?.len());
+            return Ok(self.record(some, None).await?.len());
         }
         let watching = self.watching();
         let (now, lease) = (clock::now(), self.lease());
         let recorded = self
             .store
-            .record_and_lease(&one, &watching.policy, now, lease)
+            .record_and_lease(some, &watching.policy, now, lease)
             .await;
         let (recorded, leased) = match recorded {
             Ok((recorded, leased)) => (Ok(recorded), leased),

@@ -4,6 +4,7 @@
 //!
 //! Each loop is `loop { step().await }`; a step may be repeated and may be cut off at any line.
 
+mod ahead;
 mod backfill;
 mod checkouts;
 mod confirm;

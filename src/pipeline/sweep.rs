@@ -5,7 +5,8 @@
 //! not cover it, and the next sweep meets it again.
 
 use super::Pipeline;
-use super::history::{Floor, Progress, Unwatched, list};
+use super::ahead::Ahead;
+use super::history::{Floor, Pages, Progress, Quietly, Unwatched, list};
 use super::walk::Mode;
 use crate::clock;
 use crate::domain::{Slot, Timestamp, TokenAccount, Watched};
@@ -114,17 +115,19 @@ impl Sweep {
     pub async fn resume(&self, watched: &Watched) -> anyhow::Result<Swept> {
         let account = watched.token_account;
         let cursors = self.cursors(account).await?;
-        let entries = self.list_since(account, &cursors).await?;
+        let mut ahead = Ahead::new(self.pipeline.clone(), account);
+        let entries = self.list_since(account, &cursors, &mut ahead).await?;
         let Some(cursor) = cursors.first() else {
-            return self.ingest_all(account, entries, Mode::Resume).await;
+            return self.ingest_all(account, entries, ahead, Mode::Resume).await;
         };
         if entries
             .iter()
             .any(|entry| entry.signature == cursor.signature)
         {
-            return self.ingest_all(account, entries, Mode::Resume).await;
+            return self.ingest_all(account, entries, ahead, Mode::Resume).await;
         }
-        self.ingest_all(account, entries, Mode::Bounded).await?;
+        self.ingest_all(account, entries, ahead, Mode::Bounded)
+            .await?;
         bail!(
             "the node's history does not reach back to slot {}, where recording ended: it lags, or has pruned it; the cursor stays",
             cursor.slot
@@ -139,24 +142,26 @@ impl Sweep {
     /// All history that a sweep would walk over now, oldest first.
     pub(super) async fn list(&self, account: TokenAccount) -> anyhow::Result<Vec<SignatureEntry>> {
         let cursors = self.cursors(account).await?;
-        self.list_since(account, &cursors).await
+        self.list_since(account, &cursors, &mut Quietly).await
     }
 
     async fn list_since(
         &self,
         account: TokenAccount,
         cursors: &[Cursor],
+        pages: &mut impl Pages,
     ) -> anyhow::Result<Vec<SignatureEntry>> {
         if cursors.is_empty() {
-            self.list_from_the_start(account).await
+            self.list_from_the_start(account, pages).await
         } else {
-            self.list_from_anchors(account, cursors).await
+            self.list_from_anchors(account, cursors, pages).await
         }
     }
 
     async fn list_from_the_start(
         &self,
         account: TokenAccount,
+        pages: &mut impl Pages,
     ) -> anyhow::Result<Vec<SignatureEntry>> {
         let pipeline = &self.pipeline;
         if !pipeline.status.has_polled() {
@@ -173,7 +178,7 @@ impl Sweep {
             .await
             .context("read the oldest checkout")?;
         let floor = Floor::Time(oldest_pending.map_or(look_back, |at| at.min(look_back)));
-        list(&self.rpc, account, None, floor, &*self.progress)
+        list(&self.rpc, account, None, floor, &*self.progress, pages)
             .await
             .context("list history")
     }
@@ -184,13 +189,14 @@ impl Sweep {
         &self,
         account: TokenAccount,
         cursors: &[Cursor],
+        pages: &mut impl Pages,
     ) -> anyhow::Result<Vec<SignatureEntry>> {
-        let rpc = &self.rpc;
+        let (rpc, progress) = (&self.rpc, &*self.progress);
         let reached = cursors.first().map_or(Timestamp(0), |cursor| cursor.at);
         let is_far = |anchor: &&Cursor| reached.since(anchor.at) >= OVERLAP;
         for anchor in cursors.iter().filter(is_far) {
             let floor = Floor::Slot(anchor.slot);
-            match list(rpc, account, Some(anchor.signature), floor, &*self.progress).await {
+            match list(rpc, account, Some(anchor.signature), floor, progress, pages).await {
                 Err(error) if error.is_unknown_anchor() => {
                     tracing::warn!(%account, slot = anchor.slot, %error, "node does not know this anchor; falling back to an older one");
                 }
@@ -198,17 +204,12 @@ impl Sweep {
             }
         }
         let Some(oldest) = cursors.last().filter(is_far) else {
-            return self.list_from_the_start(account).await;
+            return self.list_from_the_start(account, pages).await;
         };
-        list(
-            rpc,
-            account,
-            None,
-            Floor::Slot(oldest.slot),
-            &*self.progress,
-        )
-        .await
-        .context("list history")
+        let floor = Floor::Slot(oldest.slot);
+        list(rpc, account, None, floor, progress, pages)
+            .await
+            .context("list history")
     }
 }
 

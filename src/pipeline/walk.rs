@@ -2,6 +2,7 @@
 //! follow over what is finalized.
 
 use super::Sweep;
+use super::ahead::Ahead;
 use super::ingest::{LISTED_PAUSES, Task, not_given};
 use super::sweep::Swept;
 use crate::clock;
@@ -9,7 +10,10 @@ use crate::domain::{Commitment, Outcome, Signature, Slot, Timestamp, TokenAccoun
 use crate::solana::SignatureEntry;
 use crate::store::{Cursor, Ingested, Reading};
 use anyhow::{Context, bail};
-use futures_util::{StreamExt, stream::FuturesOrdered};
+use futures_util::{
+    StreamExt,
+    stream::{self, FuturesOrdered},
+};
 use std::collections::HashMap;
 use tokio::sync::mpsc;
 
@@ -43,8 +47,10 @@ impl Sweep {
         &self,
         account: TokenAccount,
         mut entries: Vec<SignatureEntry>,
+        mut ahead: Ahead,
         mode: Mode,
     ) -> anyhow::Result<Swept> {
+        ahead.finish().await;
         self.fill_in_commitments(&mut entries).await?;
         let mut known = self.known(account, &entries).await?;
         let mut swept = Swept {
@@ -63,7 +69,7 @@ impl Sweep {
         let (settled, open) = entries.split_at(finalized);
         let (sender, receiver) = mpsc::channel(BATCH);
         let (sent, recorded) = tokio::join!(
-            self.fetch_in_order(account, settled, &known, sender),
+            self.fetch_in_order(account, settled, &known, ahead, sender),
             self.record_in_order(account, receiver, mode),
         );
         // The recorder's failure is the cause of the sender's.
@@ -124,6 +130,7 @@ impl Sweep {
         account: TokenAccount,
         entries: &[SignatureEntry],
         known: &HashMap<Signature, Slot>,
+        mut ahead: Ahead,
         sender: mpsc::Sender<Walked>,
     ) -> anyhow::Result<usize> {
         let seen_at = clock::now();
@@ -134,10 +141,13 @@ impl Sweep {
             while under_way.len() < window
                 && let Some(entry) = rest.next()
             {
+                let recorded_in = known.get(&entry.signature).copied();
+                let fetched = ahead.take(entry);
                 under_way.push_back(self.look_at_entry(
                     account,
                     entry,
-                    known.get(&entry.signature).copied(),
+                    recorded_in,
+                    fetched,
                     seen_at,
                 ));
             }
@@ -164,6 +174,7 @@ impl Sweep {
         account: TokenAccount,
         entry: &SignatureEntry,
         recorded_in: Option<Slot>,
+        fetched: Option<Ingested>,
         seen_at: Timestamp,
     ) -> anyhow::Result<(Ingested, bool)> {
         let task = Task {
@@ -190,6 +201,9 @@ impl Sweep {
                 reading,
             };
             return Ok((ingested, false));
+        }
+        if let Some(ingested) = fetched {
+            return Ok((ingested, true));
         }
         let ingested = self.pipeline.look_at(task, &LISTED_PAUSES).await?;
         Ok((
@@ -259,33 +273,29 @@ impl Sweep {
     ) -> anyhow::Result<(usize, usize)> {
         let seen_at = clock::now();
         let at_once = self.pipeline.config.solana.limits.max_in_flight;
-        let (mut rest, mut under_way) = (entries.iter(), FuturesOrdered::new());
+        let is_new = |entry: &&SignatureEntry| {
+            entry.outcome == Outcome::Succeeded && known.get(&entry.signature) != Some(&entry.slot)
+        };
+        let task = |entry: &SignatureEntry| Task {
+            signature: entry.signature,
+            token_account: account,
+            listed_in: Some(entry.slot),
+            at: Commitment::Confirmed,
+            seen_at,
+        };
+        let tasks: Vec<_> = entries.iter().filter(is_new).map(task).collect();
+        let mut looked_at = stream::iter(tasks)
+            .map(|task| self.pipeline.look_at(task, &[]))
+            .buffered(at_once)
+            .ready_chunks(at_once);
         let (mut fetched, mut payments) = (0, 0);
-        loop {
-            while under_way.len() < at_once
-                && let Some(entry) = rest.next()
-            {
-                if entry.outcome == Outcome::Succeeded
-                    && known.get(&entry.signature) != Some(&entry.slot)
-                {
-                    let task = Task {
-                        signature: entry.signature,
-                        token_account: account,
-                        listed_in: Some(entry.slot),
-                        at: Commitment::Confirmed,
-                        seen_at,
-                    };
-                    under_way.push_back(self.pipeline.look_at(task, &[]));
-                }
-            }
-            let Some(result) = under_way.next().await else {
-                return Ok((fetched, payments));
-            };
-            fetched += 1;
-            if let Some(ingested) = result? {
-                payments += self.pipeline.record_promptly(ingested).await?;
-            }
+        while let Some(some) = looked_at.next().await {
+            fetched += some.len();
+            let some: Vec<_> = some.into_iter().collect::<anyhow::Result<_>>()?;
+            let given: Vec<_> = some.into_iter().flatten().collect();
+            payments += self.pipeline.record_promptly(&given).await?;
         }
+        Ok((fetched, payments))
     }
 }
 

@@ -77,21 +77,20 @@ impl Store {
         Ok(recorded)
     }
 
-    /// Records one transaction, and leases what is to be confirmed at once to the caller, who sends it: after a crash it comes back
+    /// Records transactions, and leases what is to be confirmed at once to the caller, who sends it: after a crash it comes back
     /// by itself when the lease ends.
     ///
     /// # Errors
     /// As [`Self::record`].
     pub async fn record_and_lease(
         &self,
-        one: &Ingested,
+        batch: &[Ingested],
         policy: &Policy,
         now: Timestamp,
         lease: Duration,
     ) -> Result<(Vec<Recorded>, Vec<Due>)> {
         let until = now.plus(lease);
-        self.record_in(std::slice::from_ref(one), None, policy, now, Some(until))
-            .await
+        self.record_in(batch, None, policy, now, Some(until)).await
     }
 
     async fn record_in(

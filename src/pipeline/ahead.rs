@@ -1,0 +1,123 @@
+//! While a long history is listed, page after page, what was listed is fetched already: the node is never idle. The walk that follows
+//! takes it from here, in its own order.
+
+use super::Pipeline;
+use super::history::Pages;
+use super::ingest::{LISTED_PAUSES, Task};
+use crate::clock;
+use crate::domain::{Commitment, Outcome, Signature, Slot, TokenAccount};
+use crate::solana::SignatureEntry;
+use crate::store::Ingested;
+use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    sync::Arc,
+};
+
+/// Transactions fetched ahead at most, for each that may be asked for at once: they are kept until the walk comes by.
+const ROOM: usize = 32;
+
+/// Fetches what will be walked over.
+pub(super) struct Ahead {
+    pipeline: Arc<Pipeline>,
+    account: TokenAccount,
+    /// How many more may be fetched.
+    room: usize,
+    waiting: VecDeque<SignatureEntry>,
+    under_way: FuturesUnordered<BoxFuture<'static, Option<Ingested>>>,
+    fetched: HashMap<(Signature, Slot), Ingested>,
+}
+
+impl Ahead {
+    pub(super) fn new(pipeline: Arc<Pipeline>, account: TokenAccount) -> Self {
+        let room = pipeline.config.solana.limits.max_in_flight * ROOM;
+        Self {
+            room,
+            pipeline,
+            account,
+            waiting: VecDeque::new(),
+            under_way: FuturesUnordered::new(),
+            fetched: HashMap::new(),
+        }
+    }
+
+    /// The same, fetching nothing: not all that is listed will be walked over.
+    pub(super) fn nothing(pipeline: Arc<Pipeline>, account: TokenAccount) -> Self {
+        Self {
+            room: 0,
+            ..Self::new(pipeline, account)
+        }
+    }
+
+    /// A transaction that was fetched ahead.
+    pub(super) fn take(&mut self, entry: &SignatureEntry) -> Option<Ingested> {
+        self.fetched.remove(&(entry.signature, entry.slot))
+    }
+
+    /// Waits for what was begun.
+    pub(super) async fn finish(&mut self) {
+        self.waiting.clear();
+        while let Some(ingested) = self.under_way.next().await {
+            self.keep(ingested);
+        }
+    }
+
+    fn begin(&mut self) {
+        let at_once = self.pipeline.config.solana.limits.max_in_flight;
+        while self.under_way.len() < at_once
+            && let Some(entry) = self.waiting.pop_front()
+        {
+            let task = Task {
+                signature: entry.signature,
+                token_account: self.account,
+                listed_in: Some(entry.slot),
+                at: Commitment::Finalized,
+                seen_at: clock::now(),
+            };
+            let pipeline = self.pipeline.clone();
+            // Whatever goes wrong: the walk asks again, and says so.
+            let look = async move { pipeline.look_at(task, &LISTED_PAUSES).await.ok().flatten() };
+            self.under_way.push(Box::pin(look));
+        }
+    }
+
+    fn keep(&mut self, ingested: Option<Ingested>) {
+        if let Some(ingested) = ingested {
+            let place = (ingested.signature, ingested.slot);
+            self.fetched.insert(place, ingested);
+        }
+    }
+}
+
+impl Pages for Ahead {
+    async fn next_page<T: Send>(&mut self, asked: impl Future<Output = T> + Send) -> T {
+        let mut asked = std::pin::pin!(asked);
+        loop {
+            self.begin();
+            tokio::select! {
+                biased;
+                page = &mut asked => return page,
+                Some(ingested) = self.under_way.next() => self.keep(ingested),
+            }
+        }
+    }
+
+    async fn listed(&mut self, entries: &[SignatureEntry]) {
+        let entries = &entries[..entries.len().min(self.room)];
+        let is_to_fetch = |entry: &&SignatureEntry| {
+            entry.outcome == Outcome::Succeeded && entry.commitment == Some(Commitment::Finalized)
+        };
+        let signatures: Vec<_> = entries.iter().map(|entry| entry.signature).collect();
+        // Without an answer nothing is fetched ahead.
+        let Ok(known) = self.pipeline.store.known(self.account, &signatures).await else {
+            return;
+        };
+        let known: HashSet<_> = known.into_iter().collect();
+        let new = entries
+            .iter()
+            .filter(is_to_fetch)
+            .filter(|entry| !known.contains(&(entry.signature, entry.slot)));
+        self.waiting.extend(new.cloned());
+        self.room -= entries.len();
+    }
+}
