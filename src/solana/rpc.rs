@@ -22,7 +22,7 @@ pub struct Rpc {
     sender: Sender,
     all: Arc<RpcClient>,
     /// One for each host.
-    witnesses: Arc<[RpcClient]>,
+    witnesses: Arc<[Sender]>,
 }
 
 /// What `getTransaction` gave.
@@ -37,6 +37,10 @@ pub enum Fetched {
 }
 
 impl Fetched {
+    fn is_not_yet(&self) -> bool {
+        matches!(self, Self::NotYet)
+    }
+
     pub(super) fn unknown_version() -> Self {
         Self::Unreadable("a transaction version that this program does not know".into())
     }
@@ -81,7 +85,7 @@ impl Rpc {
             sender: all,
             witnesses: hosts(urls)
                 .iter()
-                .map(|url| client(sender(std::slice::from_ref(url))))
+                .map(|url| sender(std::slice::from_ref(url)))
                 .collect(),
         }
     }
@@ -140,11 +144,8 @@ impl Rpc {
             options["until"] = until.to_string().into();
         }
         let params = json!([token_account.to_string(), options]);
-        let page = self
-            .ask(RpcRequest::GetSignaturesForAddress, params)
-            .await?;
-        wire::signatures(&page)
-            .ok_or_else(|| Self::malformed("getSignaturesForAddress", "a list of signatures"))
+        let request = RpcRequest::GetSignaturesForAddress;
+        self.sender.ask(request, &params, &wire::signatures).await
     }
 
     /// One transaction.
@@ -156,7 +157,7 @@ impl Rpc {
         signature: Signature,
         at: Commitment,
     ) -> Result<Fetched, Error> {
-        Self::ask_transaction(&self.all, signature, at).await
+        Self::ask_transaction(&self.sender, signature, at).await
     }
 
     /// The same, asking one endpoint after the other until one has it.
@@ -169,11 +170,11 @@ impl Rpc {
         at: Commitment,
     ) -> Result<Fetched, Error> {
         let params = transaction_params(signature, at);
-        let has_it = |answer: &Value| !answer.is_null();
+        let (read, has_it) = (told(signature), |told: &Fetched| !told.is_not_yet());
         let asked = self
             .sender
-            .ask_round(RpcRequest::GetTransaction, &params, has_it);
-        fetched(signature, asked.await)
+            .ask_round(RpcRequest::GetTransaction, &params, &read, has_it);
+        or_unknown_version(asked.await)
     }
 
     /// How many different hosts can be asked.
@@ -193,13 +194,13 @@ impl Rpc {
     }
 
     async fn ask_transaction(
-        client: &RpcClient,
+        sender: &Sender,
         signature: Signature,
         at: Commitment,
     ) -> Result<Fetched, Error> {
-        let params = transaction_params(signature, at);
-        let answer = client.send(RpcRequest::GetTransaction, params).await;
-        fetched(signature, answer.map_err(Error::from))
+        let (params, read) = (transaction_params(signature, at), told(signature));
+        let asked = sender.ask(RpcRequest::GetTransaction, &params, &read);
+        or_unknown_version(asked.await)
     }
 
     /// What the node knows of up to [`Self::STATUSES_MAX`] signatures, in their order.
@@ -273,14 +274,22 @@ fn transaction_params(signature: Signature, at: Commitment) -> Value {
     json!([signature.to_string(), options])
 }
 
-fn fetched(signature: Signature, answer: Result<Value, Error>) -> Result<Fetched, Error> {
-    match answer {
-        Ok(Value::Null) => Ok(Fetched::NotYet),
-        Ok(answer) => Ok(wire::transaction(signature, answer).into()),
+fn told(signature: Signature) -> impl Fn(&str) -> Option<Fetched> + Send + Sync {
+    move |result| {
+        Some(match wire::transaction(signature, result)? {
+            Some(read) => read.into(),
+            None => Fetched::NotYet,
+        })
+    }
+}
+
+/// A node that does not know a transaction's version knows the transaction.
+fn or_unknown_version(asked: Result<Fetched, Error>) -> Result<Fetched, Error> {
+    match asked {
         Err(error) if error.code() == Some(code::UNSUPPORTED_TRANSACTION_VERSION) => {
             Ok(Fetched::unknown_version())
         }
-        Err(error) => Err(error),
+        asked => asked,
     }
 }
 

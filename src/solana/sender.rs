@@ -10,7 +10,8 @@ use super::wire;
 use crate::chance;
 use crate::http::{Exchange, Fault, Request};
 use async_trait::async_trait;
-use serde_json::{Value, json};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Value, json, value::RawValue};
 use solana_client::{
     client_error::Result as ClientResult,
     rpc_request::RpcRequest,
@@ -30,6 +31,29 @@ const BODY_MAX: usize = 64 << 20;
 const ROUNDS: u32 = 3;
 /// Longest pause between two rounds, whatever `Retry-After` says; the caller tries again later anyway.
 const PAUSE_MAX: Duration = Duration::from_secs(5);
+
+/// Reads the `result` of an answer; `None` if its form is not that of an answer to the question.
+pub(super) type Read<'a, T> = &'a (dyn Fn(&str) -> Option<T> + Send + Sync);
+
+#[derive(Serialize)]
+struct Question<'a> {
+    jsonrpc: &'static str,
+    id: u32,
+    method: &'a str,
+    params: &'a Value,
+}
+
+/// `result` may be null, and may be missing: that is not the same.
+#[derive(Deserialize)]
+struct Answer<'a> {
+    error: Option<Value>,
+    #[serde(borrow, default, deserialize_with = "there")]
+    result: Option<&'a RawValue>,
+}
+
+fn there<'de, D: Deserializer<'de>>(result: D) -> Result<Option<&'de RawValue>, D::Error> {
+    <&RawValue>::deserialize(result).map(Some)
+}
 
 /// Asks endpoints of one network. Clones share everything.
 #[derive(Clone)]
@@ -52,10 +76,16 @@ impl Sender {
         }
     }
 
-    async fn ask(&self, request: RpcRequest, params: &Value) -> Result<Value, Error> {
+    /// Asks until somebody gives an answer that can be read, for a few rounds over all endpoints.
+    pub(super) async fn ask<T>(
+        &self,
+        request: RpcRequest,
+        params: &Value,
+        read: Read<'_, T>,
+    ) -> Result<T, Error> {
         let mut round = 0;
         loop {
-            let (error, pause) = match self.ask_round(request, params, |_| true).await {
+            let (error, pause) = match self.ask_round(request, params, read, |_| true).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => match error.advice() {
                     Advice::Elsewhere(pause) if round + 1 < ROUNDS => (error, pause),
@@ -73,12 +103,13 @@ impl Sender {
 
     /// Asks each endpoint at most once, those that are well first; returns the first answer that is enough, else any answer,
     /// else the most hopeful error. Who is not well is left alone once somebody has answered.
-    pub(super) async fn ask_round(
+    pub(super) async fn ask_round<T>(
         &self,
         request: RpcRequest,
         params: &Value,
-        is_enough: impl Fn(&Value) -> bool,
-    ) -> Result<Value, Error> {
+        read: Read<'_, T>,
+        is_enough: impl Fn(&T) -> bool,
+    ) -> Result<T, Error> {
         let now = Instant::now();
         let mut order: Vec<_> = self
             .endpoints
@@ -86,12 +117,12 @@ impl Sender {
             .map(|endpoint| (endpoint.is_unwell(now), endpoint))
             .collect();
         order.sort_by_key(|(is_unwell, _)| *is_unwell);
-        let (mut worst, mut answered): (Option<Error>, Option<Value>) = (None, None);
+        let (mut worst, mut answered): (Option<Error>, Option<T>) = (None, None);
         for (is_unwell, endpoint) in order {
             if is_unwell && answered.is_some() {
                 break;
             }
-            let error = match self.ask_one(endpoint, request, params).await {
+            let error = match self.ask_one(endpoint, request, params, read).await {
                 Ok(answer) if is_enough(&answer) => return Ok(answer),
                 Ok(answer) => {
                     answered.get_or_insert(answer);
@@ -122,12 +153,9 @@ impl Sender {
         let asked = self
             .endpoints
             .iter()
-            .map(|endpoint| self.ask_one(endpoint, RpcRequest::GetSlot, &params));
+            .map(|endpoint| self.ask_one(endpoint, RpcRequest::GetSlot, &params, &wire::slot));
         let told = futures_util::future::join_all(asked).await;
-        let slots: Vec<_> = told
-            .iter()
-            .map(|slot| slot.as_ref().ok().and_then(Value::as_u64))
-            .collect();
+        let slots: Vec<_> = told.into_iter().map(Result::ok).collect();
         let newest = slots.iter().flatten().max().copied().unwrap_or_default();
         for (endpoint, slot) in self.endpoints.iter().zip(slots) {
             endpoint.compared(slot.map(|slot| newest.saturating_sub(slot)));
@@ -148,30 +176,24 @@ impl Sender {
         }
     }
 
-    async fn ask_one(
+    async fn ask_one<T>(
         &self,
         endpoint: &Endpoint,
         request: RpcRequest,
         params: &Value,
-    ) -> Result<Value, Error> {
+        read: Read<'_, T>,
+    ) -> Result<T, Error> {
         let _place = self.burden.place(request).await;
         self.burden.pace.wait().await;
         self.burden.asked.fetch_add(1, Ordering::Relaxed);
         let method = request.to_string();
-        let body = request.build_request_json(1, params.clone());
-        let result = self.exchange(endpoint, &method, &body).await;
-        let odd = || Error::Form {
-            endpoint: endpoint.label.clone(),
-            method: method.clone(),
+        let question = Question {
+            jsonrpc: "2.0",
+            id: 1,
+            method: &method,
+            params,
         };
-        // Nonsense is no answer: somebody else may have one.
-        let result = result.and_then(|answer| {
-            if wire::fits(request, &answer) {
-                Ok(answer)
-            } else {
-                Err(odd())
-            }
-        });
+        let result = self.exchange(endpoint, &question, read).await;
         match &result {
             Ok(_) => {
                 self.burden.pace.went_well();
@@ -186,12 +208,13 @@ impl Sender {
         result
     }
 
-    async fn exchange(
+    async fn exchange<T>(
         &self,
         endpoint: &Endpoint,
-        method: &str,
-        body: &Value,
-    ) -> Result<Value, Error> {
+        question: &Question<'_>,
+        read: Read<'_, T>,
+    ) -> Result<T, Error> {
+        let method = question.method;
         let label = || endpoint.label.clone();
         let malformed = |expected| Error::Malformed {
             endpoint: label(),
@@ -201,7 +224,7 @@ impl Sender {
         let request = Request {
             method: reqwest::Method::POST,
             url: endpoint.url.clone(),
-            json: Some(body.to_string().into_bytes()),
+            json: serde_json::to_vec(question).ok(),
             body_max: BODY_MAX,
         };
         let reply = match self.network.exchange(request).await {
@@ -223,9 +246,9 @@ impl Sender {
                 retry_after: reply.retry_after,
             });
         }
-        let mut answer: Value =
+        let answer: Answer<'_> =
             serde_json::from_slice(&reply.body).map_err(|_| malformed("JSON"))?;
-        if let Some(error) = answer.get("error").filter(|error| !error.is_null()) {
+        if let Some(error) = answer.error {
             return Err(Error::Rpc {
                 endpoint: label(),
                 method: method.to_owned(),
@@ -243,17 +266,25 @@ impl Sender {
                     .collect(),
             });
         }
-        answer
-            .get_mut("result")
-            .map(Value::take)
-            .ok_or_else(|| malformed("a JSON-RPC answer"))
+        let result = answer
+            .result
+            .ok_or_else(|| malformed("a JSON-RPC answer"))?;
+        // Nonsense is no answer: somebody else may have one.
+        read(result.get()).ok_or_else(|| Error::Form {
+            endpoint: label(),
+            method: method.to_owned(),
+        })
     }
 }
 
 #[async_trait]
 impl RpcSender for Sender {
     async fn send(&self, request: RpcRequest, params: Value) -> ClientResult<Value> {
-        self.ask(request, &params)
+        let read = |result: &str| {
+            let result = serde_json::from_str(result).ok();
+            result.filter(|result| wire::fits(request, result))
+        };
+        self.ask(request, &params, &read)
             .await
             .map_err(|error| io::Error::other(error).into())
     }

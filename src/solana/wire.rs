@@ -12,7 +12,7 @@ use crate::domain::{
     BaseUnits, Commitment, Decimals, Instruction, Mint, Outcome, Pubkey, Signature, Slot,
     TokenAccount, TokenBalance, TokenProgram, Transaction, Version, Wallet,
 };
-use serde::Deserialize;
+use serde::{Deserialize, de::IgnoredAny};
 use serde_json::Value;
 use solana_client::rpc_request::RpcRequest;
 use solana_sdk::transaction::{TransactionVersion, VersionedTransaction};
@@ -47,8 +47,7 @@ struct RawTransaction {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct RawMeta {
-    #[serde(default)]
-    err: Value,
+    err: Option<IgnoredAny>,
     inner_instructions: Option<Vec<RawInner>>,
     pre_token_balances: Option<Vec<RawBalance>>,
     post_token_balances: Option<Vec<RawBalance>>,
@@ -94,11 +93,9 @@ struct RawLoaded {
     readonly: Vec<String>,
 }
 
-/// Whether an answer has the form that its question asks for; null is one where "not yet" or "not there" is an answer.
+/// Whether an answer has the form that its question asks for; null is one where "not there" is an answer.
 pub(super) fn fits(request: RpcRequest, answer: &Value) -> bool {
     match request {
-        RpcRequest::GetSignaturesForAddress => signatures(answer).is_some(),
-        RpcRequest::GetTransaction => answer.is_null() || is_transaction(answer),
         RpcRequest::GetSignatureStatuses => statuses(answer).is_some(),
         RpcRequest::GetSlot => answer.is_u64(),
         RpcRequest::GetAccountInfo => answer
@@ -109,13 +106,38 @@ pub(super) fn fits(request: RpcRequest, answer: &Value) -> bool {
     }
 }
 
-/// Reads a non-null answer of `getTransaction` with `encoding: base64`.
-pub(super) fn transaction(signature: Signature, answer: Value) -> Result<Transaction, Unreadable> {
-    let read = any_transaction(answer)?;
-    if read.signature != signature {
-        return Err(Unreadable::OtherSignature);
-    }
-    Ok(read)
+/// Reads a result of `getTransaction` with `encoding: base64`: `None` if it is none, and none within if the node does not have
+/// the transaction yet.
+#[expect(
+    clippy::option_option,
+    reason = "no answer, an answer that says nothing yet, an answer"
+)]
+pub(super) fn transaction(
+    signature: Signature,
+    result: &str,
+) -> Option<Option<Result<Transaction, Unreadable>>> {
+    let raw = match serde_json::from_str::<Option<RawTransaction>>(result) {
+        Ok(None) => return Some(None),
+        Ok(Some(raw)) if raw.transaction.1 == "base64" => raw,
+        Ok(Some(_)) => return None,
+        Err(_) => {
+            let answer: Value = serde_json::from_str(result).ok()?;
+            return is_transaction(&answer).then_some(Some(Err(Unreadable::Form)));
+        }
+    };
+    let read = assemble(raw).and_then(|read| {
+        if read.signature == signature {
+            Ok(read)
+        } else {
+            Err(Unreadable::OtherSignature)
+        }
+    });
+    Some(Some(read))
+}
+
+/// Reads a result of `getSlot`.
+pub(super) fn slot(result: &str) -> Option<Slot> {
+    serde_json::from_str(result).ok()
 }
 
 /// Whether a JSON value is the result of `getTransaction` with `encoding: base64`, readable or not.
@@ -125,12 +147,15 @@ pub(super) fn is_transaction(answer: &Value) -> bool {
 
 /// The same, whichever transaction it is.
 pub(super) fn any_transaction(answer: Value) -> Result<Transaction, Unreadable> {
-    let raw: RawTransaction = serde_json::from_value(answer).map_err(|_| Unreadable::Form)?;
+    assemble(serde_json::from_value(answer).map_err(|_| Unreadable::Form)?)
+}
+
+fn assemble(raw: RawTransaction) -> Result<Transaction, Unreadable> {
     let meta = raw.meta.ok_or(Unreadable::NoStatus)?;
     let decoded = decode_bytes(raw.transaction)?;
     let signature = *decoded.signatures.first().ok_or(Unreadable::Bytes)?;
     let keys = keys(&decoded, &meta.loaded_addresses.unwrap_or_default())?;
-    let outcome = outcome(&meta.err);
+    let outcome = outcome(meta.err.is_some());
     let (instructions, inner_known) = match meta.inner_instructions {
         Some(inner) => (instructions(&decoded, &keys, inner)?, true),
         None => (instructions(&decoded, &keys, Vec::new())?, false),
@@ -161,11 +186,11 @@ pub(super) fn any_transaction(answer: Value) -> Result<Transaction, Unreadable> 
     })
 }
 
-fn outcome(err: &Value) -> Outcome {
-    if err.is_null() {
-        Outcome::Succeeded
-    } else {
+fn outcome(has_err: bool) -> Outcome {
+    if has_err {
         Outcome::Failed
+    } else {
+        Outcome::Succeeded
     }
 }
 
@@ -279,7 +304,7 @@ pub(super) fn statuses(answer: &Value) -> Option<Vec<Option<SignatureStatus>>> {
         Some(SignatureStatus {
             slot: entry.get("slot")?.as_u64()?,
             commitment: word.and_then(commitment),
-            outcome: outcome(entry.get("err").unwrap_or(&Value::Null)),
+            outcome: outcome(entry.get("err").is_some_and(|err| !err.is_null())),
         })
     };
     let list = answer.get("value")?.as_array()?;

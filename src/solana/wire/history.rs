@@ -2,8 +2,9 @@
 
 use super::{commitment, outcome};
 use crate::domain::{Commitment, Memo, Outcome, Signature, Slot};
-use serde::Deserialize;
-use serde_json::Value;
+use serde::{Deserialize, de::IgnoredAny};
+use serde_json::value::RawValue;
+use std::borrow::Cow;
 
 /// One line of a token account's history.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,30 +25,34 @@ pub struct SignatureEntry {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct RawEntry {
-    signature: String,
+struct RawEntry<'a> {
+    #[serde(borrow)]
+    signature: Cow<'a, str>,
     slot: Slot,
-    #[serde(default)]
-    err: Value,
+    err: Option<IgnoredAny>,
     block_time: Option<i64>,
-    confirmation_status: Option<String>,
-    #[serde(default)]
-    memo: Value,
+    #[serde(borrow)]
+    confirmation_status: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    memo: Option<&'a RawValue>,
 }
 
 /// Reads a page of `getSignaturesForAddress`, newest first. One entry that cannot be read fails the page: its place in
 /// the history would be lost.
-pub(in crate::solana) fn signatures(page: &Value) -> Option<Vec<SignatureEntry>> {
-    let raw = Vec::<RawEntry>::deserialize(page).ok()?;
+pub(in crate::solana) fn signatures(page: &str) -> Option<Vec<SignatureEntry>> {
+    let raw: Vec<RawEntry<'_>> = serde_json::from_str(page).ok()?;
     raw.into_iter()
         .map(|entry| {
+            let memos: Option<String> = entry
+                .memo
+                .and_then(|memo| serde_json::from_str(memo.get()).ok());
             Some(SignatureEntry {
                 signature: entry.signature.parse().ok()?,
                 slot: entry.slot,
                 block_time: entry.block_time,
-                outcome: outcome(&entry.err),
+                outcome: outcome(entry.err.is_some()),
                 commitment: entry.confirmation_status.as_deref().and_then(commitment),
-                memo_hints: entry.memo.as_str().map(memo_hints).unwrap_or_default(),
+                memo_hints: memos.as_deref().map(memo_hints).unwrap_or_default(),
             })
         })
         .collect()
