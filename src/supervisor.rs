@@ -168,7 +168,7 @@ impl Loops {
 async fn endpoints(pipeline: Arc<Pipeline>) {
     loop {
         pipeline.rpc.compare_endpoints().await;
-        sleep(pipeline.config.solana.sweep_every).await;
+        sleep(pipeline.sweep_pause()).await;
     }
 }
 
@@ -245,7 +245,7 @@ async fn sweep(pipeline: Arc<Pipeline>) {
             }
         }
         let rung = pipeline.bells.sweep.notified();
-        let _either = tokio::time::timeout(pipeline.config.solana.sweep_every, rung).await;
+        let _either = tokio::time::timeout(pipeline.sweep_pause(), rung).await;
     }
 }
 

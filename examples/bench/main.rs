@@ -35,7 +35,7 @@ struct Arguments {
     /// Latency, memory and backfill at small sizes only.
     #[arg(long)]
     quick: bool,
-    /// Only the parts whose names stand here, comma-separated: release, store, latency, calls, backfill, sustained, growth.
+    /// Only the parts whose names stand here, comma-separated: release, store, latency, calls, backfill, sustained, pending, history.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
 }
@@ -70,8 +70,11 @@ async fn main() -> anyhow::Result<()> {
     if wants("sustained", false) {
         sustained::measure(&world, &mut figures).await?;
     }
-    if wants("growth", false) {
-        growth::measure(&world, &mut figures).await?;
+    if wants("pending", false) {
+        growth::measure_pending(&world, &mut figures).await?;
+    }
+    if wants("history", false) {
+        growth::measure_backfills(&world, &mut figures).await?;
     }
     figures.print();
     if let Some(file) = &arguments.json {

@@ -74,6 +74,7 @@ impl Pipeline {
                         subscribed = Some(tokio::time::Instant::now());
                         // Counted by the recorder itself: two sockets may open at the same moment.
                         metrics::gauge!("paywatch_open_sockets").increment(1.0);
+                        self.rhythm.opened();
                     }
                     self.on_event(event, hints);
                 });
@@ -84,6 +85,9 @@ impl Pipeline {
             };
             if let Some(at) = subscribed {
                 metrics::gauge!("paywatch_open_sockets").decrement(1.0);
+                self.rhythm.closed();
+                // The next one may be a long way off.
+                self.bells.sweep.notify_one();
                 // One that did not last is no success: each opening costs the node a sweep.
                 failures = if at.elapsed() > PATIENCE { 0 } else { failures };
             }

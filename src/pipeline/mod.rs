@@ -14,6 +14,7 @@ mod handed;
 mod history;
 mod ingest;
 mod promising;
+mod rhythm;
 mod schedule;
 mod settle;
 mod status;
@@ -34,10 +35,11 @@ pub use sweep::{Sweep, Swept};
 pub use watch::{Watch, Watching};
 
 use handed::Handed;
+use rhythm::Rhythm;
 
 use crate::{config::Config, merchant::Merchant, solana::Rpc, store::Store};
 use anyhow::Context;
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 use tokio::sync::{Notify, watch as channel};
 
 /// What all steps share.
@@ -55,6 +57,7 @@ pub struct Pipeline {
     /// What wakes the loops.
     pub bells: Bells,
     handed: Handed,
+    rhythm: Rhythm,
     watching: channel::Sender<Arc<Watching>>,
 }
 
@@ -92,9 +95,16 @@ impl Pipeline {
             status: Status::default(),
             bells: Bells::default(),
             handed: Handed::new(config.merchant.settings.max_in_flight),
+            rhythm: Rhythm::new(config.solana.ws_urls.len()),
             watching: channel::Sender::new(Arc::new(Watching::none(&config))),
             config,
         })
+    }
+
+    /// How long to wait for the next sweep.
+    #[must_use]
+    pub fn sweep_pause(&self) -> Duration {
+        self.rhythm.pause(self.config.solana.sweep_every)
     }
 
     /// What is watched now.

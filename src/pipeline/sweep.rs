@@ -85,6 +85,8 @@ impl Sweep {
                 }
             }
         }
+        let unheard = failure.is_none().then_some(total.payments);
+        self.pipeline.rhythm.swept(unheard);
         if let Some(error) = failure {
             self.until_second_opinion = 1;
             Err(error)

@@ -3,7 +3,7 @@
 use super::Pipeline;
 use crate::clock;
 use crate::config::Config;
-use crate::domain::{BaseUnits, Credit, Policy, WatchList, Watched};
+use crate::domain::{BaseUnits, Credit, Policy, Timestamp, WatchList, Watched};
 use crate::merchant::SupportedToken;
 use crate::solana::{Target, Unwatchable, watched_accounts};
 use anyhow::Context;
@@ -64,13 +64,22 @@ impl Watching {
 /// Refreshes what is watched.
 pub struct Watch {
     pipeline: Arc<Pipeline>,
+    /// What was looked up on chain, and when.
+    looked_up: Option<(Timestamp, Vec<Target>)>,
 }
+
+/// How often the chain is asked for accounts although nothing else changed, in sweep intervals: a wallet seldom gets another
+/// account for the same token.
+const LOOK_UP_EVERY_SWEEPS: u32 = 20;
 
 impl Watch {
     /// Refreshes for this pipeline.
     #[must_use]
     pub fn new(pipeline: Arc<Pipeline>) -> Self {
-        Self { pipeline }
+        Self {
+            pipeline,
+            looked_up: None,
+        }
     }
 
     /// Asks API and chain what to watch. Returns whether it changed.
@@ -80,13 +89,25 @@ impl Watch {
     /// # Errors
     /// When API, node or database fails; then everything stays as it is.
     pub async fn step(&mut self) -> anyhow::Result<bool> {
-        let pipeline = &self.pipeline;
+        let (pipeline, now) = (&self.pipeline, clock::now());
+        let targets = self.targets().await?;
+        let every = pipeline.config.solana.sweep_every * LOOK_UP_EVERY_SWEEPS;
+        let is_fresh =
+            |(at, known): &(Timestamp, Vec<Target>)| *known == targets && now.since(*at) < every;
+        if self.looked_up.as_ref().is_some_and(is_fresh) {
+            return Ok(false);
+        }
+        let watching = pipeline.watching();
         let mut accounts: Vec<Watched> = Vec::new();
-        for target in self.targets().await? {
-            match watched_accounts(&pipeline.rpc, &target).await {
+        let mut is_complete = true;
+        for target in &targets {
+            let same_mint = watching.accounts.iter().find(|one| one.mint == target.mint);
+            let mint = same_mint.map(|one| (one.token_program, one.decimals));
+            match watched_accounts(&pipeline.rpc, target, mint).await {
                 Ok(found) => accounts.extend(found),
                 Err(error @ Unwatchable::NoSuchMint(_)) => {
                     tracing::error!(symbol = target.symbol, %error, "token is not watched");
+                    is_complete = false;
                 }
                 Err(Unwatchable::Node(error)) => {
                     return Err(error).with_context(|| {
@@ -103,6 +124,7 @@ impl Watch {
                 .await
                 .context("remember what is watched")?;
         }
+        self.looked_up = is_complete.then_some((now, targets));
         let watching = Arc::new(Watching::new(&pipeline.config, accounts));
         let changed = pipeline.watching.send_if_modified(|current| {
             let changed = **current != *watching;

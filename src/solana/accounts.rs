@@ -1,7 +1,7 @@
 //! Which token accounts to watch for a mint and a wallet.
 
 use super::{Error, Rpc};
-use crate::domain::{Mint, TokenAccount, Wallet, Watched};
+use crate::domain::{Decimals, Mint, TokenAccount, TokenProgram, Wallet, Watched};
 use spl_associated_token_account_interface::address::get_associated_token_address_with_program_id;
 
 /// A token to be paid in, and the wallet to be paid.
@@ -28,13 +28,22 @@ pub enum Unwatchable {
 
 /// The associated token account, whether it exists yet or not, and every other token account of the wallet for the mint.
 ///
+/// Program and decimal places of a mint never change: where they are `known`, the node is not asked for them.
+///
 /// # Errors
 /// When the node does not answer, or the mint is not there.
-pub async fn watched_accounts(rpc: &Rpc, target: &Target) -> Result<Vec<Watched>, Unwatchable> {
-    let (token_program, decimals) = rpc
-        .mint(target.mint)
-        .await?
-        .ok_or(Unwatchable::NoSuchMint(target.mint))?;
+pub async fn watched_accounts(
+    rpc: &Rpc,
+    target: &Target,
+    known: Option<(TokenProgram, Decimals)>,
+) -> Result<Vec<Watched>, Unwatchable> {
+    let (token_program, decimals) = match known {
+        Some(known) => known,
+        None => rpc
+            .mint(target.mint)
+            .await?
+            .ok_or(Unwatchable::NoSuchMint(target.mint))?,
+    };
     let associated = get_associated_token_address_with_program_id(
         &target.wallet.0,
         &target.mint.0,
