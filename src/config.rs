@@ -84,10 +84,21 @@ impl fmt::Debug for Solana {
 /// What is watched.
 #[derive(Clone, Debug)]
 pub struct Watch {
+    /// Whose transactions are read.
+    pub scope: Scope,
     /// How far back the first sweep goes.
     pub look_back: Duration,
     /// Tokens; empty = what the API lists.
     pub tokens: Vec<Token>,
+}
+
+/// Whose transactions are read, of those that name a watched token account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// All.
+    All,
+    /// All but those whose memos, as the node shows them, name no known checkout: the wallet is shared with others.
+    Own,
 }
 
 /// A token to be watched.

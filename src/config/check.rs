@@ -1,6 +1,8 @@
 //! From what was written to what was meant: every value checked, every fault collected.
 
-use super::{Config, Fault, Log, LogFormat, Merchant, Ops, Policy, Solana, Token, Watch, raw};
+use super::{
+    Config, Fault, Log, LogFormat, Merchant, Ops, Policy, Scope, Solana, Token, Watch, raw,
+};
 use crate::domain::{AmountRule, Commitment, Decimals, UnknownMemo};
 use crate::merchant::{Auth, Secret};
 use crate::solana::{Limits, hosts};
@@ -18,6 +20,10 @@ impl Check {
         let solana = self.solana(&raw.solana, raw.policy.finalized_above.is_empty());
         let watch = self.watch(&raw.watch);
         let policy = self.policy(&raw.policy);
+        if raw.watch.scope == "own" && raw.policy.unknown_memo == "confirm" {
+            let allowed = "\"all\", where policy.unknown_memo is \"confirm\"";
+            self.fault("watch.scope", &raw.watch.scope, allowed);
+        }
         let store = raw.store.url.starts_with("sqlite:") && raw.store.url.len() > "sqlite:".len();
         let store = self.some(
             "store.url",
@@ -142,9 +148,16 @@ impl Check {
     }
 
     fn watch(&mut self, raw: &raw::Watch) -> Option<Watch> {
+        let scope = match raw.scope.as_str() {
+            "all" => Some(Scope::All),
+            "own" => Some(Scope::Own),
+            _ => None,
+        };
+        let scope = self.some("watch.scope", &raw.scope, "\"all\" or \"own\"", scope);
         let look_back = self.duration("watch.look_back", &raw.look_back);
         let tokens: Vec<_> = raw.tokens.iter().map(|token| self.token(token)).collect();
         Some(Watch {
+            scope: scope?,
             look_back: look_back?,
             tokens: tokens.into_iter().collect::<Option<_>>()?,
         })

@@ -61,6 +61,7 @@ section! {
 section! {
     /// `[watch]`
     Watch {
+        scope: String = "all".into(),
         look_back: String = "24h".into(),
         tokens: Vec<Token> = Vec::new(),
     }

@@ -4,13 +4,15 @@
 use super::Pipeline;
 use super::history::Pages;
 use super::ingest::{LISTED_PAUSES, Task};
+use super::skips::Skips;
 use crate::clock;
-use crate::domain::{Commitment, Outcome, Signature, Slot, TokenAccount};
+use crate::config::Scope;
+use crate::domain::{Commitment, Signature, Slot, TokenAccount};
 use crate::solana::SignatureEntry;
 use crate::store::Ingested;
 use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
+    collections::{HashMap, VecDeque},
     sync::Arc,
 };
 
@@ -20,6 +22,7 @@ const ROOM: usize = 32;
 /// Fetches what will be walked over.
 pub(super) struct Ahead {
     pipeline: Arc<Pipeline>,
+    scope: Scope,
     account: TokenAccount,
     /// How many more may be fetched.
     room: usize,
@@ -29,10 +32,11 @@ pub(super) struct Ahead {
 }
 
 impl Ahead {
-    pub(super) fn new(pipeline: Arc<Pipeline>, account: TokenAccount) -> Self {
+    pub(super) fn new(pipeline: Arc<Pipeline>, scope: Scope, account: TokenAccount) -> Self {
         let room = pipeline.config.solana.limits.max_in_flight * ROOM;
         Self {
             room,
+            scope,
             pipeline,
             account,
             waiting: VecDeque::new(),
@@ -42,10 +46,10 @@ impl Ahead {
     }
 
     /// The same, fetching nothing: not all that is listed will be walked over.
-    pub(super) fn nothing(pipeline: Arc<Pipeline>, account: TokenAccount) -> Self {
+    pub(super) fn nothing(pipeline: Arc<Pipeline>, scope: Scope, account: TokenAccount) -> Self {
         Self {
             room: 0,
-            ..Self::new(pipeline, account)
+            ..Self::new(pipeline, scope, account)
         }
     }
 
@@ -104,19 +108,13 @@ impl Pages for Ahead {
 
     async fn listed(&mut self, entries: &[SignatureEntry]) {
         let entries = &entries[..entries.len().min(self.room)];
-        let is_to_fetch = |entry: &&SignatureEntry| {
-            entry.outcome == Outcome::Succeeded && entry.commitment == Some(Commitment::Finalized)
-        };
-        let signatures: Vec<_> = entries.iter().map(|entry| entry.signature).collect();
         // Without an answer nothing is fetched ahead.
-        let Ok(known) = self.pipeline.store.known(self.account, &signatures).await else {
+        let Ok(skips) = Skips::of(&self.pipeline, self.scope, self.account, entries).await else {
             return;
         };
-        let known: HashSet<_> = known.into_iter().collect();
-        let new = entries
-            .iter()
-            .filter(is_to_fetch)
-            .filter(|entry| !known.contains(&(entry.signature, entry.slot)));
+        let new = entries.iter().filter(|entry| {
+            entry.commitment == Some(Commitment::Finalized) && skips.reading(entry).is_none()
+        });
         self.waiting.extend(new.cloned());
         self.room -= entries.len();
     }

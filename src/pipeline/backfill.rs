@@ -5,6 +5,7 @@ use super::history::{Floor, Progress, list};
 use super::walk::Mode;
 use super::{Checkouts, Confirm, ConfirmOutcome, Pipeline, Sweep, Swept, Watch};
 use crate::clock;
+use crate::config::Scope;
 use crate::domain::{Commitment, Held, Signature, Slot, Watched};
 use crate::solana::{Fetched, SignatureEntry};
 use crate::store::{ConfirmationCounts, Next, Tally};
@@ -158,7 +159,11 @@ impl Backfill {
     }
 
     async fn sweep(&self, progress: Arc<dyn Progress>) -> anyhow::Result<Swept> {
-        let sweep = Sweep::telling(self.pipeline.clone(), progress.clone());
+        let mut sweep = Sweep::telling(self.pipeline.clone(), progress.clone());
+        if self.since.is_some() || self.until.is_some() {
+            // Who asks for a range asks for all of it.
+            sweep.scope = Scope::All;
+        }
         let (since, until) = (
             self.resolve(self.since).await?,
             self.resolve(self.until).await?,
@@ -193,8 +198,8 @@ impl Backfill {
         let (rpc, account) = (&self.pipeline.rpc, watched.token_account);
         let pipeline = self.pipeline.clone();
         let mut ahead = match until {
-            None => Ahead::new(pipeline, account),
-            Some(_) => Ahead::nothing(pipeline, account),
+            None => Ahead::new(pipeline, sweep.scope, account),
+            Some(_) => Ahead::nothing(pipeline, sweep.scope, account),
         };
         let mut entries = list(rpc, account, None, since, progress, &mut ahead)
             .await

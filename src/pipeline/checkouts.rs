@@ -87,6 +87,7 @@ impl Checkouts {
             .context("judge held payments again")?;
         self.pipeline.announce(&recorded, &watching);
         self.pipeline.ring_for(&recorded);
+        self.pipeline.take_up_again().await?;
         Ok(changed)
     }
 

@@ -89,10 +89,12 @@ impl Confirm {
             self.begin_attempts(now);
             self.begin_turning(now, self.wanted(now));
             let pipeline = self.pipeline.clone();
-            let wait = self
-                .look_at
-                .since(now)
-                .clamp(Duration::from_millis(1), LOOK_EVERY);
+            // Without a free hand there is no use in looking: an attempt that ends wakes this up.
+            let wait = if self.look_at > now {
+                self.look_at.since(now).min(LOOK_EVERY)
+            } else {
+                LOOK_EVERY
+            };
             tokio::select! {
                 biased;
                 Some(done) = self.under_way.next() => self.note_ended(done),

@@ -2,7 +2,7 @@
 
 use super::Pipeline;
 use super::ingest::{HINT_PAUSES, Task};
-use crate::domain::{Commitment, Signature, TokenAccount};
+use crate::domain::{Commitment, Memo, Signature, TokenAccount};
 use crate::solana::{Event, listen_once};
 use crate::{chance, clock};
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
@@ -15,12 +15,14 @@ use tokio::sync::mpsc;
 use url::Url;
 
 /// Somebody said that a transaction may concern us.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hint {
     /// The transaction.
     pub signature: Signature,
     /// Which subscription brought it.
     pub token_account: TokenAccount,
+    /// What its logs show of memos; nothing, or anything.
+    pub memos: Vec<Memo>,
 }
 
 /// Hints that wait while all hands are full; more are dropped and left to the sweep.
@@ -111,11 +113,13 @@ impl Pipeline {
             Event::Hint {
                 signature,
                 token_account,
+                memos,
             } => {
                 if hints
                     .try_send(Hint {
                         signature,
                         token_account,
+                        memos,
                     })
                     .is_err()
                 {
@@ -179,7 +183,7 @@ impl Follow {
         if !self.recent.insert(hint.signature) {
             return FollowOutcome::Folded;
         }
-        let (pipeline, seen_at) = (self.pipeline.clone(), clock::now());
+        let (pipeline, signature, seen_at) = (self.pipeline.clone(), hint.signature, clock::now());
         let work = async move {
             let task = Task {
                 signature: hint.signature,
@@ -188,14 +192,17 @@ impl Follow {
                 at: Commitment::Confirmed,
                 seen_at,
             };
+            if pipeline.can_wait(&hint).await? {
+                return Ok(Some(0));
+            }
             let Some(ingested) = pipeline.look_at(task, &HINT_PAUSES).await? else {
                 return Ok(None);
             };
             pipeline.record_promptly(&[ingested]).await.map(Some)
         };
         self.under_way
-            .push(work.map(move |result| (hint.signature, result)).boxed());
-        FollowOutcome::Started(hint.signature)
+            .push(work.map(move |result| (signature, result)).boxed());
+        FollowOutcome::Started(signature)
     }
 
     fn finished(

@@ -5,6 +5,7 @@
 //! Each loop is `loop { step().await }`; a step may be repeated and may be cut off at any line.
 
 mod ahead;
+mod aside;
 mod backfill;
 mod checkouts;
 mod confirm;
@@ -17,6 +18,7 @@ mod promising;
 mod rhythm;
 mod schedule;
 mod settle;
+mod skips;
 mod status;
 mod sweep;
 mod walk;

@@ -1,10 +1,9 @@
 //! What is looked at before its turn, so that who pours junk into a history makes nobody wait.
 
 use super::Sweep;
-use crate::domain::{Outcome, Signature, Slot};
+use super::skips::Skips;
 use crate::solana::SignatureEntry;
 use anyhow::Context;
-use std::collections::HashMap;
 
 /// Most transactions that are looked at before their turn.
 const FIRST_MAX: usize = 64;
@@ -20,9 +19,9 @@ impl Sweep {
         for watched in self.pipeline.watching().accounts.iter() {
             let account = watched.token_account;
             let entries = self.list(account).await?;
-            let known = self.known(account, &entries).await?;
-            let first = self.promising(&entries, &known).await?;
-            payments += self.ingest_open(account, &first, &known).await?.1;
+            let skips = self.skips(account, &entries).await?;
+            let first = self.promising(&entries, &skips).await?;
+            payments += self.ingest_open(account, &first, &skips).await?.1;
         }
         Ok(payments)
     }
@@ -32,12 +31,11 @@ impl Sweep {
     pub(super) async fn promising(
         &self,
         entries: &[SignatureEntry],
-        known: &HashMap<Signature, Slot>,
+        skips: &Skips,
     ) -> anyhow::Result<Vec<SignatureEntry>> {
         let new: Vec<_> = entries
             .iter()
-            .filter(|entry| entry.outcome == Outcome::Succeeded && entry.commitment.is_some())
-            .filter(|entry| known.get(&entry.signature) != Some(&entry.slot))
+            .filter(|entry| entry.commitment.is_some() && skips.reading(entry).is_none())
             .collect();
         if new.len() <= self.pipeline.config.solana.limits.max_in_flight {
             return Ok(Vec::new());

@@ -9,6 +9,7 @@ use super::ahead::Ahead;
 use super::history::{Floor, Pages, Progress, Quietly, Unwatched, list};
 use super::walk::Mode;
 use crate::clock;
+use crate::config::Scope;
 use crate::domain::{Slot, Timestamp, TokenAccount, Watched};
 use crate::solana::{Rpc, SignatureEntry};
 use crate::store::Cursor;
@@ -32,6 +33,8 @@ pub struct Swept {
 pub struct Sweep {
     pub(super) pipeline: Arc<Pipeline>,
     pub(super) progress: Arc<dyn Progress>,
+    /// Whose transactions are read.
+    pub(super) scope: Scope,
     /// Whom history is asked of.
     rpc: Rpc,
     /// Sweeps until somebody else is asked for it.
@@ -59,6 +62,7 @@ impl Sweep {
     pub fn telling(pipeline: Arc<Pipeline>, progress: Arc<dyn Progress>) -> Self {
         Self {
             rpc: pipeline.rpc.clone(),
+            scope: pipeline.config.watch.scope,
             pipeline,
             progress,
             until_second_opinion: SECOND_OPINION_EVERY,
@@ -117,7 +121,7 @@ impl Sweep {
     pub async fn resume(&self, watched: &Watched) -> anyhow::Result<Swept> {
         let account = watched.token_account;
         let cursors = self.cursors(account).await?;
-        let mut ahead = Ahead::new(self.pipeline.clone(), account);
+        let mut ahead = Ahead::new(self.pipeline.clone(), self.scope, account);
         let entries = self.list_since(account, &cursors, &mut ahead).await?;
         let Some(cursor) = cursors.first() else {
             return self.ingest_all(account, entries, ahead, Mode::Resume).await;

@@ -4,9 +4,10 @@
 use super::Sweep;
 use super::ahead::Ahead;
 use super::ingest::{LISTED_PAUSES, Task, not_given};
+use super::skips::Skips;
 use super::sweep::Swept;
 use crate::clock;
-use crate::domain::{Commitment, Outcome, Signature, Slot, Timestamp, TokenAccount};
+use crate::domain::{Commitment, Timestamp, TokenAccount};
 use crate::solana::SignatureEntry;
 use crate::store::{Cursor, Ingested, Reading};
 use anyhow::{Context, bail};
@@ -14,13 +15,10 @@ use futures_util::{
     StreamExt,
     stream::{self, FuturesOrdered},
 };
-use std::collections::HashMap;
 use tokio::sync::mpsc;
 
 /// Transactions recorded in one SQL transaction.
 const BATCH: usize = 256;
-/// Signatures asked about in one query.
-const KNOWN_AT_ONCE: usize = 500;
 /// Transactions under way in a walk, for each that may be asked for at once.
 const WINDOW: usize = 4;
 
@@ -52,14 +50,14 @@ impl Sweep {
     ) -> anyhow::Result<Swept> {
         ahead.finish().await;
         self.fill_in_commitments(&mut entries).await?;
-        let mut known = self.known(account, &entries).await?;
+        let mut skips = self.skips(account, &entries).await?;
         let mut swept = Swept {
             listed: entries.len(),
             ..Swept::default()
         };
-        let first = self.promising(&entries, &known).await?;
-        (swept.fetched, swept.payments) = self.ingest_open(account, &first, &known).await?;
-        known.extend(self.known(account, &first).await?);
+        let first = self.promising(&entries, &skips).await?;
+        (swept.fetched, swept.payments) = self.ingest_open(account, &first, &skips).await?;
+        skips.extend(self.skips(account, &first).await?);
         swept.slots = entries
             .first()
             .zip(entries.last())
@@ -69,7 +67,7 @@ impl Sweep {
         let (settled, open) = entries.split_at(finalized);
         let (sender, receiver) = mpsc::channel(BATCH);
         let (sent, recorded) = tokio::join!(
-            self.fetch_in_order(account, settled, &known, ahead, sender),
+            self.fetch_in_order(account, settled, &skips, ahead, sender),
             self.record_in_order(account, receiver, mode),
         );
         // The recorder's failure is the cause of the sender's.
@@ -78,11 +76,20 @@ impl Sweep {
         swept.fetched += fetched;
         let confirmed = |entry: &&SignatureEntry| entry.commitment == Some(Commitment::Confirmed);
         let confirmed: Vec<_> = open.iter().filter(confirmed).cloned().collect();
-        let (fetched, payments) = self.ingest_open(account, &confirmed, &known).await?;
+        let (fetched, payments) = self.ingest_open(account, &confirmed, &skips).await?;
         self.progress.recorded(open.len());
         swept.fetched += fetched;
         swept.payments += payments;
         Ok(swept)
+    }
+
+    /// What of these entries need not be fetched.
+    pub(super) async fn skips(
+        &self,
+        account: TokenAccount,
+        entries: &[SignatureEntry],
+    ) -> anyhow::Result<Skips> {
+        Skips::of(&self.pipeline, self.scope, account, entries).await
     }
 
     /// A node that does not say how sure it is of an entry is asked for its finalized slot.
@@ -105,31 +112,11 @@ impl Sweep {
         Ok(())
     }
 
-    /// The slots in which entries were recorded before.
-    pub(super) async fn known(
-        &self,
-        account: TokenAccount,
-        entries: &[SignatureEntry],
-    ) -> anyhow::Result<HashMap<Signature, Slot>> {
-        let mut known = HashMap::new();
-        for chunk in entries.chunks(KNOWN_AT_ONCE) {
-            let signatures: Vec<_> = chunk.iter().map(|entry| entry.signature).collect();
-            known.extend(
-                self.pipeline
-                    .store
-                    .known(account, &signatures)
-                    .await
-                    .context("look up recorded signatures")?,
-            );
-        }
-        Ok(known)
-    }
-
     async fn fetch_in_order(
         &self,
         account: TokenAccount,
         entries: &[SignatureEntry],
-        known: &HashMap<Signature, Slot>,
+        skips: &Skips,
         mut ahead: Ahead,
         sender: mpsc::Sender<Walked>,
     ) -> anyhow::Result<usize> {
@@ -141,15 +128,8 @@ impl Sweep {
             while under_way.len() < window
                 && let Some(entry) = rest.next()
             {
-                let recorded_in = known.get(&entry.signature).copied();
-                let fetched = ahead.take(entry);
-                under_way.push_back(self.look_at_entry(
-                    account,
-                    entry,
-                    recorded_in,
-                    fetched,
-                    seen_at,
-                ));
+                let (skip, fetched) = (skips.reading(entry), ahead.take(entry));
+                under_way.push_back(self.look_at_entry(account, entry, skip, fetched, seen_at));
             }
             let walked = match under_way.next().await {
                 Some(result) => {
@@ -173,30 +153,21 @@ impl Sweep {
         &self,
         account: TokenAccount,
         entry: &SignatureEntry,
-        recorded_in: Option<Slot>,
+        skip: Option<Reading>,
         fetched: Option<Ingested>,
         seen_at: Timestamp,
     ) -> anyhow::Result<(Ingested, bool)> {
-        let task = Task {
-            signature: entry.signature,
-            token_account: account,
-            listed_in: Some(entry.slot),
-            at: Commitment::Finalized,
-            seen_at,
-        };
-        // A signature recorded in another slot was on a fork: what it gave may differ.
-        let reading = if entry.outcome == Outcome::Failed {
-            Some(Reading::Failed)
-        } else {
-            (recorded_in == Some(entry.slot)).then_some(Reading::Known)
-        };
-        if let Some(reading) = reading {
+        if let Some(reading) = skip {
+            let mentions = match reading {
+                Reading::SetAside(_) => vec![account],
+                _ => Vec::new(),
+            };
             let ingested = Ingested {
                 signature: entry.signature,
                 slot: entry.slot,
                 block_time: entry.block_time,
                 reached: Commitment::Finalized,
-                mentions: Vec::new(),
+                mentions,
                 seen_at,
                 reading,
             };
@@ -205,6 +176,13 @@ impl Sweep {
         if let Some(ingested) = fetched {
             return Ok((ingested, true));
         }
+        let task = Task {
+            signature: entry.signature,
+            token_account: account,
+            listed_in: Some(entry.slot),
+            at: Commitment::Finalized,
+            seen_at,
+        };
         let ingested = self.pipeline.look_at(task, &LISTED_PAUSES).await?;
         Ok((
             ingested.unwrap_or_else(|| not_given(task, entry.slot)),
@@ -269,13 +247,11 @@ impl Sweep {
         &self,
         account: TokenAccount,
         entries: &[SignatureEntry],
-        known: &HashMap<Signature, Slot>,
+        skips: &Skips,
     ) -> anyhow::Result<(usize, usize)> {
         let seen_at = clock::now();
         let at_once = self.pipeline.config.solana.limits.max_in_flight;
-        let is_new = |entry: &&SignatureEntry| {
-            entry.outcome == Outcome::Succeeded && known.get(&entry.signature) != Some(&entry.slot)
-        };
+        let is_new = |entry: &&SignatureEntry| skips.reading(entry).is_none();
         let task = |entry: &SignatureEntry| Task {
             signature: entry.signature,
             token_account: account,
@@ -311,6 +287,7 @@ fn whole_slots(entries: &[SignatureEntry], count: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::{Outcome, Signature};
 
     #[test]
     fn a_part_of_history_never_splits_a_slot() {
@@ -321,6 +298,7 @@ mod tests {
             outcome: Outcome::Succeeded,
             commitment: None,
             memo_hints: Vec::new(),
+            are_hints_whole: false,
         };
         let entries = [1, 2, 2, 2, 3].map(entry);
         let parts: Vec<_> = (0..=5).map(|count| whole_slots(&entries, count)).collect();

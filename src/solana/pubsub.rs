@@ -3,7 +3,7 @@
 //! A hint costs nothing to lose: the sweep finds every payment without it. So a connection that is silent, refuses a
 //! subscription or breaks is thrown away whole; whoever calls opens a new one, and sweeps.
 
-use crate::domain::{Signature, Slot, TokenAccount};
+use crate::domain::{Memo, Signature, Slot, TokenAccount};
 use futures_util::{StreamExt, stream::SelectAll};
 use solana_client::rpc_config::{
     CommitmentConfig, RpcTransactionLogsConfig, RpcTransactionLogsFilter,
@@ -13,7 +13,7 @@ use std::{convert::Infallible, future::Future, time::Duration};
 use url::Url;
 
 /// What a connection brings.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// All subscriptions stand.
     Subscribed,
@@ -25,6 +25,8 @@ pub enum Event {
         signature: Signature,
         /// Which subscription brought it.
         token_account: TokenAccount,
+        /// What its logs show of memos, as far as that can be read and nothing was cut off: good for deciding what to look at first.
+        memos: Vec<Memo>,
     },
 }
 
@@ -93,6 +95,7 @@ pub async fn listen_once(
                 .map(|signature| Event::Hint {
                     signature,
                     token_account,
+                    memos: logged_memos(&logs.value.logs),
                 }),
             Some(_) => None,
         });
@@ -135,5 +138,70 @@ fn kind(error: &PubsubClientError) -> &'static str {
         PubsubClientError::ConnectionClosed(_) => "connection closed",
         PubsubClientError::SubscribeFailed { .. } => "refused by the node",
         _ => "unexpected answer",
+    }
+}
+
+/// Reads `Program log: Memo (len 32): "text"`, as memo v3 logs it. All or nothing: an escaped text, another form or a log that was
+/// cut off says that not everything is seen.
+fn logged_memos(logs: &[String]) -> Vec<Memo> {
+    const MEMOS_MAX: usize = 8;
+    let mut memos = Vec::new();
+    for line in logs {
+        if line.starts_with("Log truncated") {
+            return Vec::new();
+        }
+        let Some(said) = line.strip_prefix("Program log: Memo (len ") else {
+            continue;
+        };
+        let Some(memo) = logged_memo(said) else {
+            return Vec::new();
+        };
+        memos.push(memo);
+    }
+    if memos.len() > MEMOS_MAX {
+        memos.clear();
+    }
+    memos
+}
+
+fn logged_memo(said: &str) -> Option<Memo> {
+    let (length, text) = said.split_once("): \"")?;
+    let text = text.strip_suffix('"')?;
+    let is_whole = length.parse() == Ok(text.len()) && !text.contains(['\\', '"']);
+    is_whole.then(|| Memo::parse(text)).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memos_in_logs_are_read_whole_or_not_at_all() {
+        let read = |logs: &[&str]| {
+            let logs: Vec<_> = logs.iter().map(ToString::to_string).collect();
+            let memos = logged_memos(&logs);
+            memos
+                .iter()
+                .map(|memo| memo.as_str().to_owned())
+                .collect::<Vec<_>>()
+        };
+        let plain = "Program log: Memo (len 2): \"ab\"";
+        assert_eq!(read(&["Program x invoke [1]", plain]), ["ab"]);
+        assert_eq!(
+            read(&[plain, "Program log: Memo (len 1): \"c\""]),
+            ["ab", "c"]
+        );
+        for odd in [
+            "Program log: Memo (len 3): \"ab\"",
+            "Program log: Memo (len 2): \"a\\n\"",
+            "Program log: Memo (len 2): \"ab",
+            "Program log: Memo (len x): \"ab\"",
+            "Program log: Memo (len 4): \"a\"b\"",
+            "Program log: Memo (len 1): \" \"",
+            "Log truncated",
+        ] {
+            assert!(read(&[plain, odd]).is_empty(), "{odd}");
+        }
+        assert!(read(&["Program log: ab", "Memo (len 2): \"ab\""]).is_empty());
     }
 }

@@ -63,11 +63,23 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn pending_among(&self, memos: &[Memo]) -> Result<HashSet<String>> {
+        let pending = "SELECT folded FROM checkouts WHERE status = 'pending' AND folded IN (";
+        self.named_by(memos, pending).await
+    }
+
+    /// Which of these memos, in their folded form, name any checkout.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn known_among(&self, memos: &[Memo]) -> Result<HashSet<String>> {
+        let any = "SELECT folded FROM checkouts WHERE folded IN (";
+        self.named_by(memos, any).await
+    }
+
+    async fn named_by(&self, memos: &[Memo], select: &'static str) -> Result<HashSet<String>> {
         let mut found = HashSet::new();
         for chunk in memos.chunks(Self::MEMOS_AT_ONCE) {
-            let mut query = QueryBuilder::new(
-                "SELECT folded FROM checkouts WHERE status = 'pending' AND folded IN (",
-            );
+            let mut query = QueryBuilder::new(select);
             let mut list = query.separated(", ");
             for memo in chunk {
                 list.push_bind(memo.folded());

@@ -18,6 +18,7 @@ mod record;
 mod reports;
 mod row;
 mod script;
+mod set_aside;
 mod timeline;
 mod watched;
 
@@ -31,6 +32,7 @@ pub use payments::Unsettled;
 pub use quarantine::Quarantined;
 pub use record::{Ingested, Reading, Recorded};
 pub use reports::{PaymentSummary, Tally};
+pub use set_aside::SetAside;
 pub use timeline::{Event, Happened};
 
 use crate::sqlite;

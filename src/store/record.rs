@@ -4,7 +4,7 @@
 use super::desk::Desk;
 use super::payments::Known;
 use super::script::Script;
-use super::{Cursor, Due, Result, Store, Tx, confirmations, payments, quarantine, row};
+use super::{Cursor, Due, Result, Store, Tx, confirmations, payments, quarantine, row, set_aside};
 use crate::domain::{
     Commitment, Credit, Decoded, Held, Memo, Policy, Signature, Slot, Timestamp, TokenAccount,
     Verdict,
@@ -37,6 +37,8 @@ pub enum Reading {
     Failed,
     /// It was recorded before, at the same slot.
     Known,
+    /// It seems to be somebody else's: these are all memos that the node shows of it. Not even fetched.
+    SetAside(Vec<Memo>),
     /// It was read.
     Decoded(Decoded),
     /// It cannot be read, for this reason: quarantined, shown, and tried again.
@@ -110,6 +112,8 @@ impl Store {
         let leased = lease_until.map(|until| desk.lease(now, until));
         let mut script = Script::new();
         remember(&mut script, batch, now);
+        let aside: Vec<_> = batch.iter().filter_map(as_set_aside).collect();
+        set_aside::insert(&mut script, &aside, now);
         desk.write_into(&mut script, now);
         script.run(&mut tx).await?;
         finalize_known(&mut tx, batch, now).await?;
@@ -193,7 +197,7 @@ async fn record_one(
     recorded: &mut Vec<Recorded>,
 ) -> Result<()> {
     match &ingested.reading {
-        Reading::Failed | Reading::Known => {}
+        Reading::Failed | Reading::Known | Reading::SetAside(_) => {}
         Reading::Unreadable(why) => {
             // Ids are given in order.
             desk.write(tx, now).await?;
@@ -292,7 +296,7 @@ async fn record_credit(
 fn remember(script: &mut Script, batch: &[Ingested], now: Timestamp) {
     let looked_at = batch
         .iter()
-        .filter(|one| !matches!(one.reading, Reading::Known));
+        .filter(|one| !matches!(one.reading, Reading::Known | Reading::SetAside(_)));
     let rows: Vec<_> = looked_at
         .flat_map(|one| one.mentions.iter().map(move |account| (account, one)))
         .collect();
@@ -308,6 +312,15 @@ fn remember(script: &mut Script, batch: &[Ingested], now: Timestamp) {
                 .push_bind(now.0);
         },
     );
+}
+
+fn as_set_aside(one: &Ingested) -> Option<(TokenAccount, Signature, Option<Slot>, &[Memo])> {
+    match (&one.reading, one.mentions.first()) {
+        (Reading::SetAside(memos), Some(account)) => {
+            Some((*account, one.signature, Some(one.slot), memos))
+        }
+        _ => None,
+    }
 }
 
 /// What was recorded at `confirmed` and is met again in finalized history, in the same slot, is final.

@@ -21,6 +21,8 @@ pub struct SignatureEntry {
     pub commitment: Option<Commitment>,
     /// Memos that the line shows. Not all of them, perhaps none, perhaps altered: good for deciding what to look at first.
     pub memo_hints: Vec<Memo>,
+    /// Whether the line shows any memo, and all that it shows could be read.
+    pub are_hints_whole: bool,
 }
 
 #[derive(Deserialize)]
@@ -46,22 +48,26 @@ pub(in crate::solana) fn signatures(page: &str) -> Option<Vec<SignatureEntry>> {
             let memos: Option<String> = entry
                 .memo
                 .and_then(|memo| serde_json::from_str(memo.get()).ok());
+            let (memo_hints, are_hints_whole) =
+                memos.as_deref().map(memo_hints).unwrap_or_default();
             Some(SignatureEntry {
                 signature: entry.signature.parse().ok()?,
                 slot: entry.slot,
                 block_time: entry.block_time,
                 outcome: outcome(entry.err.is_some()),
                 commitment: entry.confirmation_status.as_deref().and_then(commitment),
-                memo_hints: memos.as_deref().map(memo_hints).unwrap_or_default(),
+                memo_hints,
+                are_hints_whole,
             })
         })
         .collect()
 }
 
 /// Reads `[length] text; [length] text`, as nodes show memos in a history; long ones are left out, they name no checkout.
-fn memo_hints(mut shown: &str) -> Vec<Memo> {
+/// Returns whether that was all.
+fn memo_hints(mut shown: &str) -> (Vec<Memo>, bool) {
     const BYTES_MAX: usize = 128;
-    let mut hints = Vec::new();
+    let (mut hints, mut is_whole) = (Vec::new(), true);
     while let Some((length, rest)) = shown
         .strip_prefix('[')
         .and_then(|rest| rest.split_once("] "))
@@ -71,12 +77,15 @@ fn memo_hints(mut shown: &str) -> Vec<Memo> {
             .ok()
             .and_then(|bytes| rest.split_at_checked(bytes))
         else {
-            break;
+            return (hints, false);
         };
-        hints.extend(Memo::parse(text).filter(|_| text.len() <= BYTES_MAX));
-        shown = rest.strip_prefix("; ").unwrap_or_default();
+        let hint = Memo::parse(text).filter(|_| text.len() <= BYTES_MAX);
+        is_whole &= hint.is_some();
+        hints.extend(hint);
+        shown = rest.strip_prefix("; ").unwrap_or(rest);
     }
-    hints
+    let is_whole = is_whole && shown.is_empty() && !hints.is_empty();
+    (hints, is_whole)
 }
 
 #[cfg(test)]
@@ -86,7 +95,7 @@ mod tests {
     #[test]
     fn memos_in_a_history_are_read_by_their_length() {
         let hints = |shown: &str| {
-            let all = memo_hints(shown);
+            let (all, _) = memo_hints(shown);
             all.iter()
                 .map(|memo| memo.as_str().to_owned())
                 .collect::<Vec<_>>()
@@ -105,9 +114,21 @@ mod tests {
             "[99999999999999999999999] a",
             "[-1] a",
         ] {
-            assert!(memo_hints(nonsense).is_empty(), "{nonsense}");
+            assert_eq!(memo_hints(nonsense), (Vec::new(), false), "{nonsense}");
         }
         let long = format!("[200] {}", "x".repeat(200));
-        assert!(memo_hints(&long).is_empty());
+        assert_eq!(memo_hints(&long), (Vec::new(), false));
+        for whole in ["[2] ab", "[2] ab; [1] c"] {
+            assert!(memo_hints(whole).1, "{whole}");
+        }
+        for part in [
+            "[2] ab; ",
+            "[2] abc",
+            "[2] ab; [9] c",
+            "[2] ab;[1] c",
+            "[2] ab; [3]    ",
+        ] {
+            assert!(!memo_hints(part).1, "{part}");
+        }
     }
 }

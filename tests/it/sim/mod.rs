@@ -127,6 +127,7 @@ fn three_days_without_the_api_lose_nothing_and_drain_at_a_bounded_rate() {
             let hint = Hint {
                 signature,
                 token_account,
+                memos: Vec::new(),
             };
             life.hints.send(hint).await.unwrap();
             // All of them within the first hours: each will have waited for days.
@@ -278,6 +279,7 @@ async fn restart(world: &World, folder: &Path, life: Life) -> Result<Life, Strin
 async fn begin(world: &World, folder: &Path, changes: &[(&str, &str)]) -> Life {
     let database = format!("sqlite:{}", folder.join("paywatch.db").display());
     let late = world.lock().happens(30);
+    let is_shared = world.lock().is_shared;
     let environment = [
         ("MERCHANT__BASE_URL", "http://api/"),
         ("MERCHANT__REQUEST_TIMEOUT", "5s"),
@@ -287,6 +289,7 @@ async fn begin(world: &World, folder: &Path, changes: &[(&str, &str)]) -> Life {
             "SOLANA__CONFIRM_AT",
             if late { "finalized" } else { "confirmed" },
         ),
+        ("WATCH__SCOPE", if is_shared { "own" } else { "all" }),
         ("STORE__URL", &database),
         ("OPS__LISTEN", ""),
     ];

@@ -2,7 +2,7 @@
 
 use crate::support::backend::{Backend, DUE};
 use crate::support::ledger::{Entry, Fate, Ledger};
-use paywatch::domain::{Signature, TokenAccount};
+use paywatch::domain::{Memo, Signature, TokenAccount};
 use paywatch::http::{Exchange, Fault, Reply, Request};
 use paywatch::pipeline::Hint;
 use rand::{Rng, SeedableRng, rngs::StdRng};
@@ -26,6 +26,8 @@ pub(super) struct Model {
     pub(super) backend: Backend,
     /// Whether things go wrong.
     pub(super) storm: bool,
+    /// The wallet is shared: `watch.scope` is "own".
+    pub(super) is_shared: bool,
     /// The process is killed at the very moment of the next exchange of this kind.
     pub(super) kill_at: Option<Moment>,
     /// Everything that was asked and answered, as one number, whatever the order within an instant.
@@ -80,6 +82,7 @@ impl World {
             model: Arc::new(Mutex::new(Model {
                 ledger: Ledger::new(),
                 storm: true,
+                is_shared: seed % 3 == 0,
                 kill_at: None,
                 trace: 0,
                 seed,
@@ -181,10 +184,12 @@ impl Model {
             is_poison: self.happens(8),
         };
         let token_account = TokenAccount(entry.account());
+        let memos = entry.memo.as_deref().and_then(Memo::parse);
         let signature = self.ledger.land(entry);
         Hint {
             signature,
             token_account,
+            memos: memos.into_iter().collect(),
         }
     }
 
