@@ -252,6 +252,7 @@ async fn sweep(pipeline: Arc<Pipeline>) {
 /// A sweep that takes longer than the interval must not keep those waiting who pay meanwhile.
 async fn peeking_meanwhile<T>(pipeline: &Arc<Pipeline>, step: impl Future<Output = T>) -> T {
     tokio::select! {
+        biased;
         done = step => done,
         never = peek_for_ever(pipeline) => match never {},
     }

@@ -2,8 +2,8 @@
 //! takes it from here, in its own order.
 
 use super::Pipeline;
-use super::history::Pages;
 use super::ingest::{LISTED_PAUSES, Task};
+use super::promising::FIRST_MAX;
 use super::skips::Skips;
 use crate::clock;
 use crate::config::Scope;
@@ -29,6 +29,8 @@ pub(super) struct Ahead {
     waiting: VecDeque<SignatureEntry>,
     under_way: FuturesUnordered<BoxFuture<'static, Option<Ingested>>>,
     fetched: HashMap<(Signature, Slot), Ingested>,
+    /// What seems to pay, of the pages so far, the newest first.
+    pub(super) promising: Vec<SignatureEntry>,
 }
 
 impl Ahead {
@@ -42,6 +44,7 @@ impl Ahead {
             waiting: VecDeque::new(),
             under_way: FuturesUnordered::new(),
             fetched: HashMap::new(),
+            promising: Vec::new(),
         }
     }
 
@@ -91,31 +94,36 @@ impl Ahead {
             self.fetched.insert(place, ingested);
         }
     }
-}
 
-impl Pages for Ahead {
-    async fn next_page<T: Send>(&mut self, asked: impl Future<Output = T> + Send) -> T {
-        let mut asked = std::pin::pin!(asked);
+    /// Fetches while a page is waited for.
+    pub(super) async fn meanwhile<T>(&mut self, page: impl Future<Output = T>) -> T {
+        let mut page = std::pin::pin!(page);
         loop {
             self.begin();
             tokio::select! {
                 biased;
-                page = &mut asked => return page,
+                page = &mut page => return page,
                 Some(ingested) = self.under_way.next() => self.keep(ingested),
             }
         }
     }
 
-    async fn listed(&mut self, entries: &[SignatureEntry]) {
-        let entries = &entries[..entries.len().min(self.room)];
+    /// A page came, newest first, and it is not the last.
+    pub(super) async fn listed(&mut self, entries: &[SignatureEntry]) {
         // Without an answer nothing is fetched ahead.
-        let Ok(skips) = Skips::of(&self.pipeline, self.scope, self.account, entries).await else {
-            return;
-        };
-        let new = entries.iter().filter(|entry| {
-            entry.commitment == Some(Commitment::Finalized) && skips.reading(entry).is_none()
-        });
-        self.waiting.extend(new.cloned());
-        self.room -= entries.len();
+        let skips = Skips::of(&self.pipeline, self.scope, self.account, entries).await;
+        let Ok(skips) = skips else { return };
+        if let Ok(promising) = self.pipeline.promising(entries.iter().rev(), &skips).await {
+            self.promising.extend(promising);
+            self.promising.truncate(FIRST_MAX);
+        }
+        let is_final = |entry: &&SignatureEntry| entry.commitment == Some(Commitment::Finalized);
+        let new = entries
+            .iter()
+            .filter(is_final)
+            .filter(|entry| skips.reading(entry).is_none());
+        let before = self.waiting.len();
+        self.waiting.extend(new.take(self.room).cloned());
+        self.room -= self.waiting.len() - before;
     }
 }

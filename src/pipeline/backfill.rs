@@ -1,13 +1,13 @@
 //! The sweep with an end: history once, between two bounds, then confirmations until none is due.
 
 use super::ahead::Ahead;
-use super::history::{Floor, Progress, list};
+use super::history::{Floor, Progress, Range, list};
 use super::walk::Mode;
 use super::{Checkouts, Confirm, ConfirmOutcome, Pipeline, Sweep, Swept, Watch};
 use crate::clock;
 use crate::config::Scope;
 use crate::domain::{Commitment, Held, Signature, Slot, Watched};
-use crate::solana::{Fetched, SignatureEntry};
+use crate::solana::Fetched;
 use crate::store::{ConfirmationCounts, Next, Tally};
 use anyhow::{Context, bail};
 use std::{
@@ -201,17 +201,12 @@ impl Backfill {
             None => Ahead::new(pipeline, sweep.scope, account),
             Some(_) => Ahead::nothing(pipeline, sweep.scope, account),
         };
-        let mut entries = list(rpc, account, None, since, progress, &mut ahead)
+        let range = Range::down_to(account, since);
+        let history = list(rpc, range, None, progress, &mut ahead)
             .await
             .context("list history")?;
-        let in_range = |entry: &SignatureEntry| match until {
-            None => true,
-            Some(Floor::Slot(slot)) => entry.slot <= slot,
-            Some(Floor::Time(at)) => entry.block_time.is_none_or(|time| time <= at),
-        };
-        entries.retain(in_range);
         sweep
-            .ingest_all(account, entries, ahead, Mode::Bounded)
+            .ingest_all(account, history, until, ahead, Mode::Bounded)
             .await
     }
 

@@ -81,6 +81,7 @@ impl Pipeline {
                     self.on_event(event, hints);
                 });
                 tokio::select! {
+                    biased;
                     Err(ended) = connection => Some(ended),
                     _ = changes.changed() => None,
                 }

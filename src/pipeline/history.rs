@@ -1,5 +1,6 @@
 //! Reading a token account's history backwards, down to where all is recorded.
 
+use super::ahead::Ahead;
 use crate::domain::{Signature, Slot, TokenAccount};
 use crate::solana::{Error, Rpc, SignatureEntry};
 use std::collections::HashSet;
@@ -17,29 +18,6 @@ pub(super) struct Unwatched;
 
 impl Progress for Unwatched {}
 
-/// What goes on while a history is listed.
-pub(super) trait Pages: Send {
-    /// Waits for a page.
-    fn next_page<T: Send>(
-        &mut self,
-        asked: impl Future<Output = T> + Send,
-    ) -> impl Future<Output = T> + Send;
-
-    /// A page came, newest first, and it is not the last.
-    fn listed(&mut self, entries: &[SignatureEntry]) -> impl Future<Output = ()> + Send;
-}
-
-/// Nothing goes on.
-pub(super) struct Quietly;
-
-impl Pages for Quietly {
-    async fn next_page<T: Send>(&mut self, asked: impl Future<Output = T> + Send) -> T {
-        asked.await
-    }
-
-    async fn listed(&mut self, _entries: &[SignatureEntry]) {}
-}
-
 /// Where reading backwards stops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Floor {
@@ -50,6 +28,14 @@ pub enum Floor {
 }
 
 impl Floor {
+    /// Whether an entry is not newer: a floor that is a ceiling.
+    pub(super) fn covers(self, entry: &SignatureEntry) -> bool {
+        match self {
+            Self::Slot(slot) => entry.slot <= slot,
+            Self::Time(at) => entry.block_time.is_none_or(|time| time <= at),
+        }
+    }
+
     fn is_below(self, entry: &SignatureEntry) -> bool {
         match self {
             Self::Slot(slot) => entry.slot < slot,
@@ -61,41 +47,100 @@ impl Floor {
 /// Most pages of one listing: ten million signatures. More is not history, it is a node that repeats itself.
 const PAGES_MAX: usize = 10_000;
 
-/// Lists a token account's history down to a floor, page by page until an empty one; returns it oldest first.
+/// Entries that are kept in memory, and as many again while they gather. What is newer is let go, and listed again when its turn comes.
+const KEPT: usize = 20_000;
+
+/// What to list of a token account's history.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Range {
+    pub(super) account: TokenAccount,
+    /// Only what is older than this.
+    pub(super) before: Option<Signature>,
+    /// Only what is newer than this.
+    pub(super) until: Option<Signature>,
+    pub(super) floor: Floor,
+}
+
+impl Range {
+    /// All down to a floor.
+    pub(super) fn down_to(account: TokenAccount, floor: Floor) -> Self {
+        Self {
+            account,
+            before: None,
+            until: None,
+            floor,
+        }
+    }
+}
+
+/// A history that was listed.
+#[derive(Debug, Default)]
+pub(super) struct History {
+    /// Its oldest part, oldest first.
+    pub(super) entries: Vec<SignatureEntry>,
+    /// Newer parts, to be listed again; the last one follows the entries.
+    pub(super) newer: Vec<Range>,
+    /// How many entries it has in all.
+    pub(super) listed: usize,
+    /// Whether the signature that was looked for is among them.
+    pub(super) reaches: bool,
+}
+
+/// Lists a token account's history, page by page until an empty one, in bounded memory.
 ///
 /// # Errors
 /// When the node does not answer, or repeats itself instead of going on: what it would leave out must not pass as the end.
 pub(super) async fn list(
     rpc: &Rpc,
-    account: TokenAccount,
-    until: Option<Signature>,
-    floor: Floor,
+    range: Range,
+    look_for: Option<Signature>,
     progress: &dyn Progress,
-    pages: &mut impl Pages,
-) -> Result<Vec<SignatureEntry>, Error> {
-    let mut entries: Vec<SignatureEntry> = Vec::new();
+    ahead: &mut Ahead,
+) -> Result<History, Error> {
+    let mut history = History::default();
     let mut seen = HashSet::new();
-    let mut before = None;
+    // Newest first, while they gather.
+    let mut entries: Vec<SignatureEntry> = Vec::new();
+    let (mut before, mut part_before) = (range.before, range.before);
     for _ in 0..PAGES_MAX {
-        let page = pages
-            .next_page(rpc.signatures(account, before, until))
-            .await?;
+        let page = rpc.signatures(range.account, before, range.until);
+        let page = ahead.meanwhile(page).await?;
         let Some(last) = page.last() else {
-            return Ok(oldest_first(entries));
+            history.entries = oldest_first(entries);
+            return Ok(history);
         };
         before = Some(last.signature);
-        let (listed, is_last) = (entries.len(), floor.is_below(last));
-        let above = page.into_iter().filter(|entry| !floor.is_below(entry));
+        let (listed, is_last) = (entries.len(), range.floor.is_below(last));
+        let above = page
+            .into_iter()
+            .filter(|entry| !range.floor.is_below(entry));
         entries.extend(above.filter(|entry| seen.insert(entry.signature)));
         let new = &entries[listed..];
+        let is_stuck = new.is_empty();
+        history.listed += new.len();
+        history.reaches |= new.iter().any(|entry| Some(entry.signature) == look_for);
         progress.listed(new.len());
         if is_last {
-            return Ok(oldest_first(entries));
+            history.entries = oldest_first(entries);
+            return Ok(history);
         }
-        if new.is_empty() {
+        if is_stuck {
             break;
         }
-        pages.listed(new).await;
+        ahead.listed(new).await;
+        if entries.len() >= 2 * KEPT {
+            let kept = entries.split_off(entries.len() - KEPT);
+            history.newer.push(Range {
+                before: part_before,
+                until: kept.first().map(|entry| entry.signature),
+                ..range
+            });
+            part_before = entries.last().map(|entry| entry.signature);
+            for entry in &entries {
+                seen.remove(&entry.signature);
+            }
+            entries = kept;
+        }
     }
     Err(Rpc::malformed(
         "getSignaturesForAddress",

@@ -1,12 +1,15 @@
 //! What is looked at before its turn, so that who pours junk into a history makes nobody wait.
 
-use super::Sweep;
+use super::ahead::Ahead;
 use super::skips::Skips;
+use super::{Pipeline, Sweep};
+use crate::domain::TokenAccount;
 use crate::solana::SignatureEntry;
 use anyhow::Context;
+use std::collections::HashSet;
 
 /// Most transactions that are looked at before their turn.
-const FIRST_MAX: usize = 64;
+pub(super) const FIRST_MAX: usize = 64;
 
 impl Sweep {
     /// Looks through all history since the cursors for what seems to pay, and at that alone: while a long sweep is under way, others
@@ -18,26 +21,46 @@ impl Sweep {
         let mut payments = 0;
         for watched in self.pipeline.watching().accounts.iter() {
             let account = watched.token_account;
-            let entries = self.list(account).await?;
-            let skips = self.skips(account, &entries).await?;
-            let first = self.promising(&entries, &skips).await?;
-            payments += self.ingest_open(account, &first, &skips).await?.1;
+            let mut ahead = Ahead::nothing(self.pipeline.clone(), self.scope, account);
+            let history = self.list(account, &mut ahead).await?;
+            let (_, new) = self
+                .ingest_promising(account, &history.entries, &mut ahead)
+                .await?;
+            payments += new;
         }
         Ok(payments)
     }
 
-    /// In a long history, what seems to pay for a pending checkout: looked at first, so that nobody waits while junk that somebody
-    /// poured into the history is dealt with. It changes the order only; the walk meets all of them.
-    pub(super) async fn promising(
+    /// Looks at what seems to pay, of what was listed before and of these entries. It changes the order only; the walk meets all of
+    /// them. Returns how many were fetched, and how many payments are new.
+    pub(super) async fn ingest_promising(
         &self,
+        account: TokenAccount,
         entries: &[SignatureEntry],
+        ahead: &mut Ahead,
+    ) -> anyhow::Result<(usize, usize)> {
+        let skips = self.skips(account, entries).await?;
+        let mut first = std::mem::take(&mut ahead.promising);
+        first.extend(self.pipeline.promising(entries.iter(), &skips).await?);
+        let mut seen = HashSet::new();
+        first.retain(|entry| seen.insert(entry.signature));
+        first.truncate(FIRST_MAX);
+        let skips = self.skips(account, &first).await?;
+        self.ingest_open(account, &first, &skips).await
+    }
+}
+
+impl Pipeline {
+    /// Among many entries, those that seem to pay for a pending checkout, the newest first: they would wait longest for their turn.
+    pub(super) async fn promising<'a>(
+        &self,
+        oldest_first: impl DoubleEndedIterator<Item = &'a SignatureEntry>,
         skips: &Skips,
     ) -> anyhow::Result<Vec<SignatureEntry>> {
-        let new: Vec<_> = entries
-            .iter()
+        let new: Vec<_> = oldest_first
             .filter(|entry| entry.commitment.is_some() && skips.reading(entry).is_none())
             .collect();
-        if new.len() <= self.pipeline.config.solana.limits.max_in_flight {
+        if new.len() <= self.config.solana.limits.max_in_flight {
             return Ok(Vec::new());
         }
         let hints: Vec<_> = new
@@ -45,7 +68,6 @@ impl Sweep {
             .flat_map(|entry| entry.memo_hints.clone())
             .collect();
         let pending = self
-            .pipeline
             .store
             .pending_among(&hints)
             .await
@@ -54,7 +76,6 @@ impl Sweep {
             let mut hints = entry.memo_hints.iter();
             hints.any(|memo| pending.contains(&memo.folded()))
         };
-        // The newest: they would wait longest for their turn.
         let newest = new.into_iter().rev();
         Ok(newest.filter(names_one).take(FIRST_MAX).cloned().collect())
     }

@@ -79,10 +79,4 @@ impl Skips {
         let is_foreign = self.foreign.contains(&entry.signature);
         is_foreign.then(|| Reading::SetAside(entry.memo_hints.clone()))
     }
-
-    /// Adds what was found since.
-    pub(super) fn extend(&mut self, newer: Self) {
-        self.recorded.extend(newer.recorded);
-        self.foreign.extend(newer.foreign);
-    }
 }

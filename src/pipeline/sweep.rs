@@ -6,12 +6,12 @@
 
 use super::Pipeline;
 use super::ahead::Ahead;
-use super::history::{Floor, Pages, Progress, Quietly, Unwatched, list};
+use super::history::{Floor, History, Progress, Range, Unwatched, list};
 use super::walk::Mode;
 use crate::clock;
 use crate::config::Scope;
-use crate::domain::{Slot, Timestamp, TokenAccount, Watched};
-use crate::solana::{Rpc, SignatureEntry};
+use crate::domain::{Signature, Slot, Timestamp, TokenAccount, Watched};
+use crate::solana::Rpc;
 use crate::store::Cursor;
 use anyhow::{Context, bail};
 use std::{sync::Arc, time::Duration};
@@ -36,7 +36,7 @@ pub struct Sweep {
     /// Whose transactions are read.
     pub(super) scope: Scope,
     /// Whom history is asked of.
-    rpc: Rpc,
+    pub(super) rpc: Rpc,
     /// Sweeps until somebody else is asked for it.
     until_second_opinion: u32,
 }
@@ -122,22 +122,17 @@ impl Sweep {
         let account = watched.token_account;
         let cursors = self.cursors(account).await?;
         let mut ahead = Ahead::new(self.pipeline.clone(), self.scope, account);
-        let entries = self.list_since(account, &cursors, &mut ahead).await?;
-        let Some(cursor) = cursors.first() else {
-            return self.ingest_all(account, entries, ahead, Mode::Resume).await;
-        };
-        if entries
-            .iter()
-            .any(|entry| entry.signature == cursor.signature)
-        {
-            return self.ingest_all(account, entries, ahead, Mode::Resume).await;
+        let history = self.list_since(account, &cursors, &mut ahead).await?;
+        let gap = cursors.first().filter(|_| !history.reaches);
+        let mode = gap.map_or(Mode::Resume, |_| Mode::Bounded);
+        let swept = self.ingest_all(account, history, None, ahead, mode).await?;
+        if let Some(cursor) = gap {
+            bail!(
+                "the node's history does not reach back to slot {}, where recording ended: it lags, or has pruned it; the cursor stays",
+                cursor.slot
+            );
         }
-        self.ingest_all(account, entries, ahead, Mode::Bounded)
-            .await?;
-        bail!(
-            "the node's history does not reach back to slot {}, where recording ended: it lags, or has pruned it; the cursor stays",
-            cursor.slot
-        );
+        Ok(swept)
     }
 
     async fn cursors(&self, account: TokenAccount) -> anyhow::Result<Vec<Cursor>> {
@@ -145,30 +140,43 @@ impl Sweep {
         store.cursors(account).await.context("read cursors")
     }
 
-    /// All history that a sweep would walk over now, oldest first.
-    pub(super) async fn list(&self, account: TokenAccount) -> anyhow::Result<Vec<SignatureEntry>> {
+    /// All history that a sweep would walk over now.
+    pub(super) async fn list(
+        &self,
+        account: TokenAccount,
+        ahead: &mut Ahead,
+    ) -> anyhow::Result<History> {
         let cursors = self.cursors(account).await?;
-        self.list_since(account, &cursors, &mut Quietly).await
+        self.list_since(account, &cursors, ahead).await
     }
 
     async fn list_since(
         &self,
         account: TokenAccount,
         cursors: &[Cursor],
-        pages: &mut impl Pages,
-    ) -> anyhow::Result<Vec<SignatureEntry>> {
+        ahead: &mut Ahead,
+    ) -> anyhow::Result<History> {
         if cursors.is_empty() {
-            self.list_from_the_start(account, pages).await
-        } else {
-            self.list_from_anchors(account, cursors, pages).await
+            let floor = self.floor_of_the_start(account).await?;
+            return self
+                .list_in(Range::down_to(account, floor), None, ahead)
+                .await;
         }
+        self.list_from_anchors(account, cursors, ahead).await
     }
 
-    async fn list_from_the_start(
+    async fn list_in(
         &self,
-        account: TokenAccount,
-        pages: &mut impl Pages,
-    ) -> anyhow::Result<Vec<SignatureEntry>> {
+        range: Range,
+        look_for: Option<Signature>,
+        ahead: &mut Ahead,
+    ) -> anyhow::Result<History> {
+        let listed = list(&self.rpc, range, look_for, &*self.progress, ahead).await;
+        listed.context("list history")
+    }
+
+    /// How far back the first sweep goes.
+    async fn floor_of_the_start(&self, account: TokenAccount) -> anyhow::Result<Floor> {
         let pipeline = &self.pipeline;
         if !pipeline.status.has_polled() {
             bail!("how far back to look is not known before the checkouts were read once");
@@ -183,10 +191,8 @@ impl Sweep {
             .oldest_pending_at()
             .await
             .context("read the oldest checkout")?;
-        let floor = Floor::Time(oldest_pending.map_or(look_back, |at| at.min(look_back)));
-        list(&self.rpc, account, None, floor, &*self.progress, pages)
-            .await
-            .context("list history")
+        let oldest = oldest_pending.map_or(look_back, |at| at.min(look_back));
+        Ok(Floor::Time(oldest))
     }
 
     /// Lists what is newer than the first anchor that is far enough behind the cursor and that the node knows. If it knows none
@@ -195,27 +201,29 @@ impl Sweep {
         &self,
         account: TokenAccount,
         cursors: &[Cursor],
-        pages: &mut impl Pages,
-    ) -> anyhow::Result<Vec<SignatureEntry>> {
-        let (rpc, progress) = (&self.rpc, &*self.progress);
+        ahead: &mut Ahead,
+    ) -> anyhow::Result<History> {
         let reached = cursors.first().map_or(Timestamp(0), |cursor| cursor.at);
+        let look_for = cursors.first().map(|cursor| cursor.signature);
         let is_far = |anchor: &&Cursor| reached.since(anchor.at) >= OVERLAP;
         for anchor in cursors.iter().filter(is_far) {
-            let floor = Floor::Slot(anchor.slot);
-            match list(rpc, account, Some(anchor.signature), floor, progress, pages).await {
+            let range = Range {
+                until: Some(anchor.signature),
+                ..Range::down_to(account, Floor::Slot(anchor.slot))
+            };
+            match list(&self.rpc, range, look_for, &*self.progress, ahead).await {
                 Err(error) if error.is_unknown_anchor() => {
                     tracing::warn!(%account, slot = anchor.slot, %error, "node does not know this anchor; falling back to an older one");
                 }
                 listed => return listed.context("list history"),
             }
         }
-        let Some(oldest) = cursors.last().filter(is_far) else {
-            return self.list_from_the_start(account, pages).await;
+        let floor = match cursors.last().filter(is_far) {
+            Some(oldest) => Floor::Slot(oldest.slot),
+            None => self.floor_of_the_start(account).await?,
         };
-        let floor = Floor::Slot(oldest.slot);
-        list(rpc, account, None, floor, progress, pages)
+        self.list_in(Range::down_to(account, floor), look_for, ahead)
             .await
-            .context("list history")
     }
 }
 

@@ -3,6 +3,7 @@
 
 use super::Sweep;
 use super::ahead::Ahead;
+use super::history::{Floor, History, Unwatched, list};
 use super::ingest::{LISTED_PAUSES, Task, not_given};
 use super::skips::Skips;
 use super::sweep::Swept;
@@ -40,30 +41,69 @@ enum Walked {
 }
 
 impl Sweep {
-    /// Walks entries forwards, oldest first: fetches what is not recorded, many at once, and records in order.
+    /// Walks a history forwards, oldest first, part by part: fetches what is not recorded, many at once, and records in order.
+    /// `newest` is the end of the range, if it has one.
     pub(super) async fn ingest_all(
         &self,
         account: TokenAccount,
-        mut entries: Vec<SignatureEntry>,
+        history: History,
+        newest: Option<Floor>,
         mut ahead: Ahead,
-        mode: Mode,
+        mut mode: Mode,
     ) -> anyhow::Result<Swept> {
         ahead.finish().await;
-        self.fill_in_commitments(&mut entries).await?;
-        let mut skips = self.skips(account, &entries).await?;
+        let (mut entries, mut newer) = (history.entries, history.newer);
+        let (fetched, payments) = self.ingest_promising(account, &entries, &mut ahead).await?;
         let mut swept = Swept {
-            listed: entries.len(),
+            fetched,
+            payments,
             ..Swept::default()
         };
-        let first = self.promising(&entries, &skips).await?;
-        (swept.fetched, swept.payments) = self.ingest_open(account, &first, &skips).await?;
-        skips.extend(self.skips(account, &first).await?);
-        swept.slots = entries
-            .first()
-            .zip(entries.last())
-            .map(|(oldest, newest)| (oldest.slot, newest.slot));
+        let mut carried: Vec<SignatureEntry> = Vec::new();
+        loop {
+            if !carried.is_empty() {
+                carried.append(&mut entries);
+                entries = std::mem::take(&mut carried);
+            }
+            if !newer.is_empty() {
+                // The newest slot of this part may go on in the next.
+                let split = entries.last().map_or(0, |last| {
+                    entries.partition_point(|entry| entry.slot < last.slot)
+                });
+                carried = entries.split_off(split);
+            }
+            entries.retain(|entry| newest.is_none_or(|newest| newest.covers(entry)));
+            let is_final = self
+                .ingest_part(account, &mut entries, &mut ahead, mode, &mut swept)
+                .await?;
+            if !is_final {
+                // What follows is beyond what may be covered.
+                mode = Mode::Bounded;
+            }
+            let Some(next) = newer.pop() else {
+                return Ok(swept);
+            };
+            let mut nothing = Ahead::nothing(self.pipeline.clone(), self.scope, account);
+            let part = list(&self.rpc, next, None, &Unwatched, &mut nothing).await;
+            let part = part.context("list history again")?;
+            newer.extend(part.newer);
+            entries = part.entries;
+        }
+    }
+
+    /// Walks one part, and adds up what it did. Returns whether all of it was final.
+    async fn ingest_part(
+        &self,
+        account: TokenAccount,
+        entries: &mut [SignatureEntry],
+        ahead: &mut Ahead,
+        mode: Mode,
+        swept: &mut Swept,
+    ) -> anyhow::Result<bool> {
+        self.fill_in_commitments(entries).await?;
+        let skips = self.skips(account, entries).await?;
         let is_final = |entry: &&SignatureEntry| entry.commitment == Some(Commitment::Finalized);
-        let finalized = whole_slots(&entries, entries.iter().take_while(is_final).count());
+        let finalized = whole_slots(entries, entries.iter().take_while(is_final).count());
         let (settled, open) = entries.split_at(finalized);
         let (sender, receiver) = mpsc::channel(BATCH);
         let (sent, recorded) = tokio::join!(
@@ -72,15 +112,20 @@ impl Sweep {
         );
         // The recorder's failure is the cause of the sender's.
         let (payments, fetched) = (recorded?, sent?);
-        swept.payments += payments;
-        swept.fetched += fetched;
-        let confirmed = |entry: &&SignatureEntry| entry.commitment == Some(Commitment::Confirmed);
-        let confirmed: Vec<_> = open.iter().filter(confirmed).cloned().collect();
-        let (fetched, payments) = self.ingest_open(account, &confirmed, &skips).await?;
+        let is_open = |entry: &&SignatureEntry| entry.commitment.is_some();
+        let unsettled: Vec<_> = open.iter().filter(is_open).cloned().collect();
+        let (more_fetched, more_payments) = self.ingest_open(account, &unsettled, &skips).await?;
         self.progress.recorded(open.len());
-        swept.fetched += fetched;
-        swept.payments += payments;
-        Ok(swept)
+        swept.add(Swept {
+            listed: entries.len(),
+            fetched: fetched + more_fetched,
+            payments: payments + more_payments,
+            slots: entries
+                .first()
+                .zip(entries.last())
+                .map(|(oldest, newest)| (oldest.slot, newest.slot)),
+        });
+        Ok(open.is_empty())
     }
 
     /// What of these entries need not be fetched.
@@ -117,7 +162,7 @@ impl Sweep {
         account: TokenAccount,
         entries: &[SignatureEntry],
         skips: &Skips,
-        mut ahead: Ahead,
+        ahead: &mut Ahead,
         sender: mpsc::Sender<Walked>,
     ) -> anyhow::Result<usize> {
         let seen_at = clock::now();
