@@ -56,6 +56,21 @@ async fn whatever_it_answers_to_a_confirm_at_first() {
     join_all(tries).await;
 }
 
+/// One that does not give fewer than it was asked for, but refuses.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_api_that_refuses_large_pages_is_asked_for_small_ones() {
+    let stage = Stage::with(1).await;
+    stage.api_says(|asked| {
+        let limit = asked.url.query_pairs().find(|(key, _)| key == "limit");
+        let is_large = limit.is_some_and(|(_, limit)| limit.parse::<u32>().unwrap() > 50);
+        is_large.then_some(Said::Status(422, None))
+    });
+    let _daemon = stage.watch(&[]).await;
+    let bought = stage.buy();
+    stage.chain.advance(50);
+    stage.confirmed("it is asked for less", &bought).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_its_history_says_at_first() {
     let odd = json!({ "items": [{ "memo": 7 }, null, [], { "id": "x".repeat(5_000), "status": "??" }], "total": "many" });

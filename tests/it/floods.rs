@@ -76,3 +76,45 @@ async fn a_payment_behind_a_flood_of_notifications_waits_for_a_sweep_at_most() {
     let fetched = node.asked("getTransaction");
     assert!(fetched < JUNK / 2, "{fetched} were fetched before it");
 }
+
+/// More than is kept in memory at once: the newest part is let go while the oldest is walked, and listed again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_history_longer_than_memory_is_walked_to_its_end() {
+    const PAGES: u64 = 45;
+    let stage = Stage::with(1).await;
+    let mut bought = Vec::new();
+    for page in 0..PAGES {
+        if page % 11 == 0 {
+            bought.push(stage.buy());
+        }
+        let (mut ledger, slot) = (stage.chain.ledger(), stage.chain.slot());
+        for number in 0..1_000 {
+            let junk = Entry::paid(slot + number / 400, 1, "junk");
+            ledger.land(Entry {
+                failed: true,
+                ..junk
+            });
+        }
+        drop(ledger);
+        stage.chain.advance(2);
+    }
+    bought.push(stage.buy());
+    stage.chain.advance(200);
+    let last = stage.chain.ledger().entries.len() - 1;
+    let daemon = stage
+        .watch(&[("SOLANA__WS_URLS", ""), ("SOLANA__SWEEP_EVERY", "10m")])
+        .await;
+    for one in &bought {
+        stage.confirmed("a payment anywhere in it", one).await;
+    }
+    stage.swept_past(&daemon, last).await;
+    let account = stage.chain.ledger().shop.account;
+    let listed = stage.nodes[0].asked(&format!("getSignaturesForAddress [\"{account}\""));
+    let fetched = stage.nodes[0].asked("getTransaction");
+    assert_eq!(fetched, bought.len() as u64, "failed ones are not fetched");
+    assert!(
+        (PAGES + 20..=2 * PAGES + 10).contains(&listed),
+        "{listed} pages"
+    );
+    stage.assert_no_double_confirm();
+}

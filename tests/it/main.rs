@@ -29,6 +29,7 @@ mod quorum;
 mod restarts;
 mod safety;
 mod sandbox_api;
+mod scope;
 mod sim;
 mod socket_faults;
 mod store;

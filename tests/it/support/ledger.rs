@@ -166,13 +166,20 @@ impl Ledger {
         }
     }
 
-    /// What a node at this slot has notified by then: token accounts, signatures and errors, in the order in which they came.
-    pub(crate) fn notified(&self, now: u64) -> Vec<(String, String, Value)> {
+    /// What a node at this slot has notified by then: token accounts, and what was said of them, in the order in which it came.
+    pub(crate) fn notified(&self, now: u64) -> Vec<(String, Value)> {
         let entries = self.entries.iter();
         let seen = entries.filter(|entry| entry.slot <= Self::confirmed(now));
         seen.map(|entry| {
             let account = entry.account().to_string();
-            (account, entry.signature.to_string(), error(entry))
+            let memo = entry.memo.as_ref();
+            let logs = memo.map(|memo| format!("Program log: Memo (len {}): {memo:?}", memo.len()));
+            let logs: Vec<_> = logs.into_iter().collect();
+            let signature = entry.signature.to_string();
+            (
+                account,
+                json!({ "signature": signature, "err": error(entry), "logs": logs }),
+            )
         })
         .collect()
     }

@@ -280,9 +280,8 @@ impl Shared {
             }
             let new = self.chain.ledger().notified(slot);
             let again = if mood() == Socket::Babbles { 0 } else { told };
-            for (account, signature, err) in new.iter().skip(again) {
+            for (account, value) in new.iter().skip(again) {
                 if let Some(id) = logs.get(account) {
-                    let value = json!({ "signature": signature, "err": err, "logs": [] });
                     let result = json!({ "context": { "slot": slot }, "value": value });
                     out.push(notification("logs", id, &result));
                 }

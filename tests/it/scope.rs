@@ -1,0 +1,88 @@
+//! A wallet that is shared with others (`watch.scope = "own"`): strangers' transactions cost no fetch, and no payment is lost by that.
+
+use crate::support::backend::DUE;
+use crate::support::ledger::Entry;
+use crate::support::stage::Stage;
+use paywatch::domain::Signature;
+
+const STRANGERS: usize = 50;
+
+/// Strangers pay into the shared wallet, with memos of their own.
+fn strangers_pay(stage: &Stage) {
+    let (mut ledger, slot) = (stage.chain.ledger(), stage.chain.slot());
+    for number in 0..STRANGERS {
+        ledger.land(Entry::paid(slot, DUE, &format!("stranger {number}")));
+    }
+}
+
+fn pays(stage: &Stage, memo: Option<&str>) -> Signature {
+    let entry = Entry {
+        memo: memo.map(str::to_owned),
+        ..Entry::paid(stage.chain.slot(), DUE, "")
+    };
+    stage.chain.ledger().land(entry)
+}
+
+/// With sockets and without: what is ours is fetched once, what shows no memo too, and nothing else.
+async fn strangers_cost_nothing(sockets: bool) {
+    let stage = Stage::with(1).await;
+    let mut changes = vec![("WATCH__SCOPE", "own"), ("SOLANA__SWEEP_EVERY", "1s")];
+    if !sockets {
+        changes.push(("SOLANA__WS_URLS", ""));
+    }
+    let daemon = stage.watch(&changes).await;
+    let mut ours = Vec::new();
+    for _ in 0..3 {
+        strangers_pay(&stage);
+        ours.push(stage.buy());
+        stage.chain.advance(5);
+    }
+    let silent = pays(&stage, None);
+    stage.chain.advance(60);
+    for one in &ours {
+        stage.confirmed("what is ours is confirmed", one).await;
+    }
+    daemon.judges(silent, "no_memo").await;
+    stage.swept_past(&daemon, 3 * STRANGERS + 3).await;
+    let fetched = stage.nodes[0].asked("getTransaction");
+    assert_eq!(fetched, 4, "three of ours and one without a memo");
+    stage.assert_no_double_confirm();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn strangers_cost_no_fetch_with_sockets() {
+    strangers_cost_nothing(true).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn strangers_cost_no_fetch_without_sockets() {
+    strangers_cost_nothing(false).await;
+}
+
+/// The API shows a checkout only after it was paid: the payment was set aside as somebody else's, and is taken up again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_checkout_that_becomes_known_late_is_confirmed() {
+    for sockets in ["", "ws"] {
+        let stage = Stage::with(1).await;
+        let mut changes = vec![
+            ("WATCH__SCOPE", "own"),
+            ("SOLANA__SWEEP_EVERY", "1s"),
+            ("MERCHANT__POLL_EVERY", "1s"),
+        ];
+        if sockets.is_empty() {
+            changes.push(("SOLANA__WS_URLS", ""));
+        }
+        let daemon = stage.watch(&changes).await;
+        let memo = format!("{:032x}", 0);
+        let signature = pays(&stage, Some(&memo));
+        let last = stage.chain.ledger().entries.len() - 1;
+        stage.chain.advance(60);
+        stage.swept_past(&daemon, last).await;
+        assert_eq!(stage.nodes[0].asked("getTransaction"), 0, "nobody's yet");
+        assert_eq!(stage.checkout(), memo);
+        stage
+            .confirmed("it is taken up again", &(memo, signature))
+            .await;
+        stage.assert_no_double_confirm();
+    }
+}
