@@ -20,6 +20,7 @@ mod row;
 mod script;
 mod set_aside;
 mod timeline;
+mod turn;
 mod watched;
 
 pub use audit::Broken;
