@@ -9,8 +9,11 @@ use crate::world::{World, free_address, until};
 use std::time::Duration;
 
 const PAYMENTS: usize = 200;
-/// Long enough to see sweeps at their slowest.
-const IDLE: Duration = Duration::from_mins(4);
+/// Until sweeps are at their slowest, and a few of them.
+const CALMING: Duration = Duration::from_secs(120);
+const IDLE: Duration = Duration::from_secs(180);
+/// Sweeps that a transaction is met in again must not cost more: they come often while fetches are counted.
+const SWEEP_EVERY: &str = "2s";
 
 pub async fn measure(world: &World, figures: &mut Figures) -> anyhow::Result<()> {
     for scope in ["all", "own"] {
@@ -27,7 +30,9 @@ pub async fn measure(world: &World, figures: &mut Figures) -> anyhow::Result<()>
             &format!("calls-{scope}.db"),
             &ops,
         );
-        command.env("PAYWATCH__WATCH__SCOPE", scope);
+        command
+            .env("PAYWATCH__WATCH__SCOPE", scope)
+            .env("PAYWATCH__SOLANA__SWEEP_EVERY", SWEEP_EVERY);
         let _daemon = Daemon::spawn(command.arg("run"))?;
         until("the daemon is ready and knows its checkouts", async || {
             is_ready(&ops).await && gauge(&ops, "paywatch_checkouts_pending").await >= PAYMENTS
@@ -75,8 +80,8 @@ pub async fn measure(world: &World, figures: &mut Figures) -> anyhow::Result<()>
 
 /// Fetches until everything is settled, in all that was just sent.
 async fn count(tap: &Tap, figures: &mut Figures, name: &str) {
-    // Two sweeps: what is met again must not be fetched again.
-    tokio::time::sleep(Duration::from_secs(40)).await;
+    // Several sweeps, before and after it is finalized: what is met again must not be fetched again.
+    tokio::time::sleep(Duration::from_secs(20)).await;
     let calls = tap.take_calls();
     eprintln!("{calls:?}");
     let fetches = calls.get("getTransaction").copied().unwrap_or_default();
@@ -99,7 +104,7 @@ async fn idle(world: &World, figures: &mut Figures) -> anyhow::Result<()> {
     let mut command = world.paywatch(&api.url, &tap.rpc_url, &tap.ws_url, "idle.db", &ops);
     let daemon = Daemon::spawn(command.arg("run"))?;
     until("the daemon is ready", async || is_ready(&ops).await).await?;
-    tokio::time::sleep(IDLE).await;
+    tokio::time::sleep(CALMING).await;
     tap.take_calls();
     let cpu = daemon.cpu_seconds()?;
     tokio::time::sleep(IDLE).await;

@@ -82,10 +82,13 @@ fn memo_hints(mut shown: &str) -> (Vec<Memo>, bool) {
         let hint = Memo::parse(text).filter(|_| text.len() <= BYTES_MAX);
         is_whole &= hint.is_some();
         hints.extend(hint);
-        shown = rest.strip_prefix("; ").unwrap_or(rest);
+        if rest.is_empty() {
+            return (hints, is_whole);
+        }
+        shown = rest.strip_prefix("; ").unwrap_or_default();
     }
-    let is_whole = is_whole && shown.is_empty() && !hints.is_empty();
-    (hints, is_whole)
+    // Something follows that is no memo.
+    (hints, false)
 }
 
 #[cfg(test)]
