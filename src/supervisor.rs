@@ -25,6 +25,8 @@ const POLL_SPACING: Duration = Duration::from_millis(100);
 const SETTLE_EVERY: Duration = Duration::from_secs(2);
 /// How often quarantined transactions are looked through.
 const QUARANTINE_EVERY: Duration = Duration::from_secs(2);
+/// How often the write-ahead log is emptied into the database.
+const CHECKPOINT_EVERY: Duration = Duration::from_secs(10);
 /// What is watched is refreshed once in so many sweep intervals.
 const WATCH_EVERY_SWEEPS: u32 = 4;
 
@@ -115,6 +117,7 @@ impl Loops {
         loops.task("sweep", sweep(pipeline.clone()));
         loops.task("settle", settle(pipeline.clone()));
         loops.task("quarantine", quarantine(pipeline.clone()));
+        loops.task("checkpoint", checkpoint(pipeline.clone()));
         let (confirming, stop) = (pipeline.clone(), loops.shutdown.clone());
         loops.set.spawn(async move {
             confirm(confirming, stop).await;
@@ -288,6 +291,17 @@ async fn quarantine(pipeline: Arc<Pipeline>) {
         match pipeline.retry_quarantined().await {
             Ok(_) => failures.none(),
             Err(error) => sleep(failures.note(&error)).await,
+        }
+    }
+}
+
+async fn checkpoint(pipeline: Arc<Pipeline>) {
+    let mut failures = Failures::of("checkpoint", &pipeline);
+    loop {
+        sleep(CHECKPOINT_EVERY).await;
+        match pipeline.store.checkpoint().await {
+            Ok(()) => failures.none(),
+            Err(error) => sleep(failures.note(&error.into())).await,
         }
     }
 }

@@ -37,6 +37,12 @@ impl Told {
             .copied()
     }
 
+    /// When the last one was.
+    pub fn last(&self) -> Option<Instant> {
+        let at = self.at.lock().unwrap_or_else(PoisonError::into_inner);
+        at.values().max().copied()
+    }
+
     /// Transactions that were confirmed.
     pub fn count(&self) -> usize {
         self.at.lock().unwrap_or_else(PoisonError::into_inner).len()

@@ -6,6 +6,7 @@ use crate::daemon::{Daemon, gauge, is_ready};
 use crate::figures::Figures;
 use crate::tap::Tap;
 use crate::world::{World, free_address, until};
+use localnet::{Keypair, Signer};
 use std::time::Duration;
 
 const PAYMENTS: usize = 200;
@@ -65,7 +66,9 @@ pub async fn measure(world: &World, figures: &mut Figures) -> anyhow::Result<()>
         )
         .await;
         for _ in 0..PAYMENTS {
-            world.fail_to_pay(&merchant).await?;
+            world
+                .fail_to_pay(&merchant, &Keypair::new().pubkey().to_string())
+                .await?;
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         count(

@@ -41,18 +41,20 @@ impl Daemon {
         self.status("VmRSS:")
     }
 
+    /// What it used until now.
+    pub fn used(&self) -> anyhow::Result<Used> {
+        Ok(Used {
+            resident_mb: self.status("VmHWM:")?,
+            cpu_seconds: self.cpu_seconds()?,
+        })
+    }
+
     /// Waits for its end.
     pub async fn ended(&mut self) -> anyhow::Result<Used> {
         let mut used = Used::default();
         loop {
             // Gone between two looks: what was seen before stands.
-            if let (Ok(resident_mb), Ok(cpu_seconds)) = (self.status("VmHWM:"), self.cpu_seconds())
-            {
-                used = Used {
-                    resident_mb,
-                    cpu_seconds,
-                };
-            }
+            used = self.used().unwrap_or(used);
             if let Some(status) = self.child.try_wait()? {
                 anyhow::ensure!(
                     status.success() || status.code() == Some(2),

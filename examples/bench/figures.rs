@@ -123,7 +123,8 @@ fn number(value: f64) -> String {
     }
 }
 
-fn quantile_ms(sorted: &[Duration], percent: usize) -> f64 {
+/// A quantile of what is sorted, milliseconds.
+pub fn quantile_ms(sorted: &[Duration], percent: usize) -> f64 {
     let index = sorted.len().saturating_sub(1) * percent / 100;
     sorted
         .get(index)

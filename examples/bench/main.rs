@@ -12,6 +12,7 @@ mod daemon;
 mod figures;
 mod growth;
 mod latency;
+mod peers;
 mod release;
 mod store;
 mod sustained;
@@ -35,6 +36,8 @@ struct Arguments {
     /// Latency, memory and backfill at small sizes only.
     #[arg(long)]
     quick: bool,
+    #[command(flatten)]
+    peers: peers::Peers,
     /// Only the parts whose names stand here, comma-separated: release, store, latency, calls, backfill, sustained, pending, history.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
@@ -51,6 +54,9 @@ async fn main() -> anyhow::Result<()> {
         }
     };
     let world = World::start(&arguments.binary, &arguments.bare).await?;
+    if let Some((folder, carbon)) = arguments.peers.wanted() {
+        return peers::measure(&world, folder, carbon).await;
+    }
     let mut figures = Figures::default();
     if wants("release", false) {
         release::measure(&world, &mut figures).await?;

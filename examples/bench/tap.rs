@@ -8,17 +8,20 @@ use axum::{
     Router, body::Bytes, extract::State, http::header::CONTENT_TYPE, response::IntoResponse,
 };
 use futures_util::{SinkExt, StreamExt};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
-use tokio::{net::TcpStream, task::JoinSet};
+use tokio::{net::TcpStream, sync::Notify, task::JoinSet};
 use tokio_tungstenite::{accept_async, connect_async, tungstenite::Message};
 
 #[derive(Default)]
 struct Noted {
+    /// Until then no socket is let through.
+    cut_until: Mutex<Option<Instant>>,
+    cut: Notify,
     notified: Mutex<HashMap<String, Vec<Instant>>>,
     calls: Mutex<BTreeMap<String, usize>>,
 }
@@ -28,7 +31,7 @@ pub struct Tap {
     pub rpc_url: String,
     pub ws_url: String,
     noted: Arc<Noted>,
-    _servers: JoinSet<()>,
+    servers: JoinSet<()>,
 }
 
 #[derive(Clone)]
@@ -91,7 +94,7 @@ impl Tap {
             rpc_url: own_rpc_url,
             ws_url: own_ws_url,
             noted,
-            _servers: servers,
+            servers,
         })
     }
 
@@ -104,6 +107,21 @@ impl Tap {
             .rev()
             .find(|at| **at <= moment)
             .copied()
+    }
+
+    /// Breaks all sockets, and lets none through for a while.
+    pub fn cut(&self, length: Duration) {
+        *lock(&self.noted.cut_until) = Some(Instant::now() + length);
+        self.noted.cut.notify_waiters();
+    }
+
+    /// Listens to a token account as well, so that notifications are seen whoever else listens.
+    pub fn observe(&mut self, account: &str) {
+        let (ws_url, account) = (self.ws_url.clone(), account.to_owned());
+        self.servers.spawn(async move {
+            // Ends with the bench, or when the socket is cut.
+            let _ended = observe(&ws_url, &account).await;
+        });
     }
 
     /// Calls by method since the last time.
@@ -153,11 +171,15 @@ fn method(body: &[u8]) -> String {
 }
 
 async fn listen(socket: TcpStream, node: &str, noted: &Noted) -> anyhow::Result<()> {
+    if lock(&noted.cut_until).is_some_and(|until| until > Instant::now()) {
+        return Ok(());
+    }
     socket.set_nodelay(true)?;
     let mut watcher = accept_async(socket).await?;
     let (mut node, _) = connect_async(node).await?;
     loop {
         tokio::select! {
+            () = noted.cut.notified() => return Ok(()),
             said = watcher.next() => node.send(said.context("closed")??).await?,
             said = node.next() => {
                 let said = said.context("closed")??;
@@ -179,4 +201,16 @@ fn notified(text: &str) -> Option<String> {
             .as_str()?
             .to_owned(),
     )
+}
+
+async fn observe(ws_url: &str, account: &str) -> anyhow::Result<()> {
+    let (mut socket, _) = connect_async(ws_url).await?;
+    let params = json!([{ "mentions": [account] }, { "commitment": "confirmed" }]);
+    let subscribe =
+        json!({ "jsonrpc": "2.0", "id": 1, "method": "logsSubscribe", "params": params });
+    socket.send(Message::text(subscribe.to_string())).await?;
+    while let Some(said) = socket.next().await {
+        said?;
+    }
+    Ok(())
 }

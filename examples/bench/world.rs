@@ -4,9 +4,13 @@ use crate::{api::Api, daemon::Daemon, tap::Tap};
 use anyhow::{Context, bail};
 use axum::serve::{Listener, ListenerExt};
 use futures_util::{StreamExt, stream};
-use localnet::{Keypair, Localnet, Payment, Signer, TestMint};
+use localnet::{
+    Instruction, Keypair, Localnet, Payment, Signer, TestMint, Version, associated, batch, memo,
+    transfer_checked,
+};
 use paywatch::domain::Signature;
 use solana_client::rpc_config::CommitmentConfig;
+use spl_token_2022_interface::extension::{ExtensionType, transfer_fee};
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -125,18 +129,92 @@ impl World {
     }
 
     /// A payment that fails on chain: more than there is.
-    pub async fn fail_to_pay(&self, merchant: &Keypair) -> anyhow::Result<Signature> {
-        let mut payment = Payment::new(
+    pub async fn fail_to_pay(&self, merchant: &Keypair, memo: &str) -> anyhow::Result<Signature> {
+        let payment = Payment::new(
             &self.buyer,
             merchant.pubkey(),
             &self.usdc,
             u64::MAX / 2,
-            "x",
+            memo,
         );
-        // Two equal ones in one block would be one.
-        payment.memos_before = vec![Keypair::new().pubkey().to_string()];
         let instructions = payment.instructions()?.split_off(1);
         self.net.submit(&self.buyer, &[], &instructions).await
+    }
+
+    /// The right amount of a token that anybody can make, and next to nothing of the right one.
+    pub async fn pay_in_play_money(
+        &self,
+        merchant: &Keypair,
+        text: &str,
+    ) -> anyhow::Result<Signature> {
+        let play = self.net.mint().await?;
+        self.net.fund(&self.buyer.pubkey(), &play, PRICE).await?;
+        self.net.fund(&merchant.pubkey(), &play, 1).await?;
+        let pay = |mint: &TestMint, amount| {
+            transfer_checked(
+                &self.buyer,
+                &associated(&merchant.pubkey(), mint),
+                mint,
+                amount,
+            )
+        };
+        let instructions = [memo(text), pay(&play, PRICE)?, pay(&self.usdc, 1)?];
+        self.net.submit(&self.buyer, &[], &instructions).await
+    }
+
+    /// As one of a batch, as the token program of 2026 knows it.
+    pub async fn pay_in_a_batch(
+        &self,
+        merchant: &Keypair,
+        text: &str,
+    ) -> anyhow::Result<Signature> {
+        let instructions = [memo(text), batch(&[self.transfer(merchant)?])];
+        self.net.submit(&self.buyer, &[], &instructions).await
+    }
+
+    pub async fn pay_in_version_1(
+        &self,
+        merchant: &Keypair,
+        text: &str,
+    ) -> anyhow::Result<Signature> {
+        let instructions = [memo(text), self.transfer(merchant)?];
+        self.net
+            .land_as(Version::V1, &self.buyer, &[], &instructions)
+            .await
+    }
+
+    fn transfer(&self, merchant: &Keypair) -> anyhow::Result<Instruction> {
+        let account = associated(&merchant.pubkey(), &self.usdc);
+        transfer_checked(&self.buyer, &account, &self.usdc, PRICE)
+    }
+
+    /// The same on the same network with a token that withholds one percent of what is sent.
+    pub async fn with_fee(&self) -> anyhow::Result<Self> {
+        let (authority, address) = (self.net.wallet().await?, Keypair::new());
+        let (owner, most) = (authority.pubkey(), u64::MAX);
+        let fee = transfer_fee::instruction::initialize_transfer_fee_config(
+            &spl_token_2022_interface::id(),
+            &address.pubkey(),
+            Some(&owner),
+            Some(&owner),
+            100,
+            most,
+        )?;
+        let extensions = [ExtensionType::TransferFeeConfig];
+        let usdc = self
+            .net
+            .mint_with(authority, &address, &extensions, &[fee])
+            .await?;
+        let net = Localnet::at(&self.net.rpc_url, &self.net.ws_url);
+        net.fund(&self.buyer.pubkey(), &usdc, u64::MAX / 4).await?;
+        Ok(Self {
+            net,
+            usdc,
+            buyer: self.buyer.insecure_clone(),
+            binary: self.binary.clone(),
+            bare: self.bare.clone(),
+            folder: tempfile::tempdir()?,
+        })
     }
 
     /// A sandbox that sells to this merchant, and its root address.

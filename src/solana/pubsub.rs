@@ -3,7 +3,7 @@
 //! A hint costs nothing to lose: the sweep finds every payment without it. So a connection that is silent, refuses a
 //! subscription or breaks is thrown away whole; whoever calls opens a new one, and sweeps.
 
-use crate::domain::{Memo, Signature, Slot, TokenAccount};
+use crate::domain::{Memo, Pubkey, Signature, Slot, TokenAccount};
 use futures_util::{StreamExt, stream::SelectAll};
 use solana_client::rpc_config::{
     CommitmentConfig, RpcTransactionLogsConfig, RpcTransactionLogsFilter,
@@ -86,18 +86,16 @@ pub async fn listen_once(
         )
         .await?;
         let token_account = *token_account;
-        let hints = logs.map(move |logs| match logs.value.err {
-            None => logs
-                .value
-                .signature
-                .parse()
-                .ok()
-                .map(|signature| Event::Hint {
-                    signature,
-                    token_account,
-                    memos: logged_memos(&logs.value.logs),
-                }),
-            Some(_) => None,
+        let hints = logs.map(move |logs| {
+            let logs = logs.value;
+            if logs.err.is_some() || has_failed(&logs.logs) {
+                return None;
+            }
+            Some(Event::Hint {
+                signature: logs.signature.parse().ok()?,
+                token_account,
+                memos: logged_memos(&logs.logs),
+            })
         });
         events.push(hints.boxed());
     }
@@ -141,19 +139,39 @@ fn kind(error: &PubsubClientError) -> &'static str {
     }
 }
 
-/// Reads `Program log: Memo (len 32): "text"`, as memo v3 logs it. All or nothing: an escaped text, another form or a log that was
-/// cut off says that not everything is seen.
+/// Whether the logs say that it failed, where the node does not: the sweep will know for certain, without a fetch.
+fn has_failed(logs: &[String]) -> bool {
+    let failed = |line: &String| {
+        let mut words = line.strip_prefix("Program ").unwrap_or("").split(' ');
+        // A program can print a line, but not one that begins with its own address.
+        let is_address = words
+            .next()
+            .is_some_and(|word| word.parse::<Pubkey>().is_ok());
+        is_address && words.next() == Some("failed:")
+    };
+    logs.iter().any(failed)
+}
+
+/// Reads memos as their programs log them: `Memo (len 4): "text"`, or `Memo (len 4)` and the text in the next line. All or nothing:
+/// an escaped text, another form or a log that was cut off says that not everything is seen.
 fn logged_memos(logs: &[String]) -> Vec<Memo> {
     const MEMOS_MAX: usize = 8;
     let mut memos = Vec::new();
-    for line in logs {
+    let mut lines = logs.iter();
+    while let Some(line) = lines.next() {
         if line.starts_with("Log truncated") {
             return Vec::new();
         }
         let Some(said) = line.strip_prefix("Program log: Memo (len ") else {
             continue;
         };
-        let Some(memo) = logged_memo(said) else {
+        let memo = match said.strip_suffix(')') {
+            Some(length) => lines
+                .next()
+                .and_then(|next| whole(length, next.strip_prefix("Program log: ")?)),
+            None => quoted(said),
+        };
+        let Some(memo) = memo else {
             return Vec::new();
         };
         memos.push(memo);
@@ -164,10 +182,14 @@ fn logged_memos(logs: &[String]) -> Vec<Memo> {
     memos
 }
 
-fn logged_memo(said: &str) -> Option<Memo> {
+fn quoted(said: &str) -> Option<Memo> {
     let (length, text) = said.split_once("): \"")?;
     let text = text.strip_suffix('"')?;
-    let is_whole = length.parse() == Ok(text.len()) && !text.contains(['\\', '"']);
+    whole(length, text).filter(|_| !text.contains(['\\', '"']))
+}
+
+fn whole(length: &str, text: &str) -> Option<Memo> {
+    let is_whole = length.parse() == Ok(text.len());
     is_whole.then(|| Memo::parse(text)).flatten()
 }
 
@@ -191,6 +213,10 @@ mod tests {
             read(&[plain, "Program log: Memo (len 1): \"c\""]),
             ["ab", "c"]
         );
+        let other = ["Program log: Memo (len 2)", "Program log: ab"];
+        assert_eq!(read(&other), ["ab"]);
+        assert!(read(&["Program log: Memo (len 2)", "Program log: abc"]).is_empty());
+        assert!(read(&["Program log: Memo (len 2)"]).is_empty());
         for odd in [
             "Program log: Memo (len 3): \"ab\"",
             "Program log: Memo (len 2): \"a\\n\"",
@@ -203,5 +229,21 @@ mod tests {
             assert!(read(&[plain, odd]).is_empty(), "{odd}");
         }
         assert!(read(&["Program log: ab", "Memo (len 2): \"ab\""]).is_empty());
+    }
+
+    #[test]
+    fn a_failure_is_read_from_what_no_program_can_print() {
+        let failed = |line: &str| has_failed(&["Program log: x".to_owned(), line.to_owned()]);
+        assert!(failed(
+            "Program TokenkegQfeZyiNwAJbNbGKPFXCWuBvf9Ss623VQ5DA failed: custom program error: 0x1"
+        ));
+        for line in [
+            "Program log: failed: x",
+            "Program data: failed: x",
+            "Program TokenkegQfeZyiNwAJbNbGKPFXCWuBvf9Ss623VQ5DA success",
+            "Program  failed: x",
+        ] {
+            assert!(!failed(line), "{line}");
+        }
     }
 }

@@ -85,6 +85,8 @@ impl Store {
     /// How long a write waits for another process to finish its own.
     const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
     const READERS: u32 = 2;
+    /// Pages (4 KB each) of the write-ahead log at which a write does move them, if nobody else did.
+    const WAL_PAGES_MAX: &str = "16000";
 
     /// Opens the database, creates it if it is missing, and brings its tables to this version.
     ///
@@ -130,7 +132,9 @@ impl Store {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Normal)
             .busy_timeout(Self::BUSY_TIMEOUT)
-            .foreign_keys(true))
+            .foreign_keys(true)
+            // Somebody else moves what was written into place, so that no payment waits for it; see `checkpoint`.
+            .pragma("wal_autocheckpoint", Self::WAL_PAGES_MAX))
     }
 
     async fn open_writer(options: &SqliteConnectOptions) -> Result<SqlitePool> {
@@ -173,6 +177,18 @@ impl Store {
         self.read.close().await;
         self.durable.close().await;
         self.write.close().await;
+    }
+
+    /// Moves what was written from the write-ahead log into its place, as far as nobody is in the way. Whoever writes meanwhile does
+    /// not wait for the disk.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn checkpoint(&self) -> Result<()> {
+        sqlx::query("PRAGMA wal_checkpoint(PASSIVE)")
+            .execute(&self.durable)
+            .await?;
+        Ok(())
     }
 
     /// Whether a write can begin.
