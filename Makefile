@@ -9,7 +9,7 @@ TOOLS = $(TARGET)/tools
 CARGO_DENY = $(TOOLS)/bin/cargo-deny
 CARGO_FUZZ = $(TOOLS)/bin/cargo-fuzz
 
-.PHONY: help setup demo test sim fuzz fixtures lint deny docs bench bench-decode bench-quick build build-bench
+.PHONY: help setup demo test sim fuzz fixtures lint deny docs bench bench-decode bench-quick bench-peers build build-bench
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -89,6 +89,11 @@ bench: build-bench ## Print every figure beside its floor (JSON=file writes them
 
 bench-quick: build-bench ## Print the quick figures: latency and backfill
 	$(BENCH) --quick $(BENCH_JSON)
+
+bench-peers: build-bench ## Print other watchers beside paywatch: backfill, latency, memory, losses, traps (needs node and npm)
+	cd benches/peers && npm install --no-package-lock --no-audit --no-fund --loglevel=error
+	$(CARGO) build --locked --release --manifest-path benches/peers/carbon/Cargo.toml --target-dir $(TARGET)/peers
+	$(BENCH) --peers benches/peers --carbon $(TARGET)/peers/release/carbon-peer
 
 build-bench: build
 	$(CARGO) build --locked --release -p benches --bin bare

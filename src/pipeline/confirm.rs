@@ -118,7 +118,7 @@ impl Confirm {
             let turned = finished(&mut self.turning).await?;
             self.note_turned(turned);
         }
-        self.taken.extend(self.pipeline.handed.take());
+        self.taken.extend(self.pipeline.handed.take(usize::MAX));
         let taken = self.taken.make_contiguous();
         if !taken.is_empty() {
             let given_back = self.pipeline.store.give_back(taken, clock::now()).await;
@@ -130,8 +130,8 @@ impl Confirm {
     /// Whether attempts are under way or about to be.
     #[must_use]
     pub fn is_busy(&self) -> bool {
-        !(self.taken.is_empty() && self.under_way.is_empty() && self.ended.is_empty())
-            || self.turning.is_some()
+        let is_done = self.taken.is_empty() && self.under_way.is_empty() && self.ended.is_empty();
+        !is_done || self.turning.is_some() || !self.pipeline.handed.is_empty()
     }
 
     /// Attempts at once, now.
@@ -144,8 +144,15 @@ impl Confirm {
     }
 
     fn begin_attempts(&mut self, now: Timestamp) {
-        // Who pays now is watching the screen.
-        for due in self.pipeline.handed.take() {
+        if self.hands(now) == 0 {
+            // What was taken comes back after its lease.
+            self.taken.clear();
+            self.pipeline.handed.take(usize::MAX);
+            return;
+        }
+        // Who pays now is watching the screen. While hands are full, what is recorded goes the way over the outbox.
+        let room = (2 * self.hands(now)).saturating_sub(self.taken.len());
+        for due in self.pipeline.handed.take(room) {
             self.taken.push_front(due);
         }
         while self.under_way.len() < self.hands(now)
@@ -195,10 +202,6 @@ impl Confirm {
             .iter()
             .any(|done| done.answer == Answer::KeyRefused);
         self.refused_until = refused.then(|| clock::now().plus(KEY_PAUSE));
-        if refused {
-            // They come back after their lease.
-            self.taken.clear();
-        }
         self.pipeline.note_key(KeyUse::Confirm, refused);
     }
 

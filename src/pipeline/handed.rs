@@ -30,6 +30,10 @@ impl Handed {
         self.queue().len() < self.max
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.queue().is_empty()
+    }
+
     pub(super) fn put(&self, all: Vec<Due>) {
         if !all.is_empty() {
             self.queue().extend(all);
@@ -37,8 +41,11 @@ impl Handed {
         }
     }
 
-    pub(super) fn take(&self) -> Vec<Due> {
-        std::mem::take(&mut *self.queue())
+    /// Takes up to so many.
+    pub(super) fn take(&self, limit: usize) -> Vec<Due> {
+        let mut queue = self.queue();
+        let count = queue.len().min(limit);
+        queue.drain(..count).collect()
     }
 
     fn queue(&self) -> MutexGuard<'_, Vec<Due>> {
