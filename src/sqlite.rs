@@ -10,11 +10,10 @@ use sqlx::{
 /// sqlx 0.8 leaves it there when a `begin_with` is dropped between the `BEGIN` and its check, as happens to a request whose
 /// caller hangs up; every later transaction on that connection would fail. Closing it rolls back.
 pub(crate) fn pool_options() -> SqlitePoolOptions {
-    SqlitePoolOptions::new()
-        // A file does not hang up; asking it each time costs as much as a query.
-        .test_before_acquire(false)
-        .before_acquire(|connection, _| {
-            let depth = SqliteTransactionManager::get_transaction_depth(connection);
-            Box::pin(async move { Ok(depth == 0) })
-        })
+    // sqlx pings a connection first: whatever its last user left behind has happened by then. It costs as much as a query, and
+    // without it the depth is not to be relied on.
+    SqlitePoolOptions::new().before_acquire(|connection, _| {
+        let depth = SqliteTransactionManager::get_transaction_depth(connection);
+        Box::pin(async move { Ok(depth == 0) })
+    })
 }
