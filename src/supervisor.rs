@@ -58,6 +58,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<
     };
     let pipeline = Pipeline::new(config, store)?;
     let (mut tasks, _hints) = Loops::spawn(&pipeline, shutdown.clone());
+    tasks.task("checkpoint", checkpoint(pipeline.clone()));
     if let Some(listener) = listener {
         tracing::info!(address = %listener.local_addr().context("read the ops address")?, "ops pages at /healthz, /readyz, /metrics");
         let router = ops::router(
@@ -117,7 +118,6 @@ impl Loops {
         loops.task("sweep", sweep(pipeline.clone()));
         loops.task("settle", settle(pipeline.clone()));
         loops.task("quarantine", quarantine(pipeline.clone()));
-        loops.task("checkpoint", checkpoint(pipeline.clone()));
         let (confirming, stop) = (pipeline.clone(), loops.shutdown.clone());
         loops.set.spawn(async move {
             confirm(confirming, stop).await;

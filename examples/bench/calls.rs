@@ -11,8 +11,8 @@ use std::time::Duration;
 
 const PAYMENTS: usize = 200;
 /// Until sweeps are at their slowest, and a few of them.
-const CALMING: Duration = Duration::from_secs(120);
-const IDLE: Duration = Duration::from_secs(180);
+const CALMING: Duration = Duration::from_mins(2);
+const IDLE: Duration = Duration::from_mins(3);
 /// Sweeps that a transaction is met in again must not cost more: they come often while fetches are counted.
 const SWEEP_EVERY: &str = "2s";
 

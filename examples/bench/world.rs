@@ -283,9 +283,9 @@ impl World {
 pub async fn listener() -> anyhow::Result<impl Listener<Addr = SocketAddr>> {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     Ok(listener.tap_io(|socket| {
-        socket
-            .set_nodelay(true)
-            .unwrap_or_else(|error| eprintln!("{error}"))
+        if let Err(error) = socket.set_nodelay(true) {
+            eprintln!("{error}");
+        }
     }))
 }
 

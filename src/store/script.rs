@@ -25,7 +25,7 @@ impl Script {
     ) {
         for chunk in rows.chunks(ROWS_MAX) {
             self.0.push(head);
-            self.0.push_values(chunk, |values, one| push(values, one));
+            self.0.push_values(chunk, &mut push);
             self.0.push(tail).push(";");
         }
     }

@@ -82,7 +82,7 @@ impl World {
             model: Arc::new(Mutex::new(Model {
                 ledger: Ledger::new(),
                 storm: true,
-                is_shared: seed % 3 == 0,
+                is_shared: seed.is_multiple_of(3),
                 kill_at: None,
                 trace: 0,
                 seed,
