@@ -19,7 +19,11 @@ async fn a_cut_websocket_is_opened_again_and_nothing_between_is_lost() {
     let (checkout, signature) = world.buy().await;
     socket.set(Mode::Pass);
     world.wait_confirmed(&checkout, signature).await;
-    assert!(socket.connections() > connections);
+    // The sweep that a closing socket asks for may have been faster than the next socket.
+    eventually("it is opened again", async || {
+        socket.connections() > connections
+    })
+    .await;
 
     let (checkout, signature) = world.buy().await;
     world.wait_confirmed(&checkout, signature).await;
