@@ -5,7 +5,7 @@
 
 use super::Pipeline;
 use super::follow::Hint;
-use super::ingest::{LISTED_PAUSES, Task};
+use super::ingest::Task;
 use crate::clock;
 use crate::config::Scope;
 use crate::domain::{Commitment, Memo};
@@ -51,7 +51,7 @@ impl Pipeline {
                 at: Commitment::Confirmed,
                 seen_at: now,
             };
-            if let Some(ingested) = self.look_at(task, &LISTED_PAUSES).await? {
+            if let Some(ingested) = self.look_at(task, &[]).await? {
                 self.record_promptly(&[ingested]).await?;
                 read.push(one.signature);
             }

@@ -20,6 +20,8 @@ pub struct SetAside {
 impl Store {
     /// How long a checkout may take to become known after it was paid.
     const SET_ASIDE_KEPT: Duration = Duration::from_hours(7 * 24);
+    /// What was only heard of is listed by then, if its fork lives.
+    const HEARD_OF_KEPT: Duration = Duration::from_hours(1);
 
     /// Sets a transaction aside that was heard of.
     ///
@@ -74,6 +76,11 @@ impl Store {
         script.statement(|sql| {
             sql.push("DELETE FROM set_aside WHERE at < ")
                 .push_bind(too_old);
+        });
+        let unlisted = now.minus(Self::HEARD_OF_KEPT).0;
+        script.statement(|sql| {
+            sql.push("DELETE FROM set_aside WHERE slot IS NULL AND at < ")
+                .push_bind(unlisted);
         });
         for signature in read {
             script.statement(|sql| {
