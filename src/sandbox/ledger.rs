@@ -1,7 +1,7 @@
 //! The sandbox's books: payment sessions, credits of organizations, and a log of every confirm call. SQLite, its own file.
 
 use crate::domain::{Mint, Timestamp, Wallet};
-use crate::sqlite::pool_options;
+use crate::sqlite::{Tx, pool_options};
 use serde::Serialize;
 use sqlx::{
     FromRow,
@@ -164,7 +164,7 @@ impl Ledger {
         transaction_hash: Option<&str>,
         now: Timestamp,
     ) -> Result<Credited> {
-        let mut tx = self.0.begin_with("BEGIN IMMEDIATE").await?;
+        let mut tx = Tx::begin(&self.0).await?;
         let done = sqlx::query(
             "UPDATE sessions SET status = 1, transaction_hash = $2, confirmed_at = $3 WHERE memo = $1 AND status = 0 \
              AND NOT EXISTS (SELECT 1 FROM sessions WHERE transaction_hash = $2)",
@@ -175,6 +175,7 @@ impl Ledger {
         .execute(&mut *tx)
         .await?;
         if done.rows_affected() == 0 {
+            tx.commit().await?;
             return Ok(Credited::No);
         }
         sqlx::query(

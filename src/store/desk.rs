@@ -10,11 +10,8 @@ use crate::domain::{
     Timestamp, TokenAccount, Verdict, judge,
 };
 use payments::Known;
-use sqlx::{QueryBuilder, Row, Sqlite};
+use sqlx::{Row, sqlite::SqliteRow};
 use std::collections::{HashMap, HashSet};
-
-/// Values bound in one query; SQLite allows 32,766.
-const BOUND_MAX: usize = 8_000;
 
 /// Everything known about a batch, kept up to date while the batch is judged.
 #[derive(Default)]
@@ -34,8 +31,8 @@ pub(super) struct Desk {
 }
 
 impl Desk {
-    /// Reads what recording this batch needs.
-    pub(super) async fn for_batch(tx: &mut Tx, batch: &[Ingested]) -> Result<Self> {
+    /// Begins a transaction, and reads what recording this batch needs.
+    pub(super) async fn begin_for(tx: &mut Tx, batch: &[Ingested]) -> Result<Self> {
         let read: Vec<_> = batch
             .iter()
             .filter_map(|one| match &one.reading {
@@ -47,64 +44,78 @@ impl Desk {
             .iter()
             .map(|(signature, _)| signature.to_string())
             .collect();
-        let mut desk = Self::default();
+        let credited = read
+            .iter()
+            .filter(|(_, decoded)| !decoded.credits.is_empty());
+        let memos: HashSet<&Memo> = credited.flat_map(|(_, decoded)| &decoded.memos).collect();
+        let mut script = Script::beginning();
         // One row at least, which says how far ids have got.
-        let known = "SELECT n.payment, n.confirmation, p.id, p.signature, p.token_account, p.received, p.chain_state, p.dismissed_at \
+        script.select_in(
+            "SELECT 'payment' AS about, n.payment, n.confirmation, p.id, p.signature, p.token_account, p.received, p.chain_state, p.dismissed_at \
              FROM (SELECT (SELECT COALESCE(MAX(id), 0) FROM payments) AS payment, \
-               (SELECT COALESCE(MAX(id), 0) FROM confirmations) AS confirmation) n LEFT JOIN payments p ON p.signature IN";
-        for r in select_in(tx, known, &signatures).await? {
-            desk.newest_id = r.try_get("payment")?;
-            desk.newest_confirmation = Some(r.try_get("confirmation")?);
-            if r.try_get::<Option<PaymentId>, _>("id")?.is_none() {
+               (SELECT COALESCE(MAX(id), 0) FROM confirmations) AS confirmation) n LEFT JOIN payments p ON p.signature IN",
+            &signatures,
+        );
+        select_named(&mut script, &memos);
+        let mut desk = Self::default();
+        for r in script.fetch(tx).await? {
+            if r.try_get::<&str, _>("about")? == "checkout" {
+                desk.note_checkout(&r)?;
                 continue;
             }
-            let place = (
-                row::parse(&r, "signature")?,
-                row::parse(&r, "token_account")?,
-            );
-            desk.payments.insert(place, payments::known(&r)?);
+            desk.newest_id = r.try_get("payment")?;
+            desk.newest_confirmation = Some(r.try_get("confirmation")?);
+            if r.try_get::<Option<PaymentId>, _>("id")?.is_some() {
+                let place = (
+                    row::parse(&r, "signature")?,
+                    row::parse(&r, "token_account")?,
+                );
+                desk.payments.insert(place, payments::known(&r)?);
+            }
         }
+        desk.read_claims(tx, memos).await?;
         // What is in quarantine is an unreadable payment.
         let again: Vec<_> = desk
             .payments
             .keys()
             .map(|(signature, _)| signature.to_string())
             .collect();
-        let quarantined = "SELECT signature FROM quarantine WHERE signature IN";
-        for r in select_in(tx, quarantined, &again).await? {
+        let mut script = Script::new();
+        script.select_in(
+            "SELECT signature FROM quarantine WHERE signature IN",
+            &again,
+        );
+        for r in script.fetch(tx).await? {
             desk.quarantined.insert(row::parse(&r, "signature")?);
         }
-        let credited = read
-            .iter()
-            .filter(|(_, decoded)| !decoded.credits.is_empty());
-        let memos: HashSet<&Memo> = credited.flat_map(|(_, decoded)| &decoded.memos).collect();
-        desk.read_memos(tx, memos).await?;
         Ok(desk)
     }
 
     /// Reads what judging payments with these memos needs.
     pub(super) async fn for_memos(tx: &mut Tx, memos: HashSet<&Memo>) -> Result<Self> {
-        let mut desk = Self::default();
-        desk.read_memos(tx, memos).await?;
+        let (mut desk, mut script) = (Self::default(), Script::new());
+        select_named(&mut script, &memos);
+        for r in script.fetch(tx).await? {
+            desk.note_checkout(&r)?;
+        }
+        desk.read_claims(tx, memos).await?;
         Ok(desk)
     }
 
-    async fn read_memos(&mut self, tx: &mut Tx, memos: HashSet<&Memo>) -> Result<()> {
-        let folded: HashSet<String> = memos.iter().map(|memo| memo.folded()).collect();
-        let folded: Vec<String> = folded.into_iter().collect();
-        let named = "SELECT c.*, f.payment_id AS holder FROM checkouts c \
-             LEFT JOIN confirmations f ON f.memo = c.memo AND f.state <> 'cancelled' WHERE c.folded IN";
-        for r in select_in(tx, named, &folded).await? {
-            let checkout = row::checkout(&r)?;
-            if let Some(holder) = r.try_get("holder")? {
-                self.claims.insert(checkout.memo.clone(), holder);
-            }
-            self.checkouts
-                .entry(r.try_get("folded")?)
-                .or_default()
-                .push(checkout);
+    fn note_checkout(&mut self, r: &SqliteRow) -> Result<()> {
+        let checkout = row::checkout(r)?;
+        if let Some(holder) = r.try_get("holder")? {
+            self.claims.insert(checkout.memo.clone(), holder);
         }
-        // A memo without a checkout may be claimed too, where the backend judges.
+        self.checkouts
+            .entry(r.try_get("folded")?)
+            .or_default()
+            .push(checkout);
+        Ok(())
+    }
+
+    /// A memo without a checkout may be claimed too, where the backend judges.
+    async fn read_claims(&mut self, tx: &mut Tx, memos: HashSet<&Memo>) -> Result<()> {
         let exact: Vec<String> = memos
             .into_iter()
             .filter(|memo| {
@@ -114,9 +125,12 @@ impl Desk {
             })
             .map(|memo| memo.as_str().to_owned())
             .collect();
-        let claims =
-            "SELECT memo, payment_id FROM confirmations WHERE state <> 'cancelled' AND memo IN";
-        for r in select_in(tx, claims, &exact).await? {
+        let mut script = Script::new();
+        script.select_in(
+            "SELECT memo, payment_id FROM confirmations WHERE state <> 'cancelled' AND memo IN",
+            &exact,
+        );
+        for r in script.fetch(tx).await? {
             self.claims
                 .insert(row::memo(&r, "memo")?, r.try_get("payment_id")?);
         }
@@ -285,22 +299,13 @@ impl Desk {
     }
 }
 
-/// Runs `… IN (values)`, in as many queries as that takes.
-async fn select_in(
-    tx: &mut Tx,
-    select: &str,
-    values: &[String],
-) -> Result<Vec<sqlx::sqlite::SqliteRow>> {
-    let mut rows = Vec::new();
-    for chunk in values.chunks(BOUND_MAX) {
-        let mut query = QueryBuilder::<Sqlite>::new(select);
-        query.push(" (");
-        let mut list = query.separated(", ");
-        for value in chunk {
-            list.push_bind(value);
-        }
-        query.push(")");
-        rows.extend(query.build().fetch_all(&mut **tx).await?);
-    }
-    Ok(rows)
+/// Asks for the checkouts that memos name, and for who holds them.
+fn select_named(script: &mut Script, memos: &HashSet<&Memo>) {
+    let folded: HashSet<String> = memos.iter().map(|memo| memo.folded()).collect();
+    let folded: Vec<String> = folded.into_iter().collect();
+    script.select_in(
+        "SELECT 'checkout' AS about, c.*, f.payment_id AS holder FROM checkouts c \
+         LEFT JOIN confirmations f ON f.memo = c.memo AND f.state <> 'cancelled' WHERE c.folded IN",
+        &folded,
+    );
 }

@@ -36,7 +36,7 @@ pub use reports::{PaymentSummary, Tally};
 pub use set_aside::SetAside;
 pub use timeline::{Event, Happened};
 
-use crate::sqlite;
+use crate::sqlite::{self, Tx};
 use sqlx::migrate::MigrateError;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqliteSynchronous};
 use std::{str::FromStr, time::Duration};
@@ -68,9 +68,6 @@ pub enum Error {
 
 /// Result of a store call.
 pub type Result<T> = std::result::Result<T, Error>;
-
-/// A transaction under way.
-type Tx = sqlx::Transaction<'static, sqlx::Sqlite>;
 
 /// The database. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -196,8 +193,7 @@ impl Store {
     /// # Errors
     /// When it cannot.
     pub async fn probe(&self) -> Result<()> {
-        let tx = self.begin().await?;
-        tx.rollback().await?;
+        self.begin().await?.commit().await?;
         Ok(())
     }
 
@@ -216,11 +212,16 @@ impl Store {
     }
 
     async fn begin(&self) -> Result<Tx> {
-        Ok(self.write.begin_with("BEGIN IMMEDIATE").await?)
+        Ok(Tx::begin(&self.write).await?)
+    }
+
+    /// The same, with the `BEGIN` left to the first script.
+    async fn enter(&self) -> Result<Tx> {
+        Ok(Tx::enter(&self.write).await?)
     }
 
     /// Committed means on the disk.
     async fn begin_durable(&self) -> Result<Tx> {
-        Ok(self.durable.begin_with("BEGIN IMMEDIATE").await?)
+        Ok(Tx::begin(&self.durable).await?)
     }
 }

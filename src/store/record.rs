@@ -103,11 +103,15 @@ impl Store {
         now: Timestamp,
         lease_until: Option<Timestamp>,
     ) -> Result<(Vec<Recorded>, Vec<Due>)> {
-        let mut tx = self.begin().await?;
-        let mut desk = Desk::for_batch(&mut tx, batch).await?;
+        let mut tx = self.enter().await?;
+        let mut desk = Desk::begin_for(&mut tx, batch).await?;
         let mut recorded = Vec::new();
         for ingested in batch {
             record_one(&mut tx, &mut desk, ingested, policy, now, &mut recorded).await?;
+        }
+        finalize_known(&mut tx, batch, now).await?;
+        if let Some(cursor) = cursor {
+            Self::advance(&mut tx, cursor).await?;
         }
         let leased = lease_until.map(|until| desk.lease(now, until));
         let mut script = Script::new();
@@ -115,12 +119,7 @@ impl Store {
         let aside: Vec<_> = batch.iter().filter_map(as_set_aside).collect();
         set_aside::insert(&mut script, &aside, now);
         desk.write_into(&mut script, now);
-        script.run(&mut tx).await?;
-        finalize_known(&mut tx, batch, now).await?;
-        if let Some(cursor) = cursor {
-            Self::advance(&mut tx, cursor).await?;
-        }
-        tx.commit().await?;
+        script.commit(tx).await?;
         Ok((recorded, leased.unwrap_or_default()))
     }
 
@@ -182,8 +181,9 @@ impl Store {
                 verdict,
             });
         }
-        desk.write(&mut tx, now).await?;
-        tx.commit().await?;
+        let mut script = Script::new();
+        desk.write_into(&mut script, now);
+        script.commit(tx).await?;
         Ok(recorded)
     }
 }

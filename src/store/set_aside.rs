@@ -34,11 +34,9 @@ impl Store {
         memos: &[Memo],
         now: Timestamp,
     ) -> Result<()> {
-        let mut script = Script::new();
+        let mut script = Script::beginning();
         insert(&mut script, &[(token_account, signature, None, memos)], now);
-        let mut tx = self.begin().await?;
-        script.run(&mut tx).await?;
-        tx.commit().await?;
+        script.commit(self.enter().await?).await?;
         Ok(())
     }
 
@@ -71,7 +69,7 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn clear_set_aside(&self, read: &[Signature], now: Timestamp) -> Result<()> {
-        let mut script = Script::new();
+        let mut script = Script::beginning();
         let too_old = now.minus(Self::SET_ASIDE_KEPT).0;
         script.statement(|sql| {
             sql.push("DELETE FROM set_aside WHERE at < ")
@@ -88,9 +86,7 @@ impl Store {
                     .push_bind(signature.to_string());
             });
         }
-        let mut tx = self.begin().await?;
-        script.run(&mut tx).await?;
-        tx.commit().await?;
+        script.commit(self.enter().await?).await?;
         Ok(())
     }
 }

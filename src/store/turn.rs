@@ -4,7 +4,7 @@ use super::confirmations::{Attempt, Due, Next};
 use super::script::Script;
 use super::{Result, Store, Tx, row};
 use crate::domain::{Held, Timestamp};
-use sqlx::Row;
+use sqlx::{Row, sqlite::SqliteRow};
 use std::time::Duration;
 
 impl Store {
@@ -23,13 +23,24 @@ impl Store {
         lease: Duration,
         limit: usize,
     ) -> Result<Vec<Due>> {
-        let mut tx = self.begin().await?;
-        if !attempts.is_empty() {
-            conclude(&mut tx, attempts).await?;
+        let mut tx = self.enter().await?;
+        let mut script = Script::beginning();
+        conclude(&mut script, attempts);
+        let paid_by_other: Vec<_> = attempts
+            .iter()
+            .filter(|(_, _, next)| **next == Next::PaidByOther)
+            .collect();
+        if !paid_by_other.is_empty() {
+            script.run(&mut tx).await?;
+            for (due, attempt, _) in paid_by_other {
+                hold_as_paid(&mut tx, due, attempt).await?;
+            }
+            script = Script::new();
         }
-        let taken = claim(&mut tx, now, now.plus(lease), limit).await?;
-        tx.commit().await?;
-        Ok(taken)
+        let leased_until = now.plus(lease);
+        claim(&mut script, now, leased_until, limit);
+        let taken = script.commit(tx).await?;
+        taken.iter().map(|r| due(r, leased_until)).collect()
     }
 
     /// Gives back what was taken and not tried: it is due at once.
@@ -51,44 +62,37 @@ impl Store {
     }
 }
 
-async fn claim(
-    tx: &mut Tx,
-    now: Timestamp,
-    leased_until: Timestamp,
-    limit: usize,
-) -> Result<Vec<Due>> {
+fn claim(script: &mut Script, now: Timestamp, leased_until: Timestamp, limit: usize) {
     if limit == 0 {
-        return Ok(Vec::new());
+        return;
     }
-    let rows = sqlx::query(
-        "UPDATE confirmations SET due_at = $2 WHERE id IN \
-         (SELECT id FROM confirmations WHERE state = 'queued' AND due_at <= $1 ORDER BY due_at, id LIMIT $3) \
-         RETURNING id, memo, signature, attempts, queued_at, rejected_since",
-    )
-    .bind(now.0)
-    .bind(leased_until.0)
-    .bind(i64::try_from(limit).unwrap_or(i64::MAX))
-    .fetch_all(&mut **tx)
-    .await?;
-    rows.iter()
-        .map(|r| {
-            Ok(Due {
-                id: r.try_get("id")?,
-                memo: row::memo(r, "memo")?,
-                signature: row::parse(r, "signature")?,
-                attempts: u32::try_from(r.try_get::<i64, _>("attempts")?).unwrap_or(u32::MAX),
-                queued_at: Timestamp(r.try_get("queued_at")?),
-                rejected_since: r
-                    .try_get::<Option<i64>, _>("rejected_since")?
-                    .map(Timestamp),
-                leased_until,
-            })
-        })
-        .collect()
+    script.statement(|sql| {
+        sql.push("UPDATE confirmations SET due_at = ")
+            .push_bind(leased_until.0);
+        sql.push(
+            " WHERE id IN (SELECT id FROM confirmations WHERE state = 'queued' AND due_at <= ",
+        )
+        .push_bind(now.0);
+        sql.push(" ORDER BY due_at, id LIMIT ")
+            .push_bind(i64::try_from(limit).unwrap_or(i64::MAX));
+        sql.push(") RETURNING id, memo, signature, attempts, queued_at, rejected_since");
+    });
 }
 
-async fn conclude(tx: &mut Tx, all: &[(&Due, &Attempt, &Next)]) -> Result<()> {
-    let mut script = Script::new();
+fn due(r: &SqliteRow, leased_until: Timestamp) -> Result<Due> {
+    let rejected_since: Option<i64> = r.try_get("rejected_since")?;
+    Ok(Due {
+        id: r.try_get("id")?,
+        memo: row::memo(r, "memo")?,
+        signature: row::parse(r, "signature")?,
+        attempts: u32::try_from(r.try_get::<i64, _>("attempts")?).unwrap_or(u32::MAX),
+        queued_at: Timestamp(r.try_get("queued_at")?),
+        rejected_since: rejected_since.map(Timestamp),
+        leased_until,
+    })
+}
+
+fn conclude(script: &mut Script, all: &[(&Due, &Attempt, &Next)]) {
     let head = "INSERT INTO attempts (confirmation_id, at, status, took_ms, reason) ";
     script.insert(head, all, "", |mut values, (due, attempt, _)| {
         values
@@ -99,16 +103,8 @@ async fn conclude(tx: &mut Tx, all: &[(&Due, &Attempt, &Next)]) -> Result<()> {
             .push_bind(attempt.reason.clone());
     });
     for (due, attempt, next) in all {
-        conclude_one(&mut script, due, attempt, next);
+        conclude_one(script, due, attempt, next);
     }
-    script.run(tx).await?;
-    for (due, attempt, next) in all {
-        let closed_at = attempt.at.plus(attempt.took);
-        if **next == Next::PaidByOther && close(tx, due, &attempt.reason, closed_at).await? {
-            hold_as_paid(tx, due.id, &attempt.reason, closed_at).await?;
-        }
-    }
-    Ok(())
 }
 
 fn conclude_one(script: &mut Script, due: &Due, attempt: &Attempt, next: &Next) {
@@ -145,40 +141,35 @@ fn conclude_one(script: &mut Script, due: &Due, attempt: &Attempt, next: &Next) 
     });
 }
 
-/// Cancels a confirmation that is still leased as it was taken. Returns whether it was.
-async fn close(tx: &mut Tx, due: &Due, note: &str, now: Timestamp) -> Result<bool> {
-    let done = sqlx::query(
+/// The merchant credited the checkout by another transaction: the confirmation, if it is still leased as it was taken, is cancelled.
+async fn hold_as_paid(tx: &mut Tx, due: &Due, attempt: &Attempt) -> Result<()> {
+    let (why, now) = (&attempt.reason, attempt.at.plus(attempt.took));
+    let payment: Option<i64> = sqlx::query_scalar(
         "UPDATE confirmations SET state = 'cancelled', note = $3, closed_at = $4, due_at = NULL \
-         WHERE id = $1 AND state = 'queued' AND due_at = $2",
+         WHERE id = $1 AND state = 'queued' AND due_at = $2 RETURNING payment_id",
     )
     .bind(due.id)
     .bind(due.leased_until.0)
-    .bind(note)
+    .bind(why)
     .bind(now.0)
-    .execute(&mut **tx)
+    .fetch_optional(&mut **tx)
     .await?;
-    Ok(done.rows_affected() > 0)
-}
-
-/// The merchant credited the checkout by another transaction.
-async fn hold_as_paid(tx: &mut Tx, id: i64, why: &str, now: Timestamp) -> Result<()> {
+    let Some(payment) = payment else {
+        return Ok(());
+    };
     sqlx::query(
-        "UPDATE payments SET verdict = 'held', reason = $2, note = $3, checkout = NULL \
-         WHERE id = (SELECT payment_id FROM confirmations WHERE id = $1)",
+        "UPDATE payments SET verdict = 'held', reason = $2, note = $3, checkout = NULL WHERE id = $1",
     )
-    .bind(id)
+    .bind(payment)
     .bind(Held::AlreadyPaid.as_str())
     .bind(why)
     .execute(&mut **tx)
     .await?;
-    sqlx::query(
-        "INSERT INTO judgements (payment_id, at, verdict) \
-         SELECT payment_id, $2, $3 FROM confirmations WHERE id = $1",
-    )
-    .bind(id)
-    .bind(now.0)
-    .bind(Held::AlreadyPaid.as_str())
-    .execute(&mut **tx)
-    .await?;
+    sqlx::query("INSERT INTO judgements (payment_id, at, verdict) VALUES ($1, $2, $3)")
+        .bind(payment)
+        .bind(now.0)
+        .bind(Held::AlreadyPaid.as_str())
+        .execute(&mut **tx)
+        .await?;
     Ok(())
 }
