@@ -164,6 +164,8 @@ impl Pipeline {
             Err(error) => (Err(error), Vec::new()),
         };
         self.handed.put(leased);
+        // Whoever sends goes first; telling of it can wait.
+        tokio::task::yield_now().await;
         Ok(self.note_recorded(recorded, &watching)?.len())
     }
 

@@ -38,7 +38,9 @@ pub use timeline::{Event, Happened};
 
 use crate::sqlite::{self, Tx};
 use sqlx::migrate::MigrateError;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqliteSynchronous};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
 use std::{str::FromStr, time::Duration};
 
 /// Why the store did not do what it was asked.
@@ -93,7 +95,7 @@ impl Store {
     /// When the file cannot be opened, created or migrated.
     pub async fn open(url: &str) -> Result<Self> {
         let options = Self::options(url)?;
-        let write = Self::open_writer(&options).await?;
+        let write = Self::open_writer(sqlite::pool_options(), &options).await?;
         let read = sqlite::pool_options()
             .max_connections(Self::READERS)
             .connect_with(options.clone().read_only(true))
@@ -109,11 +111,26 @@ impl Store {
     }
 
     /// The same over a single connection, one statement after the other: slower, and the same in each run. For the simulation.
+    /// `gate` is called by the database's thread before a statement is done, and may hold it up.
     ///
     /// # Errors
     /// When the file cannot be opened, created or migrated.
-    pub async fn open_in_order(url: &str) -> Result<Self> {
-        let write = Self::open_writer(&Self::options(url)?).await?;
+    pub async fn open_in_order(
+        url: &str,
+        gate: impl Fn() + Clone + Send + Sync + 'static,
+    ) -> Result<Self> {
+        let pool = sqlite::pool_options().after_connect(move |connection, _| {
+            let gate = gate.clone();
+            Box::pin(async move {
+                let mut handle = connection.lock_handle().await?;
+                handle.set_progress_handler(1, move || {
+                    gate();
+                    true
+                });
+                Ok(())
+            })
+        });
+        let write = Self::open_writer(pool, &Self::options(url)?).await?;
         Ok(Self {
             read: write.clone(),
             durable: write.clone(),
@@ -134,8 +151,11 @@ impl Store {
             .pragma("wal_autocheckpoint", Self::WAL_PAGES_MAX))
     }
 
-    async fn open_writer(options: &SqliteConnectOptions) -> Result<SqlitePool> {
-        let write = sqlite::pool_options()
+    async fn open_writer(
+        pool: SqlitePoolOptions,
+        options: &SqliteConnectOptions,
+    ) -> Result<SqlitePool> {
+        let write = pool
             .max_connections(1)
             .connect_with(options.clone())
             .await?;
@@ -166,7 +186,7 @@ impl Store {
     pub fn is_idle(&self) -> bool {
         [&self.read, &self.write, &self.durable]
             .iter()
-            .all(|pool| usize::try_from(pool.size()).is_ok_and(|size| size == pool.num_idle()))
+            .all(|pool| usize::try_from(pool.size()).is_ok_and(|size| size <= pool.num_idle()))
     }
 
     /// Closes all connections, after the writes under way.

@@ -2,9 +2,11 @@
 
 use crate::support::backend::{Backend, DUE};
 use crate::support::ledger::{Entry, Fate, Ledger};
+use futures_util::FutureExt;
 use paywatch::domain::{Memo, Signature, TokenAccount};
 use paywatch::http::{Exchange, Fault, Reply, Request};
 use paywatch::pipeline::Hint;
+use paywatch::store::Store;
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
@@ -14,7 +16,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
-use tokio::{sync::Notify, time::Instant};
+use tokio::time::Instant;
 
 /// Virtual time of a slot.
 pub(super) const SLOT: Duration = Duration::from_millis(400);
@@ -30,6 +32,9 @@ pub(super) struct Model {
     pub(super) is_shared: bool,
     /// The process is killed at the very moment of the next exchange of this kind.
     pub(super) kill_at: Option<Moment>,
+    /// The process that is killed then. From that moment on it begins no write and hears no answer; a write that it had begun ends, for
+    /// which of two threads is faster must make no difference.
+    pub(super) living: Option<Store>,
     /// Everything that was asked and answered, as one number, whatever the order within an instant.
     pub(super) trace: u64,
     seed: u64,
@@ -65,7 +70,6 @@ pub(super) enum Moment {
 #[derive(Clone)]
 pub(super) struct World {
     model: Arc<Mutex<Model>>,
-    pub(super) killed: Arc<Notify>,
 }
 
 /// One end of the network.
@@ -84,6 +88,7 @@ impl World {
                 storm: true,
                 is_shared: seed.is_multiple_of(3),
                 kill_at: None,
+                living: None,
                 trace: 0,
                 seed,
                 lag: script.random_range(0..8),
@@ -100,7 +105,6 @@ impl World {
                 api_away: now,
                 node_away: [now, now],
             })),
-            killed: Arc::new(Notify::new()),
         }
     }
 
@@ -273,7 +277,7 @@ impl Exchange for End {
             (up_to(40), up_to(back))
         };
         tokio::time::sleep(there).await;
-        let (answer, is_killed) = {
+        let (answer, is_dead) = {
             let mut model = world.lock();
             model.shake(&request);
             let answer = match self {
@@ -296,12 +300,15 @@ impl Exchange for End {
                 Moment::Confirm => request.method == Method::PUT,
                 Moment::Transaction => line.contains("getTransaction"),
             };
-            let is_killed = model.kill_at.take_if(|moment| is_of(*moment)).is_some();
-            (answer, is_killed)
+            if model.kill_at.take_if(|moment| is_of(*moment)).is_some()
+                && let Some(store) = model.living.take()
+            {
+                let _under_way = store.close().now_or_never();
+            }
+            (answer, model.living.is_none())
         };
-        if is_killed {
+        if is_dead {
             // The question was asked; nobody hears the answer.
-            world.killed.notify_one();
             std::future::pending::<()>().await;
         }
         match answer {
