@@ -1,4 +1,4 @@
-//! How long it takes to read and decode a transaction, over the corpus in `tests/fixtures/transactions`.
+//! How long it takes to read and decode a transaction, over the corpus in `tests/fixtures/transactions`, and how many allocations.
 //!
 //! `read` is the node's JSON to a `Transaction`, `decode` what watched accounts gained in it.
 
@@ -88,6 +88,20 @@ fn benches(criterion: &mut Criterion) {
     group.finish();
     for name in SINGLE {
         let case = corpus.iter().find(|case| case.name == name).unwrap();
+        let read = allocation_counter::measure(|| {
+            black_box(Fetched::from_saved(black_box(&case.answer)).unwrap());
+        });
+        let decoded = allocation_counter::measure(|| {
+            let _decoded = black_box(decode(black_box(&case.transaction), &case.watch_list));
+        });
+        println!(
+            "{name}: {} bytes of JSON; allocations: {} to read ({} bytes at most), {} to decode ({} bytes at most)",
+            case.answer.len(),
+            read.count_total,
+            read.bytes_max,
+            decoded.count_total,
+            decoded.bytes_max
+        );
         let mut group = criterion.benchmark_group(name);
         group.throughput(Throughput::Elements(1));
         group.bench_function("read", |bencher| {

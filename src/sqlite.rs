@@ -43,12 +43,12 @@ impl Tx {
 
     pub(crate) async fn commit(mut self) -> Result<(), Error> {
         self.send("COMMIT").await?;
-        self.is_committed();
+        self.committed();
         Ok(())
     }
 
     /// To be called once a `COMMIT` that was sent along with other statements has succeeded.
-    pub(crate) fn is_committed(mut self) {
+    pub(crate) fn committed(mut self) {
         self.is_over = true;
     }
 

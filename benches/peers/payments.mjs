@@ -21,7 +21,7 @@ for (let offset = 0; ; offset += 1000) {
 const sent = new Set();
 
 // Confirms what a transaction of `jsonParsed` encoding pays for: right memo, right account, right amount.
-export async function confirm(signature, transaction) {
+async function confirm(signature, transaction) {
   if (transaction.meta.err) return;
   const outer = transaction.transaction.message.instructions;
   const inner = (transaction.meta.innerInstructions ?? []).flatMap((group) => group.instructions);
@@ -42,10 +42,38 @@ export async function confirm(signature, transaction) {
 }
 
 // Runs one after the other, or 32 at once.
-export async function each(items, work) {
+async function each(items, work) {
   const rest = items[Symbol.iterator]();
   const hand = async () => {
     for (const item of rest) await work(item);
   };
   await Promise.all(Array.from({ length: isTuned ? 32 : 1 }, hand));
+}
+
+export const pause = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
+
+// Confirms a signature's payment; `fetch` gives its transaction, or null. Tuned: asks again after null, and survives errors.
+export async function handle(signature, fetch) {
+  try {
+    for (let attempt = 0; attempt < (isTuned ? 10 : 1); attempt++) {
+      const transaction = await fetch(signature);
+      if (transaction) return await confirm(signature, transaction);
+      await pause(50 << attempt);
+    }
+  } catch (error) {
+    if (!isTuned) throw error;
+    console.error(signature, error.message);
+  }
+}
+
+// Goes through all history, oldest first; `list` gives a page of it.
+export async function backfill(list, fetch) {
+  const all = [];
+  for (let before; ; before = all.at(-1).signature) {
+    const page = await list({ ...(before && { before }), limit: 1000 });
+    all.push(...page);
+    if (page.length < 1000) break;
+  }
+  await each(all.filter((one) => !one.err).reverse(), (one) => handle(one.signature, fetch));
+  process.exit(0);
 }

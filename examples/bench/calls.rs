@@ -2,10 +2,10 @@
 
 use crate::api::memo;
 use crate::backfill::as_f64;
-use crate::daemon::{Daemon, gauge, is_ready};
 use crate::figures::Figures;
+use crate::latency::paywatch_counted;
 use crate::tap::Tap;
-use crate::world::{World, free_address, until};
+use crate::world::{World, until};
 use localnet::{Keypair, Signer};
 use std::time::Duration;
 
@@ -18,61 +18,47 @@ const SWEEP_EVERY: &str = "2s";
 
 pub async fn measure(world: &World, figures: &mut Figures) -> anyhow::Result<()> {
     for scope in ["all", "own"] {
-        let merchant = world.merchant().await?;
-        let (api, tap, ops) = (
-            world.api(&merchant, PAYMENTS).await?,
-            world.tap(None).await?,
-            free_address().await?,
-        );
-        let mut command = world.paywatch(
-            &api.url,
-            &tap.rpc_url,
-            &tap.ws_url,
-            &format!("calls-{scope}.db"),
-            &ops,
-        );
-        command
-            .env("PAYWATCH__WATCH__SCOPE", scope)
-            .env("PAYWATCH__SOLANA__SWEEP_EVERY", SWEEP_EVERY);
-        let _daemon = Daemon::spawn(command.arg("run"))?;
-        until("the daemon is ready and knows its checkouts", async || {
-            is_ready(&ops).await && gauge(&ops, "paywatch_checkouts_pending").await >= PAYMENTS
-        })
-        .await?;
+        let changes = [
+            ("PAYWATCH__WATCH__SCOPE", scope),
+            ("PAYWATCH__SOLANA__SWEEP_EVERY", SWEEP_EVERY),
+        ];
+        let database = format!("calls-{scope}.db");
+        let live = paywatch_counted(world, PAYMENTS, &database, &changes).await?;
+        let (merchant, tap) = (&live.merchant, &live.tap);
         tokio::time::sleep(Duration::from_secs(2)).await;
         tap.take_calls();
         for payment in 0..PAYMENTS {
-            world.pay(&merchant, &memo(payment)).await?;
+            world.pay(merchant, &memo(payment)).await?;
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         until("all payments are confirmed", async || {
-            api.told.count() >= PAYMENTS
+            live.api.told.count() >= PAYMENTS
         })
         .await?;
         count(
-            &tap,
+            tap,
             figures,
             &format!("(c) scope {scope}: fetches a confirmed payment"),
         )
         .await;
         for stranger in 0..PAYMENTS {
-            world.pay(&merchant, &memo(1_000_000 + stranger)).await?;
+            world.pay(merchant, &memo(1_000_000 + stranger)).await?;
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         count(
-            &tap,
+            tap,
             figures,
             &format!("(c) scope {scope}: fetches a payment with an unknown memo"),
         )
         .await;
         for _ in 0..PAYMENTS {
             world
-                .fail_to_pay(&merchant, &Keypair::new().pubkey().to_string())
+                .fail_to_pay(merchant, &Keypair::new().pubkey().to_string())
                 .await?;
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         count(
-            &tap,
+            tap,
             figures,
             &format!("(c) scope {scope}: fetches a failed transaction"),
         )
@@ -98,15 +84,8 @@ async fn count(tap: &Tap, figures: &mut Figures, name: &str) {
 }
 
 async fn idle(world: &World, figures: &mut Figures) -> anyhow::Result<()> {
-    let merchant = world.merchant().await?;
-    let (api, tap, ops) = (
-        world.api(&merchant, 100).await?,
-        world.tap(None).await?,
-        free_address().await?,
-    );
-    let mut command = world.paywatch(&api.url, &tap.rpc_url, &tap.ws_url, "idle.db", &ops);
-    let daemon = Daemon::spawn(command.arg("run"))?;
-    until("the daemon is ready", async || is_ready(&ops).await).await?;
+    let live = paywatch_counted(world, 100, "idle.db", &[]).await?;
+    let (tap, daemon) = (&live.tap, &live.daemon);
     tokio::time::sleep(CALMING).await;
     tap.take_calls();
     let cpu = daemon.cpu_seconds()?;

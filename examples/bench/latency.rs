@@ -44,14 +44,36 @@ pub async fn measure(world: &World, figures: &mut Figures, quick: bool) -> anyho
 
 /// paywatch, ready and knowing its checkouts.
 pub async fn paywatch(world: &World, sessions: usize, database: &str) -> anyhow::Result<Live> {
+    let rpc_url = |_: &Tap| world.net.rpc_url.clone();
+    paywatch_with(world, sessions, database, rpc_url, &[]).await
+}
+
+/// The same with its requests counted, and with changes of its configuration.
+pub async fn paywatch_counted(
+    world: &World,
+    sessions: usize,
+    database: &str,
+    changes: &[(&str, &str)],
+) -> anyhow::Result<Live> {
+    let rpc_url = |tap: &Tap| tap.rpc_url.clone();
+    paywatch_with(world, sessions, database, rpc_url, changes).await
+}
+
+async fn paywatch_with(
+    world: &World,
+    sessions: usize,
+    database: &str,
+    rpc_url: impl Fn(&Tap) -> String,
+    changes: &[(&str, &str)],
+) -> anyhow::Result<Live> {
     let merchant = world.merchant().await?;
     let (api, tap, ops) = (
         world.api(&merchant, sessions).await?,
         world.tap(None).await?,
         free_address().await?,
     );
-    let mut command = world.paywatch(&api.url, &world.net.rpc_url, &tap.ws_url, database, &ops);
-    let daemon = Daemon::spawn(command.arg("run"))?;
+    let mut command = world.paywatch(&api.url, &rpc_url(&tap), &tap.ws_url, database, &ops);
+    let daemon = Daemon::spawn(command.envs(changes.iter().copied()).arg("run"))?;
     until("the daemon is ready and knows its checkouts", async || {
         is_ready(&ops).await && gauge(&ops, "paywatch_checkouts_pending").await >= sessions
     })

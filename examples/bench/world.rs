@@ -122,21 +122,17 @@ impl World {
 
     /// Sends a payment as wallets do, and does not wait for it.
     pub async fn pay(&self, merchant: &Keypair, memo: &str) -> anyhow::Result<Signature> {
-        let payment = Payment::new(&self.buyer, merchant.pubkey(), &self.usdc, PRICE, memo);
-        // The account is there: a memo and a transfer are what a wallet sends.
-        let instructions = payment.instructions()?.split_off(1);
-        self.net.submit(&self.buyer, &[], &instructions).await
+        self.send(merchant, memo, PRICE).await
     }
 
     /// A payment that fails on chain: more than there is.
     pub async fn fail_to_pay(&self, merchant: &Keypair, memo: &str) -> anyhow::Result<Signature> {
-        let payment = Payment::new(
-            &self.buyer,
-            merchant.pubkey(),
-            &self.usdc,
-            u64::MAX / 2,
-            memo,
-        );
+        self.send(merchant, memo, u64::MAX / 2).await
+    }
+
+    async fn send(&self, merchant: &Keypair, memo: &str, amount: u64) -> anyhow::Result<Signature> {
+        let payment = Payment::new(&self.buyer, merchant.pubkey(), &self.usdc, amount, memo);
+        // The account is there: a memo and a transfer are what a wallet sends.
         let instructions = payment.instructions()?.split_off(1);
         self.net.submit(&self.buyer, &[], &instructions).await
     }

@@ -74,13 +74,7 @@ impl Ahead {
         while self.under_way.len() < at_once
             && let Some(entry) = self.waiting.pop_front()
         {
-            let task = Task {
-                signature: entry.signature,
-                token_account: self.account,
-                listed_in: Some(entry.slot),
-                at: Commitment::Finalized,
-                seen_at: clock::now(),
-            };
+            let task = Task::listed(&entry, self.account, Commitment::Finalized, clock::now());
             let pipeline = self.pipeline.clone();
             // Whatever goes wrong: the walk asks again, and says so.
             let look = async move { pipeline.look_at(task, &LISTED_PAUSES).await.ok().flatten() };

@@ -80,8 +80,6 @@ pub(super) struct History {
     pub(super) entries: Vec<SignatureEntry>,
     /// Newer parts, to be listed again; the last one follows the entries.
     pub(super) newer: Vec<Range>,
-    /// How many entries it has in all.
-    pub(super) listed: usize,
     /// Whether the signature that was looked for is among them.
     pub(super) reaches: bool,
 }
@@ -117,7 +115,6 @@ pub(super) async fn list(
         entries.extend(above.filter(|entry| seen.insert(entry.signature)));
         let new = &entries[listed..];
         let is_stuck = new.is_empty();
-        history.listed += new.len();
         history.reaches |= new.iter().any(|entry| Some(entry.signature) == look_for);
         progress.listed(new.len());
         if is_last {

@@ -5,7 +5,7 @@ use crate::domain::{
     Commitment, Credit, Held, Matched, Signature, Slot, Timestamp, TokenAccount, Transaction,
     Verdict, decode,
 };
-use crate::solana::Fetched;
+use crate::solana::{Fetched, SignatureEntry};
 use crate::store::{Cursor, Ingested, Reading, Recorded};
 use crate::{clock, solana, store};
 use anyhow::{Context, bail};
@@ -22,6 +22,24 @@ pub(super) struct Task {
     /// What the chain must have reached before the transaction is read.
     pub(super) at: Commitment,
     pub(super) seen_at: Timestamp,
+}
+
+impl Task {
+    /// For what a history lists.
+    pub(super) fn listed(
+        entry: &SignatureEntry,
+        token_account: TokenAccount,
+        at: Commitment,
+        seen_at: Timestamp,
+    ) -> Self {
+        Self {
+            signature: entry.signature,
+            token_account,
+            listed_in: Some(entry.slot),
+            at,
+            seen_at,
+        }
+    }
 }
 
 /// Pauses after a null answer to a hint: the notification may run ahead of the node by a second or more.

@@ -39,6 +39,9 @@ impl Sweep {
         entries: &[SignatureEntry],
         ahead: &mut Ahead,
     ) -> anyhow::Result<(usize, usize)> {
+        if ahead.promising.is_empty() && !self.pipeline.is_worth_a_look(entries.len()) {
+            return Ok((0, 0));
+        }
         let skips = self.skips(account, entries).await?;
         let mut first = std::mem::take(&mut ahead.promising);
         first.extend(self.pipeline.promising(entries.iter(), &skips).await?);
@@ -60,7 +63,7 @@ impl Pipeline {
         let new: Vec<_> = oldest_first
             .filter(|entry| entry.commitment.is_some() && skips.reading(entry).is_none())
             .collect();
-        if new.len() <= self.config.solana.limits.max_in_flight {
+        if !self.is_worth_a_look(new.len()) {
             return Ok(Vec::new());
         }
         let hints: Vec<_> = new
@@ -72,11 +75,13 @@ impl Pipeline {
             .pending_among(&hints)
             .await
             .context("look up pending checkouts")?;
-        let names_one = |entry: &&SignatureEntry| {
-            let mut hints = entry.memo_hints.iter();
-            hints.any(|memo| pending.contains(&memo.folded()))
-        };
         let newest = new.into_iter().rev();
-        Ok(newest.filter(names_one).take(FIRST_MAX).cloned().collect())
+        let paying = newest.filter(|entry| entry.names_one_of(&pending));
+        Ok(paying.take(FIRST_MAX).cloned().collect())
+    }
+
+    /// Whether so many transactions are more than are fetched at once anyway.
+    fn is_worth_a_look(&self, transactions: usize) -> bool {
+        transactions > self.config.solana.limits.max_in_flight
     }
 }

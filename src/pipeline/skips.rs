@@ -59,11 +59,9 @@ impl Skips {
             .collect();
         let known = pipeline.store.known_among(&hints).await;
         let known = known.context("look up checkouts by memo")?;
-        let is_foreign = |entry: &&&SignatureEntry| {
-            let mut memos = entry.memo_hints.iter();
-            !memos.any(|memo| known.contains(&memo.folded()))
-        };
-        let foreign = candidates.iter().filter(is_foreign);
+        let foreign = candidates
+            .iter()
+            .filter(|entry| !entry.names_one_of(&known));
         Ok(foreign.map(|entry| entry.signature).collect())
     }
 

@@ -221,13 +221,7 @@ impl Sweep {
         if let Some(ingested) = fetched {
             return Ok((ingested, true));
         }
-        let task = Task {
-            signature: entry.signature,
-            token_account: account,
-            listed_in: Some(entry.slot),
-            at: Commitment::Finalized,
-            seen_at,
-        };
+        let task = Task::listed(entry, account, Commitment::Finalized, seen_at);
         let ingested = self.pipeline.look_at(task, &LISTED_PAUSES).await?;
         Ok((
             ingested.unwrap_or_else(|| not_given(task, entry.slot)),
@@ -297,13 +291,8 @@ impl Sweep {
         let seen_at = clock::now();
         let at_once = self.pipeline.config.solana.limits.max_in_flight;
         let is_new = |entry: &&SignatureEntry| skips.reading(entry).is_none();
-        let task = |entry: &SignatureEntry| Task {
-            signature: entry.signature,
-            token_account: account,
-            listed_in: Some(entry.slot),
-            at: Commitment::Confirmed,
-            seen_at,
-        };
+        let task =
+            |entry: &SignatureEntry| Task::listed(entry, account, Commitment::Confirmed, seen_at);
         let tasks: Vec<_> = entries.iter().filter(is_new).map(task).collect();
         let mut looked_at = stream::iter(tasks)
             .map(|task| self.pipeline.look_at(task, &[]))

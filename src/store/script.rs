@@ -76,7 +76,7 @@ impl Script {
     pub(super) async fn commit(mut self, mut tx: Tx) -> Result<Vec<SqliteRow>> {
         self.0.push("COMMIT");
         let rows = self.fetch(&mut tx).await?;
-        tx.is_committed();
+        tx.committed();
         Ok(rows)
     }
 }

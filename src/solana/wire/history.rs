@@ -4,7 +4,7 @@ use super::{commitment, outcome};
 use crate::domain::{Commitment, Memo, Outcome, Signature, Slot};
 use serde::{Deserialize, de::IgnoredAny};
 use serde_json::value::RawValue;
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::HashSet};
 
 /// One line of a token account's history.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +23,15 @@ pub struct SignatureEntry {
     pub memo_hints: Vec<Memo>,
     /// Whether the line shows any memo, and all that it shows could be read.
     pub are_hints_whole: bool,
+}
+
+impl SignatureEntry {
+    /// Whether a memo that the line shows is among these, which are folded.
+    #[must_use]
+    pub fn names_one_of(&self, folded: &HashSet<String>) -> bool {
+        let mut memos = self.memo_hints.iter();
+        memos.any(|memo| folded.contains(&memo.folded()))
+    }
 }
 
 #[derive(Deserialize)]
