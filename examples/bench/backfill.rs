@@ -4,6 +4,7 @@ use crate::api::memo;
 use crate::daemon::{Daemon, Used};
 use crate::figures::Figures;
 use crate::world::{World, until};
+use anyhow::Context;
 use localnet::Keypair;
 use paywatch::domain::Signature;
 use std::{process::Stdio, time::Instant};
@@ -131,7 +132,6 @@ impl Past {
         let began = Instant::now();
         let mut daemon = Daemon::spawn(&mut command)?;
         let used = daemon.ended().await?;
-        let took = began.elapsed();
         until("all are confirmed", async || {
             api.told.count() >= self.payments
         })
@@ -142,6 +142,7 @@ impl Past {
             api.told.calls(),
             self.payments
         );
+        let took = api.told.last().context("nothing told")? - began;
         Ok(Run {
             per_second: as_f64(self.payments) / took.as_secs_f64(),
             used,

@@ -115,7 +115,8 @@ impl Checkouts {
 }
 
 impl Pipeline {
-    /// Reads pages from an offset until one is empty or brings nothing that was not in the ones before.
+    /// Reads pages from an offset until one is empty or brings nothing that was not in the ones before. Where all of them are read,
+    /// the next one is asked for while one is recorded.
     async fn read_pages(&self, from: usize, stop: Stop) -> anyhow::Result<Reading> {
         let hasher = RandomState::new();
         let mut seen = HashSet::new();
@@ -124,12 +125,8 @@ impl Pipeline {
             changed: 0,
         };
         let mut offset = from;
+        let mut page = self.merchant.history(offset).await?;
         for _ in 0..PAGES_MAX {
-            let page = self
-                .merchant
-                .history(offset)
-                .await
-                .map_err(anyhow::Error::new)?;
             let entries = page.entries();
             let unreadable = page
                 .unreadable
@@ -141,17 +138,22 @@ impl Pipeline {
             if new.is_empty() && unreadable == 0 {
                 break;
             }
-            let changed = self
-                .store
-                .upsert_checkouts(&new)
-                .await
-                .context("record checkouts")?;
-            reading.changed += changed;
             reading.entries = (offset + entries).saturating_sub(from);
-            if changed == 0 && stop == Stop::WhenNothingChanged {
-                break;
-            }
             offset += entries.saturating_sub(OVERLAP).max(1);
+            let upserting = self.store.upsert_checkouts(&new);
+            let next = if stop == Stop::AtTheEnd {
+                let (changed, next) = tokio::join!(upserting, self.merchant.history(offset));
+                reading.changed += changed.context("record checkouts")?;
+                next
+            } else {
+                let changed = upserting.await.context("record checkouts")?;
+                reading.changed += changed;
+                if changed == 0 {
+                    break;
+                }
+                self.merchant.history(offset).await
+            };
+            page = next?;
         }
         Ok(reading)
     }
