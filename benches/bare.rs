@@ -25,7 +25,7 @@ use tokio_tungstenite::{connect_async, tungstenite::Message};
 
 const CONNECTIONS: usize = 64;
 /// Rows of one SQL transaction, as in a sweep.
-const BATCH: usize = 256;
+const BATCH: usize = 64;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {

@@ -19,7 +19,7 @@ use futures_util::{
 use tokio::sync::mpsc;
 
 /// Transactions recorded in one SQL transaction.
-const BATCH: usize = 256;
+const BATCH: usize = 64;
 /// Transactions under way in a walk, for each that may be asked for at once.
 const WINDOW: usize = 4;
 
