@@ -5,18 +5,22 @@
 
 mod check;
 mod raw;
+mod settings;
+mod template;
 
 use crate::domain::{AmountRule, Commitment, Mint, UnknownMemo, Wallet};
 use crate::merchant::Secret;
 use crate::solana::{Limits, endpoint_label};
 use check::Check;
-use raw::Raw;
+use raw::{Raw, Written};
+pub use settings::{Origin, Setting, settings};
 use std::{
     fmt,
     net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
+pub use template::filled_in;
 use url::Url;
 
 /// Everything that can be set, valid.
@@ -186,7 +190,7 @@ impl Config {
         file: Option<&Path>,
         environment: impl IntoIterator<Item = (String, String)>,
     ) -> anyhow::Result<Self> {
-        Ok(Self::check(&Raw::load(file, environment)?)?)
+        Ok(Self::check(&Written::load(file, environment)?.raw)?)
     }
 
     /// The file that `store.url` names; `None` for a database in memory.

@@ -3,8 +3,10 @@
 
 mod backfill;
 mod check;
+mod config;
 mod explain;
 mod healthcheck;
+mod init;
 mod payments;
 mod print;
 mod run;
@@ -57,8 +59,12 @@ enum Command {
     Payments(payments::Args),
     /// Look after the database
     Store(store::Args),
-    /// Check the configuration and stop
-    Check,
+    /// Write a configuration file to begin with: every key, its default, unit and reason
+    Init(init::Args),
+    /// Look at the configuration
+    Config(config::Args),
+    /// Check the configuration and everything it names, and say what to do about what is wrong
+    Check(check::Args),
     /// Ask the running daemon whether it is alive (for container health checks)
     Healthcheck,
     /// Serve a payments API to develop against, which verifies payments on chain
@@ -87,7 +93,9 @@ impl Cli {
             Command::Explain(args) => explain::run(args, self.config.as_deref(), || self.load()),
             Command::Payments(args) => self.load().and_then(|config| payments::run(&config, args)),
             Command::Store(args) => self.load().and_then(|config| store::run(&config, args)),
-            Command::Check => self.load().map(|_| check::run()),
+            Command::Init(args) => init::run(args),
+            Command::Config(args) => config::run(&self, args),
+            Command::Check(args) => self.load().and_then(|config| check::run(&config, args)),
             Command::Healthcheck => self.load().and_then(|config| healthcheck::run(&config)),
             Command::Sandbox => sandbox::run(self.config.as_deref()),
         };

@@ -1,13 +1,16 @@
 //! The configuration as written: every key with its default.
 
 use anyhow::Context;
-use serde::{Deserialize, Deserializer};
-use std::{collections::BTreeMap, path::Path};
+use serde::{Deserialize, Deserializer, Serialize};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 macro_rules! section {
     ($(#[$doc:meta])* $name:ident { $($key:ident: $type:ty = $default:expr,)* }) => {
         $(#[$doc])*
-        #[derive(Clone, Debug, PartialEq, Deserialize)]
+        #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
         #[serde(default, deny_unknown_fields)]
         pub(super) struct $name { $(pub(super) $key: $type,)* }
 
@@ -96,11 +99,12 @@ section! {
 }
 
 /// An entry of `watch.tokens`: a table, or `SYMBOL:MINT:RECIPIENT[:DECIMALS]` in the environment.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub(super) struct Token {
     pub(super) symbol: String,
     pub(super) mint: String,
     pub(super) recipient: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) decimals: Option<u8>,
 }
 
@@ -167,25 +171,42 @@ const PREFIX: &str = "PAYWATCH__";
 /// Keys whose value is a list, comma-separated in the environment.
 const LISTS: [&str; 3] = ["solana.rpc_urls", "solana.ws_urls", "watch.tokens"];
 
-impl Raw {
+/// A configuration as written, and where its keys were.
+pub(super) struct Written {
+    pub(super) raw: Raw,
+    /// Keys (`section.key`) that the file sets.
+    pub(super) in_file: BTreeSet<String>,
+    /// Keys that the environment sets.
+    pub(super) in_environment: BTreeSet<String>,
+}
+
+impl Written {
     /// Reads a file, if there is one, and then the environment over it.
     pub(super) fn load(
         file: Option<&Path>,
         environment: impl IntoIterator<Item = (String, String)>,
     ) -> anyhow::Result<Self> {
         let mut builder = ::config::Config::builder();
+        let mut in_file = BTreeSet::new();
         if let Some(file) = file {
             let text = std::fs::read_to_string(file)
                 .with_context(|| format!("read the configuration file {}", file.display()))?;
+            // What is no TOML is complained of below.
+            if let Ok(sections) = text.parse::<toml::Table>() {
+                in_file = keys(&sections);
+            }
             builder =
                 builder.add_source(::config::File::from_str(&text, ::config::FileFormat::Toml));
         }
+        let mut in_environment = BTreeSet::new();
         // Values stay text until the key's type is known: a key of digits must not become a number on its way.
         for (name, value) in environment {
             let Some(path) = name.strip_prefix(PREFIX) else {
                 continue;
             };
             let key = path.to_ascii_lowercase().replace("__", ".");
+            // A map is set entry by entry: `policy.finalized_above.usdc`.
+            in_environment.insert(key.splitn(3, '.').take(2).collect::<Vec<_>>().join("."));
             builder = if LISTS.contains(&key.as_str()) {
                 let items: Vec<_> = value
                     .split(',')
@@ -206,8 +227,21 @@ impl Raw {
         let loaded = builder
             .build()
             .with_context(|| format!("read the configuration from {place}"))?;
-        loaded
+        let raw = loaded
             .try_deserialize()
-            .with_context(|| format!("read the configuration from {place}"))
+            .with_context(|| format!("read the configuration from {place}"))?;
+        Ok(Self {
+            raw,
+            in_file,
+            in_environment,
+        })
     }
+}
+
+fn keys(sections: &toml::Table) -> BTreeSet<String> {
+    let tables = sections.iter().filter_map(|(section, value)| {
+        let table = value.as_table()?;
+        Some(table.keys().map(move |key| format!("{section}.{key}")))
+    });
+    tables.flatten().collect()
 }

@@ -3,6 +3,7 @@
 //!
 //! A node is never trusted to be complete, in order, or fast; only to be asked again.
 
+mod about;
 mod accounts;
 mod burden;
 mod endpoint;

@@ -122,7 +122,7 @@ impl Rpc {
         }
     }
 
-    async fn ask(&self, request: RpcRequest, params: Value) -> Result<Value, Error> {
+    pub(super) async fn ask(&self, request: RpcRequest, params: Value) -> Result<Value, Error> {
         Ok(self.all.send(request, params).await?)
     }
 

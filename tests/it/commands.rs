@@ -39,13 +39,6 @@ fn a_bad_configuration_is_refused_before_anything_opens() {
 }
 
 #[test]
-fn check_accepts_a_valid_configuration_without_touching_anything() {
-    let output = exit_of(&valid(), &["check"]);
-    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
-    assert!(said(&output).contains("configuration is valid"));
-}
-
-#[test]
 fn a_database_that_cannot_be_opened_is_a_failure_with_its_name() {
     let output = exit_of(&valid(), &["run"]);
     assert_eq!(output.status.code(), Some(1), "{}", said(&output));

@@ -30,6 +30,7 @@ mod restarts;
 mod safety;
 mod sandbox_api;
 mod scope;
+mod setup;
 mod sim;
 mod socket_faults;
 mod store;

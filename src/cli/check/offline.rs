@@ -1,0 +1,73 @@
+//! What this machine alone can tell.
+
+use super::{Finding, Report};
+use crate::config::Config;
+use crate::store::Store;
+use std::{io::ErrorKind, net::TcpListener, path::Path};
+
+pub(super) async fn look(config: &Config, report: &mut Report) -> anyhow::Result<()> {
+    report.add(database(config).await)?;
+    report.add(ops(config))
+}
+
+/// Makes no database: `run` does.
+async fn database(config: &Config) -> Finding {
+    let check = "store.url";
+    let Some(file) = config.database_file() else {
+        return Finding::warning(
+            check,
+            "the database is in memory",
+            "what was recorded is lost with every restart: name a file, sqlite:PATH",
+        );
+    };
+    let place = file.display();
+    if file.exists() {
+        return match writable(&config.store_url).await {
+            Ok(()) => Finding::ok(check, format!("{place} can be written")),
+            Err(error) => Finding::failed(
+                check,
+                format!("{place}: {:#}", anyhow::Error::new(error)),
+                "the file, its folder and the -wal and -shm files beside it must belong to the user that runs paywatch, on a disk with room",
+            ),
+        };
+    }
+    let folder = match file.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    match tempfile::tempfile_in(folder) {
+        Ok(_) => Finding::ok(check, format!("{place} does not exist yet and can be made")),
+        Err(error) => Finding::failed(
+            check,
+            format!("{place} cannot be made: {error}"),
+            "make the folder, and let it belong to the user that runs paywatch",
+        ),
+    }
+}
+
+async fn writable(url: &str) -> Result<(), crate::store::Error> {
+    let store = Store::open(url).await?;
+    let probed = store.probe_disk().await;
+    store.close().await;
+    probed
+}
+
+fn ops(config: &Config) -> Finding {
+    let check = "ops.listen";
+    let Some(address) = config.ops.listen else {
+        return Finding::ok(check, "off: no health, no metrics");
+    };
+    match TcpListener::bind(address) {
+        Ok(_) => Finding::ok(check, format!("{address} is free")),
+        Err(error) if error.kind() == ErrorKind::AddrInUse => Finding::warning(
+            check,
+            format!("{address} is taken"),
+            "fine if it is paywatch that runs there already (paywatch healthcheck tells); else name another port",
+        ),
+        Err(error) => Finding::failed(
+            check,
+            format!("{address}: {error}"),
+            "name an address of this machine",
+        ),
+    }
+}

@@ -1,0 +1,229 @@
+//! What nodes and API say.
+
+use super::{Finding, Report};
+use crate::clock;
+use crate::config::Config;
+use crate::domain::Commitment;
+use crate::merchant::{self, Merchant};
+use crate::solana::{
+    self, Event, Limits, Rpc, Target, endpoint_label, listen_once, watched_accounts,
+};
+use anyhow::Context;
+use std::time::Duration;
+use tokio::sync::oneshot;
+use url::Url;
+
+/// How long a WebSocket may take to bring a slot.
+const SLOT_PATIENCE: Duration = Duration::from_secs(10);
+/// How far this machine's clock may be from the chain's, which is some seconds behind by itself.
+const CLOCK_TOLERANCE: Duration = Duration::from_mins(1);
+
+pub(super) async fn look(config: &Config, report: &mut Report) -> anyhow::Result<()> {
+    for url in &config.solana.rpc_urls {
+        for finding in node(config, url).await? {
+            report.add(finding)?;
+        }
+    }
+    if config.solana.ws_urls.is_empty() {
+        report.add(Finding::warning(
+            "solana.ws_urls",
+            "none",
+            "payments are found by the sweep alone, seconds later: add the node's WebSocket endpoint",
+        ))?;
+    }
+    for url in &config.solana.ws_urls {
+        report.add(socket(url).await)?;
+    }
+    let merchant = Merchant::new(&config.merchant.settings).context("build a client")?;
+    report.add(history(&merchant).await)?;
+    let (finding, targets) = tokens(config, &merchant).await;
+    report.add(finding)?;
+    let rpc = Rpc::new(&config.solana.rpc_urls, config.solana.limits).context("build a client")?;
+    for target in targets {
+        report.add(token_accounts(&rpc, &target).await)?;
+    }
+    Ok(())
+}
+
+/// One endpoint by itself: that another one answers is no comfort here.
+async fn node(config: &Config, url: &Url) -> anyhow::Result<Vec<Finding>> {
+    let check = format!("rpc {}", endpoint_label(url));
+    let limits: Limits = config.solana.limits;
+    let rpc = Rpc::new(std::slice::from_ref(url), limits).context("build a client")?;
+    let (version, slot) = match tokio::try_join!(rpc.version(), rpc.slot(Commitment::Confirmed)) {
+        Ok(told) => told,
+        Err(error) => return Ok(vec![Finding::failed(check, told(error), no_node(url))]),
+    };
+    Ok(vec![
+        Finding::ok(check, format!("version {version}, slot {slot}")),
+        clock_of(&rpc, slot, url).await,
+        kept(config, &rpc, url).await,
+    ])
+}
+
+fn no_node(url: &Url) -> &'static str {
+    if url.scheme() == "https" {
+        "look at the address, its key and the provider's status; behind a proxy of one's own, SSL_CERT_FILE names its certificate"
+    } else {
+        "look at the address, and whether the node runs"
+    }
+}
+
+async fn clock_of(rpc: &Rpc, slot: u64, url: &Url) -> Finding {
+    let check = format!("clock, by {}", endpoint_label(url));
+    let Ok(Some(chain)) = rpc.block_time(slot).await else {
+        return Finding::warning(
+            check,
+            "the node does not say when its newest block was made",
+            "see to it that this machine's clock is kept right (timedatectl)",
+        );
+    };
+    let apart = clock::now().unix_seconds().abs_diff(chain);
+    let found = format!("{apart} s from the chain's");
+    if apart <= CLOCK_TOLERANCE.as_secs() {
+        Finding::ok(check, found)
+    } else {
+        Finding::warning(
+            check,
+            found,
+            "a chain that stands still, a node that lags, or this machine's clock (timedatectl): which sessions are looked back for depends on it",
+        )
+    }
+}
+
+async fn kept(config: &Config, rpc: &Rpc, url: &Url) -> Finding {
+    let check = format!("history of {}", endpoint_label(url));
+    let advice = "payments made before it while paywatch was away would not be found: use an endpoint with longer history";
+    let oldest = match rpc.oldest_slot().await {
+        // Slot 0 is the genesis.
+        Ok(0 | 1) => return Finding::ok(check, "all of it"),
+        Ok(slot) => rpc.block_time(slot).await.ok().flatten(),
+        Err(_) => None,
+    };
+    let Some(oldest) = oldest else {
+        return Finding::warning(check, "the node does not say how far back it goes", advice);
+    };
+    let kept = Duration::from_secs(clock::now().unix_seconds().abs_diff(oldest));
+    let needed = config.watch.look_back;
+    let found = format!(
+        "{} kept, {} looked back (watch.look_back)",
+        humantime::format_duration(kept),
+        humantime::format_duration(needed)
+    );
+    if kept >= needed {
+        Finding::ok(check, found)
+    } else {
+        Finding::warning(check, found, advice)
+    }
+}
+
+async fn socket(url: &Url) -> Finding {
+    let check = format!("socket {}", endpoint_label(url));
+    let (sender, seen) = oneshot::channel();
+    let mut sender = Some(sender);
+    let listening = listen_once(url, &[], SLOT_PATIENCE, |event| {
+        if let Event::Slot(slot) = event
+            && let Some(sender) = sender.take()
+        {
+            // Whoever asked is still waiting below.
+            let _heard = sender.send(slot);
+        }
+    });
+    tokio::select! {
+        biased;
+        Ok(slot) = seen => Finding::ok(check, format!("brings slots, now {slot}")),
+        Err(ended) = listening => Finding::failed(
+            check,
+            told(ended),
+            "look at solana.ws_urls; some providers serve sockets under another address, or not on every plan",
+        ),
+    }
+}
+
+async fn history(merchant: &Merchant) -> Finding {
+    let check = "the API's history";
+    match merchant.history(0).await {
+        Ok(page) if page.unreadable.is_empty() => Finding::ok(
+            check,
+            format!("{} entries on the first page", page.entries()),
+        ),
+        Ok(page) => Finding::warning(
+            check,
+            format!(
+                "{} of {} entries on the first page cannot be read",
+                page.unreadable.len(),
+                page.entries()
+            ),
+            "those sessions are not known: payments for them stay held as unknown_memo",
+        ),
+        Err(error) => no_api(check, error),
+    }
+}
+
+async fn tokens(config: &Config, merchant: &Merchant) -> (Finding, Vec<Target>) {
+    let configured = &config.watch.tokens;
+    if !configured.is_empty() {
+        let targets = configured.iter().map(|token| Target {
+            mint: token.mint,
+            wallet: token.recipient,
+            symbol: token.symbol.clone(),
+        });
+        let found = format!("{} configured; the API is not asked", configured.len());
+        return (Finding::ok("watch.tokens", found), targets.collect());
+    }
+    let check = "the API's tokens";
+    let listed = match merchant.supported_tokens().await {
+        Ok(listed) => listed,
+        Err(error) => return (no_api(check, error), Vec::new()),
+    };
+    let enabled: Vec<_> = listed.into_iter().filter(|token| token.enabled).collect();
+    if enabled.is_empty() {
+        let advice =
+            "nothing is watched until the API lists an enabled token, or watch.tokens does";
+        return (
+            Finding::failed(check, "no enabled token", advice),
+            Vec::new(),
+        );
+    }
+    let symbols: Vec<_> = enabled.iter().map(|token| token.symbol.as_str()).collect();
+    let finding = Finding::ok(check, symbols.join(", "));
+    let targets = enabled.into_iter().map(|token| Target {
+        mint: token.mint,
+        wallet: token.recipient,
+        symbol: token.symbol,
+    });
+    (finding, targets.collect())
+}
+
+fn no_api(check: &str, error: merchant::Error) -> Finding {
+    let advice = match error {
+        merchant::Error::KeyRefused(_) => {
+            "the key is wrong or may not do this: merchant.api_key_file, auth_header, auth_scheme"
+        }
+        _ => "look at merchant.base_url, and whether the API is there",
+    };
+    Finding::failed(check, told(error), advice)
+}
+
+async fn token_accounts(rpc: &Rpc, target: &Target) -> Finding {
+    let check = format!("token accounts for {}", target.symbol);
+    match watched_accounts(rpc, target, None).await {
+        Ok(accounts) => {
+            let addresses: Vec<_> = accounts
+                .iter()
+                .map(|watched| watched.token_account.to_string())
+                .collect();
+            Finding::ok(check, addresses.join(", "))
+        }
+        Err(error @ solana::Unwatchable::NoSuchMint(_)) => Finding::failed(
+            check,
+            told(error),
+            "the API lists a token of another network than the nodes': check both",
+        ),
+        Err(error) => Finding::failed(check, told(error), "see what was found of the nodes above"),
+    }
+}
+
+fn told(error: impl std::error::Error + Send + Sync + 'static) -> String {
+    format!("{:#}", anyhow::Error::new(error))
+}
