@@ -1,7 +1,7 @@
 //! The same work without paywatch, as bare as it goes: the floors of `make bench`. Prints one number, or watches for ever.
 //!
 //! `fetch RPC FILE`: transactions a second that the node gives, over 64 connections; `fetch-put RPC FILE API`: the same, and a
-//! PUT for each. `watch WS RPC API TOKEN_ACCOUNT`: one fetch and one PUT for each notification. `insert DATABASE COUNT`: payments a
+//! PUT for each; `list RPC TOKEN_ACCOUNT`: signatures a second of a history, page after page. `watch WS RPC API TOKEN_ACCOUNT`: one fetch and one PUT for each notification. `insert DATABASE COUNT`: payments a
 //! second as bare rows; `record DATABASE COUNT`: the same through paywatch's store.
 
 #![allow(
@@ -35,6 +35,7 @@ async fn main() -> anyhow::Result<()> {
         ["fetch", rpc, file] => fetch(rpc, file, None).await?,
         ["fetch-put", rpc, file, api] => fetch(rpc, file, Some(api)).await?,
         ["watch", ws, rpc, api, account] => return watch(ws, rpc, api, account).await,
+        ["list", rpc, account] => list(rpc, account).await?,
         ["insert", database, count] => insert(database, count.parse()?).await?,
         ["record", database, count] => record(database, count.parse()?).await?,
         _ => bail!("see the head of bare.rs"),
@@ -95,6 +96,24 @@ async fn fetch(rpc: &str, file: &str, api: Option<&str>) -> anyhow::Result<f64> 
         .await;
     all.into_iter().collect::<anyhow::Result<Vec<()>>>()?;
     per_second(signatures.len(), began)
+}
+
+async fn list(rpc: &str, account: &str) -> anyhow::Result<f64> {
+    let http = reqwest::Client::builder().tcp_nodelay(true).build()?;
+    let (began, mut listed, mut before) = (Instant::now(), 0, None::<String>);
+    loop {
+        let options = json!({ "commitment": "confirmed", "limit": 1000, "before": before });
+        let question = json!({ "jsonrpc": "2.0", "id": 1, "method": "getSignaturesForAddress", "params": [account, options] });
+        let request = http.post(rpc).header("content-type", "application/json");
+        let answer = request.body(question.to_string()).send().await?;
+        let answer: Value = serde_json::from_slice(&answer.bytes().await?)?;
+        let page = answer["result"].as_array().context("a page")?;
+        let Some(last) = page.last() else {
+            return per_second(listed, began);
+        };
+        listed += page.len();
+        before = last["signature"].as_str().map(str::to_owned);
+    }
 }
 
 async fn watch(ws: &str, rpc: &str, api: &str, account: &str) -> anyhow::Result<()> {

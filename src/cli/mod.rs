@@ -4,6 +4,7 @@
 mod backfill;
 mod check;
 mod config;
+mod daemon;
 mod explain;
 mod healthcheck;
 mod init;
@@ -11,6 +12,7 @@ mod payments;
 mod print;
 mod run;
 mod sandbox;
+mod status;
 mod store;
 
 use crate::config::Config;
@@ -65,6 +67,8 @@ enum Command {
     Config(config::Args),
     /// Check the configuration and everything it names, and say what to do about what is wrong
     Check(check::Args),
+    /// Show how the running daemon stands (exits with 2 if something needs a person)
+    Status(status::Args),
     /// Ask the running daemon whether it is alive (for container health checks)
     Healthcheck,
     /// Serve a payments API to develop against, which verifies payments on chain
@@ -96,6 +100,7 @@ impl Cli {
             Command::Init(args) => init::run(args),
             Command::Config(args) => config::run(&self, args),
             Command::Check(args) => self.load().and_then(|config| check::run(&config, args)),
+            Command::Status(args) => self.load().and_then(|config| status::run(&config, args)),
             Command::Healthcheck => self.load().and_then(|config| healthcheck::run(&config)),
             Command::Sandbox => sandbox::run(self.config.as_deref()),
         };

@@ -2,6 +2,7 @@
 
 use super::Shared;
 use crate::clock;
+use crate::pipeline::{Pipeline, Unready};
 use crate::telemetry::lossy;
 use axum::{extract::State, http::StatusCode, http::header::CONTENT_TYPE, response::IntoResponse};
 
@@ -9,19 +10,20 @@ pub(super) async fn healthz() -> &'static str {
     "ok\n"
 }
 
-pub(super) async fn readyz(State(shared): State<Shared>) -> (StatusCode, String) {
-    let (store, status) = (&shared.pipeline.store, &shared.pipeline.status);
+/// Why the daemon does not do its work, if so.
+pub(super) async fn unready(pipeline: &Pipeline) -> Option<Unready> {
+    let (store, status) = (&pipeline.store, &pipeline.status);
     let probed = if status.has_store_failed() {
         store.probe_disk().await
     } else {
         store.probe().await
     };
     status.store_failed(probed.is_err());
-    let pipeline = &shared.pipeline;
-    match pipeline
-        .status
-        .unready(pipeline.config.solana.sweep_every, clock::now())
-    {
+    status.unready(pipeline.config.solana.sweep_every, clock::now())
+}
+
+pub(super) async fn readyz(State(shared): State<Shared>) -> (StatusCode, String) {
+    match unready(&shared.pipeline).await {
         None => (StatusCode::OK, "ready\n".into()),
         Some(why) => (
             StatusCode::SERVICE_UNAVAILABLE,

@@ -2,6 +2,9 @@
 
 mod actions;
 mod health;
+mod status;
+
+pub use status::{AccountStatus, Outbox, Rate, Snapshot};
 
 use crate::pipeline::Pipeline;
 use axum::{
@@ -31,6 +34,7 @@ pub fn router(pipeline: Arc<Pipeline>, metrics: PrometheusHandle) -> Router {
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(health::metrics))
+        .route("/v1/status", get(status::status))
         .merge(actions)
         .with_state(shared)
 }

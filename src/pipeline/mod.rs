@@ -33,7 +33,7 @@ pub use follow::{Follow, FollowOutcome, Hint, hints};
 pub use history::{Floor, Progress};
 pub use schedule::next_attempt;
 pub use settle::{Settle, SettleOutcome};
-pub use status::Status;
+pub use status::{Status, Unready};
 pub use sweep::{Sweep, Swept};
 pub use watch::{Watch, Watching};
 
@@ -108,6 +108,12 @@ impl Pipeline {
     #[must_use]
     pub fn sweep_pause(&self) -> Duration {
         self.rhythm.pause(self.config.solana.sweep_every)
+    }
+
+    /// How many WebSockets are open, of so many.
+    #[must_use]
+    pub fn open_sockets(&self) -> (usize, usize) {
+        self.rhythm.open_sockets()
     }
 
     /// What is watched now.

@@ -29,6 +29,11 @@ impl Rhythm {
         }
     }
 
+    /// How many sockets are open, of so many.
+    pub(super) fn open_sockets(&self) -> (usize, usize) {
+        (self.open.load(Ordering::Relaxed), self.sockets)
+    }
+
     pub(super) fn opened(&self) {
         self.open.fetch_add(1, Ordering::Relaxed);
     }

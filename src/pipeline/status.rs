@@ -1,9 +1,13 @@
 //! How things stand: written by the steps, read by those who report it.
 
-use crate::domain::{Slot, Timestamp};
+use crate::domain::{Slot, Timestamp, TokenAccount};
 use crate::telemetry::lossy;
 use std::{
-    sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
+    collections::HashMap,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -13,6 +17,7 @@ pub struct Status {
     slot: AtomicU64,
     slot_at: AtomicI64,
     swept_at: AtomicI64,
+    accounts_swept_at: Mutex<HashMap<TokenAccount, Timestamp>>,
     polled_at: AtomicI64,
     key_refused_to_read: AtomicBool,
     key_refused_to_confirm: AtomicBool,
@@ -53,6 +58,8 @@ impl Unready {
 }
 
 impl Status {
+    /// What the network aims at.
+    const SLOT_TIME: Duration = Duration::from_millis(400);
     const SLOT_PATIENCE: Duration = Duration::from_secs(30);
     const SWEEPS_MISSED_MAX: u32 = 3;
 
@@ -60,6 +67,41 @@ impl Status {
         self.slot.fetch_max(slot, Ordering::Relaxed);
         self.slot_at.store(now.0, Ordering::Relaxed);
         metrics::gauge!("paywatch_slot").set(lossy(self.slot.load(Ordering::Relaxed)));
+    }
+
+    /// The newest slot that a WebSocket brought, and how many the chain has made since, by its usual pace; `None` before the first.
+    #[must_use]
+    pub fn slot(&self, now: Timestamp) -> Option<(Slot, u64)> {
+        let seen_at = Timestamp(self.slot_at.load(Ordering::Relaxed));
+        let since = now.since(seen_at).as_millis() / Self::SLOT_TIME.as_millis();
+        let slot = self.slot.load(Ordering::Relaxed);
+        (seen_at.0 > 0).then(|| (slot, u64::try_from(since).unwrap_or(u64::MAX)))
+    }
+
+    /// When all token accounts were last swept without a failure.
+    #[must_use]
+    pub fn swept_at(&self) -> Option<Timestamp> {
+        at(&self.swept_at)
+    }
+
+    /// When the checkouts were last read.
+    #[must_use]
+    pub fn polled_at(&self) -> Option<Timestamp> {
+        at(&self.polled_at)
+    }
+
+    pub(super) fn account_swept(&self, account: TokenAccount, now: Timestamp) {
+        let swept_at = self.accounts_swept_at.lock();
+        let mut swept_at = swept_at.unwrap_or_else(PoisonError::into_inner);
+        swept_at.insert(account, now);
+    }
+
+    /// When a token account was last swept without a failure.
+    #[must_use]
+    pub fn account_swept_at(&self, account: TokenAccount) -> Option<Timestamp> {
+        let swept_at = self.accounts_swept_at.lock();
+        let swept_at = swept_at.unwrap_or_else(PoisonError::into_inner);
+        swept_at.get(&account).copied()
     }
 
     pub(super) fn swept(&self, now: Timestamp) {
@@ -131,6 +173,11 @@ impl Status {
             silent.then_some(Unready::ChainSilent)
         }
     }
+}
+
+fn at(instant: &AtomicI64) -> Option<Timestamp> {
+    let instant = instant.load(Ordering::Relaxed);
+    (instant > 0).then_some(Timestamp(instant))
 }
 
 #[cfg(test)]

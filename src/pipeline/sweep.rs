@@ -82,7 +82,11 @@ impl Sweep {
         let (mut total, mut failure) = (Swept::default(), None);
         for watched in watching.accounts.iter() {
             match self.resume(watched).await {
-                Ok(swept) => total.add(swept),
+                Ok(swept) => {
+                    let account = watched.token_account;
+                    self.pipeline.status.account_swept(account, clock::now());
+                    total.add(swept);
+                }
                 Err(error) => {
                     let context = format!("sweep {} of {}", watched.token_account, watched.symbol);
                     failure.get_or_insert(error.context(context));

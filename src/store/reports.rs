@@ -82,6 +82,42 @@ impl Store {
             .collect()
     }
 
+    /// How many payments that need a person are held, by reason.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn held(&self) -> Result<Vec<Tally>> {
+        let rows = sqlx::query(
+            "SELECT reason, COUNT(*) AS payments FROM payments WHERE verdict = 'held' AND dismissed_at IS NULL \
+             AND chain_state <> 'dropped' GROUP BY reason ORDER BY reason",
+        )
+        .fetch_all(&self.read)
+        .await?;
+        rows.iter()
+            .map(|r| {
+                Ok(Tally {
+                    verdict: r.try_get("reason")?,
+                    payments: row::count(r, "payments")?,
+                })
+            })
+            .collect()
+    }
+
+    /// Payments recorded since an instant, and how many of them were confirmed.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn recorded_since(&self, since: Timestamp) -> Result<(u64, u64)> {
+        let r = sqlx::query(
+            "SELECT COUNT(*) AS recorded, COUNT(c.id) AS confirmed FROM payments p \
+             LEFT JOIN confirmations c ON c.payment_id = p.id AND c.state = 'acknowledged' WHERE p.recorded_at >= $1",
+        )
+        .bind(since.0)
+        .fetch_one(&self.read)
+        .await?;
+        Ok((row::count(&r, "recorded")?, row::count(&r, "confirmed")?))
+    }
+
     /// The payments asked for, newest first.
     ///
     /// # Errors

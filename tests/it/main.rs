@@ -24,6 +24,7 @@ mod floods;
 mod held;
 mod history;
 mod node;
+mod ops;
 mod outbox;
 mod quorum;
 mod restarts;

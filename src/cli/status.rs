@@ -1,0 +1,139 @@
+//! `paywatch status`: how the running daemon stands.
+
+use super::daemon::Daemon;
+use super::{Failure, NEEDS_A_PERSON, block_on, print, shutdown_on_signals};
+use crate::config::Config;
+use crate::ops::Snapshot;
+use anyhow::Context;
+use std::time::Duration;
+
+/// Arguments of `paywatch status`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+    /// Go on until Ctrl-C
+    #[arg(long, short)]
+    watch: bool,
+}
+
+const EVERY: Duration = Duration::from_secs(2);
+/// Moves to the upper left corner and clears the terminal.
+const CLEAR: &str = "\u{1b}[H\u{1b}[2J";
+
+pub(super) fn run(config: &Config, args: &Args) -> Result<u8, Failure> {
+    let daemon = Daemon::of(config)?;
+    block_on(async {
+        let shutdown = shutdown_on_signals().context("listen for signals")?;
+        let clears = args.watch && std::io::IsTerminal::is_terminal(&std::io::stdout());
+        loop {
+            let asked = daemon.get("/v1/status").await?;
+            let snapshot: Snapshot = asked.json().await.context("read the answer")?;
+            if clears {
+                print::line(CLEAR)?;
+            }
+            if args.json {
+                print::json(&snapshot)?;
+            } else {
+                print::line(&shown(&snapshot))?;
+            }
+            if !args.watch {
+                return Ok(if needs_a_person(&snapshot) {
+                    NEEDS_A_PERSON
+                } else {
+                    0
+                });
+            }
+            let over = tokio::time::timeout(EVERY, shutdown.cancelled()).await;
+            if over.is_ok() {
+                return Ok(0);
+            }
+        }
+    })
+}
+
+fn needs_a_person(snapshot: &Snapshot) -> bool {
+    snapshot.not_ready.is_some() || snapshot.outbox.parked > 0 || !snapshot.held.is_empty()
+}
+
+fn shown(snapshot: &Snapshot) -> String {
+    let mut lines = vec![match &snapshot.not_ready {
+        None => format!("paywatch {} does its work", snapshot.version),
+        Some(why) => format!("paywatch {} is NOT READY: {why}", snapshot.version),
+    }];
+    let mut line = |name: &str, text: String| lines.push(format!("  {name:<20} {text}"));
+    line(
+        "chain",
+        match (snapshot.slot, snapshot.slot_lag) {
+            (Some(slot), Some(lag)) => format!("slot {slot}, some {lag} behind"),
+            _ => "no slot heard: no WebSocket is open".into(),
+        },
+    );
+    let (open, all) = (snapshot.sockets_open, snapshot.sockets);
+    line("WebSockets", format!("{open} of {all} open"));
+    for account in &snapshot.token_accounts {
+        let text = format!(
+            "{} {}",
+            account.token_account,
+            ago(account.swept_ago_seconds)
+        );
+        line(&format!("swept {}", account.symbol), text);
+    }
+    let read = ago(snapshot.checkouts_read_ago_seconds);
+    line(
+        "checkouts",
+        format!("{} pending, read {read}", snapshot.pending_checkouts),
+    );
+    let outbox = snapshot.outbox;
+    let oldest = outbox
+        .oldest_seconds
+        .map(|seconds| format!(", the oldest for {}", duration(seconds)))
+        .unwrap_or_default();
+    line(
+        "outbox",
+        format!(
+            "{} queued{oldest}, {} of them tried in vain, {} parked",
+            outbox.queued, outbox.undelivered, outbox.parked
+        ),
+    );
+    for (name, rate) in [
+        ("last hour", snapshot.last_hour),
+        ("last 24 hours", snapshot.last_day),
+    ] {
+        line(
+            name,
+            format!("{} payments, {} confirmed", rate.payments, rate.confirmed),
+        );
+    }
+    let held: Vec<_> = snapshot
+        .held
+        .iter()
+        .map(|(reason, payments)| format!("{payments} {reason}"))
+        .collect();
+    line(
+        "needs a person",
+        if held.is_empty() && outbox.parked == 0 {
+            "nothing".into()
+        } else {
+            let parked = (outbox.parked > 0).then(|| format!("{} parked", outbox.parked));
+            let all: Vec<_> = parked.into_iter().chain(held).collect();
+            format!(
+                "{}: paywatch payments list --state held, or parked",
+                all.join(", ")
+            )
+        },
+    );
+    lines.join("\n")
+}
+
+fn ago(seconds: Option<u64>) -> String {
+    seconds.map_or_else(
+        || "not yet".into(),
+        |seconds| format!("{} ago", duration(seconds)),
+    )
+}
+
+fn duration(seconds: u64) -> String {
+    humantime::format_duration(Duration::from_secs(seconds)).to_string()
+}

@@ -1,0 +1,138 @@
+//! `GET /v1/status`: how the daemon stands, for `paywatch status` and other machines.
+
+use super::Shared;
+use super::health::unready;
+use crate::clock;
+use crate::domain::{Slot, Timestamp};
+use crate::pipeline::Pipeline;
+use crate::store;
+use axum::{Json, extract::State, http::StatusCode};
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, time::Duration};
+
+/// How a daemon stands.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// Of the daemon.
+    pub version: String,
+    /// Why it does not do its work; `None` = it does.
+    pub not_ready: Option<String>,
+    /// The newest slot a WebSocket brought.
+    pub slot: Option<Slot>,
+    /// Slots that the chain has made since, by its usual pace of 400 ms.
+    pub slot_lag: Option<u64>,
+    /// WebSockets that are open.
+    pub sockets_open: usize,
+    /// WebSockets that are configured.
+    pub sockets: usize,
+    /// What is watched.
+    pub token_accounts: Vec<AccountStatus>,
+    /// Seconds since the checkouts were last read.
+    pub checkouts_read_ago_seconds: Option<u64>,
+    /// Checkouts that wait for a payment.
+    pub pending_checkouts: u64,
+    /// Confirmations on their way.
+    pub outbox: Outbox,
+    /// Payments that wait for a person, by reason.
+    pub held: BTreeMap<String, u64>,
+    /// What happened lately.
+    pub last_hour: Rate,
+    /// What happened today and yesterday.
+    pub last_day: Rate,
+}
+
+/// A watched token account.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccountStatus {
+    /// Its address.
+    pub token_account: String,
+    /// Its token's name.
+    pub symbol: String,
+    /// Seconds since its history was last swept to the end.
+    pub swept_ago_seconds: Option<u64>,
+}
+
+/// Confirmations that are not acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outbox {
+    /// On their way.
+    pub queued: u64,
+    /// Of these, tried in vain so far.
+    pub undelivered: u64,
+    /// Given up: they wait for a person.
+    pub parked: u64,
+    /// How long the oldest one has been on its way.
+    pub oldest_seconds: Option<u64>,
+}
+
+/// Payments in a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rate {
+    /// Recorded in it.
+    pub payments: u64,
+    /// Of these, confirmed.
+    pub confirmed: u64,
+}
+
+impl Snapshot {
+    async fn take(pipeline: &Pipeline, now: Timestamp) -> store::Result<Self> {
+        let (status, store) = (&pipeline.status, &pipeline.store);
+        let ago = |at: Option<Timestamp>| at.map(|at| now.since(at).as_secs());
+        let slot = status.slot(now);
+        let (sockets_open, sockets) = pipeline.open_sockets();
+        let watching = pipeline.watching();
+        let accounts = watching.accounts.iter().map(|watched| AccountStatus {
+            token_account: watched.token_account.to_string(),
+            symbol: watched.symbol.clone(),
+            swept_ago_seconds: ago(status.account_swept_at(watched.token_account)),
+        });
+        let counts = store.count_confirmations().await?;
+        let (_, pending_checkouts) = store.count_checkouts().await?;
+        let held = store.held().await?.into_iter();
+        Ok(Self {
+            version: env!("CARGO_PKG_VERSION").into(),
+            not_ready: unready(pipeline).await.map(|why| why.as_str().into()),
+            slot: slot.map(|(slot, _)| slot),
+            slot_lag: slot.map(|(_, lag)| lag),
+            sockets_open,
+            sockets,
+            token_accounts: accounts.collect(),
+            checkouts_read_ago_seconds: ago(status.polled_at()),
+            pending_checkouts,
+            outbox: Outbox {
+                queued: counts.queued,
+                undelivered: counts.undelivered,
+                parked: counts.parked,
+                oldest_seconds: ago(counts.oldest_queued_at),
+            },
+            held: held.map(|tally| (tally.verdict, tally.payments)).collect(),
+            last_hour: rate(store, now.minus(Duration::from_hours(1))).await?,
+            last_day: rate(store, now.minus(Duration::from_hours(24))).await?,
+        })
+    }
+}
+
+async fn rate(store: &store::Store, since: Timestamp) -> store::Result<Rate> {
+    let (payments, confirmed) = store.recorded_since(since).await?;
+    Ok(Rate {
+        payments,
+        confirmed,
+    })
+}
+
+/// Without a token, like the metrics: it names no payer and no secret.
+pub(super) async fn status(
+    State(shared): State<Shared>,
+) -> Result<Json<Snapshot>, (StatusCode, &'static str)> {
+    match Snapshot::take(&shared.pipeline, clock::now()).await {
+        Ok(snapshot) => Ok(Json(snapshot)),
+        Err(error) => {
+            tracing::warn!(
+                error = format!("{:#}", anyhow::Error::new(error)),
+                "no status"
+            );
+            shared.pipeline.status.store_failed(true);
+            Err((StatusCode::SERVICE_UNAVAILABLE, "the database fails\n"))
+        }
+    }
+}

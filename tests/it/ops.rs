@@ -1,0 +1,94 @@
+//! What an operator sees of a running daemon.
+
+use crate::support::{Child, World, eventually, exit_of, said};
+use paywatch::ops::Snapshot;
+
+async fn beside(world: &World, daemon: &Child) -> Vec<(String, String)> {
+    let mut environment = world.environment();
+    let address = daemon.ops().await.replace("http://", "");
+    environment.retain(|(name, _)| name != "PAYWATCH__OPS__LISTEN");
+    environment.push(("PAYWATCH__OPS__LISTEN".into(), address));
+    environment
+}
+
+fn snapshot(environment: &[(String, String)]) -> Snapshot {
+    let output = exit_of(environment, &["status", "--json"]);
+    serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|error| panic!("{error}: {}", said(&output)))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn status_tells_how_the_daemon_stands() {
+    let world = World::new().await;
+    let daemon = world.watch(&[]).await;
+    let environment = beside(&world, &daemon).await;
+    let (checkout, signature) = world.buy().await;
+    world.wait_confirmed(&checkout, signature).await;
+    world.wait_acknowledged(signature).await;
+    eventually("everything was swept and heard", async || {
+        let seen = snapshot(&environment);
+        seen.slot.is_some()
+            && seen.token_accounts.len() == 2
+            && seen
+                .token_accounts
+                .iter()
+                .all(|account| account.swept_ago_seconds.is_some_and(|ago| ago < 60))
+    })
+    .await;
+    let seen = snapshot(&environment);
+    assert_eq!(seen.not_ready, None);
+    assert_eq!((seen.sockets_open, seen.sockets), (1, 1));
+    assert!(seen.slot_lag.unwrap() < 20, "{seen:?}");
+    assert_eq!((seen.outbox.queued, seen.outbox.parked), (0, 0));
+    assert_eq!((seen.last_hour.payments, seen.last_hour.confirmed), (1, 1));
+    assert!(seen.held.is_empty());
+    let output = exit_of(&environment, &["status"]);
+    let text = said(&output);
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    assert!(
+        text.contains("does its work") && text.contains("swept USDC"),
+        "{text}"
+    );
+    assert!(text.contains("1 payments, 1 confirmed"), "{text}");
+
+    let held = world
+        .net
+        .pay(&world.payment(7, "nobody-knows"))
+        .await
+        .unwrap();
+    world.wait_verdict(held, "unknown_memo").await;
+    let output = exit_of(&environment, &["status"]);
+    let text = said(&output);
+    assert_eq!(output.status.code(), Some(2), "{text}");
+    assert!(
+        text.contains("1 unknown_memo: paywatch payments list"),
+        "{text}"
+    );
+    assert_eq!(snapshot(&environment).held["unknown_memo"], 1);
+}
+
+#[test]
+fn status_of_nobody_says_what_to_look_at() {
+    let environment = |listen: &str| {
+        [
+            ("MERCHANT__BASE_URL", "http://127.0.0.1:1"),
+            ("SOLANA__RPC_URLS", "http://127.0.0.1:1"),
+            ("OPS__LISTEN", listen),
+        ]
+        .map(|(key, value)| (format!("PAYWATCH__{key}"), value.to_owned()))
+    };
+    let output = exit_of(&environment("127.0.0.1:1"), &["status"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        said(&output).contains("does paywatch run"),
+        "{}",
+        said(&output)
+    );
+    let output = exit_of(&environment(""), &["status"]);
+    assert_eq!(output.status.code(), Some(64));
+    assert!(
+        said(&output).contains("ops.listen is off"),
+        "{}",
+        said(&output)
+    );
+}
