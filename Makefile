@@ -8,6 +8,7 @@ TARGET = $(or $(CARGO_TARGET_DIR),target)
 TOOLS = $(TARGET)/tools
 CARGO_DENY = $(TOOLS)/bin/cargo-deny
 CARGO_FUZZ = $(TOOLS)/bin/cargo-fuzz
+PROMTOOL = $(TOOLS)/bin/promtool
 
 .PHONY: help setup demo test sim fuzz fixtures lint deny docs bench bench-decode bench-quick bench-peers build build-bench
 
@@ -28,8 +29,8 @@ build: setup ## Build the release binary
 	$(CARGO) build --locked --release --bin paywatch
 
 # Most tests wait for somebody else most of the time: more of them than cores.
-test: setup ## Run all tests, on an embedded local network (or PAYWATCH_TEST_RPC and PAYWATCH_TEST_WS)
-	RUST_TEST_THREADS=$${RUST_TEST_THREADS:-4} $(CARGO) test --locked --workspace
+test: setup $(PROMTOOL) ## Run all tests, on an embedded local network (or PAYWATCH_TEST_RPC and PAYWATCH_TEST_WS)
+	PROMTOOL=$(abspath $(PROMTOOL)) RUST_TEST_THREADS=$${RUST_TEST_THREADS:-4} $(CARGO) test --locked --workspace
 
 sim: setup ## Try to break it: the daemon in virtual time, killed and lied to (SEEDS=500 of them, SEED=7 for one)
 	SEEDS=$(or $(SEEDS),100) $(if $(SEED),SEED=$(SEED)) $(CARGO) test --locked --test it -- sim::whatever --nocapture
@@ -65,6 +66,11 @@ $(CARGO_DENY):
 
 $(CARGO_FUZZ):
 	$(CARGO) install --quiet --locked --root $(TOOLS) cargo-fuzz@0.13.2
+
+# Taken out of Debian's package: to install it would start a Prometheus.
+$(PROMTOOL):
+	mkdir -p $(TOOLS)/bin && cd $(TOOLS) && { apt-get download -qq prometheus || { $$([ $$(id -u) = 0 ] || echo sudo) apt-get update -qq && apt-get download -qq prometheus; }; }
+	cd $(TOOLS) && dpkg -x prometheus_*.deb prometheus && cp prometheus/usr/bin/promtool bin/ && rm -r prometheus prometheus_*.deb
 
 deny: setup $(CARGO_DENY) ## Check the dependencies: licences, versions, sources, and advisories if their database can be had
 	$(CARGO_DENY) --log-level error check --hide-inclusion-graph licenses bans sources

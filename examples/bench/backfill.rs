@@ -5,7 +5,7 @@ use crate::daemon::{Daemon, Used};
 use crate::figures::Figures;
 use crate::world::{World, until};
 use anyhow::Context;
-use localnet::Keypair;
+use localnet::{Keypair, Signer, associated};
 use paywatch::domain::Signature;
 use std::{process::Stdio, time::Instant};
 
@@ -94,6 +94,16 @@ impl Past {
             let both = world
                 .bare_number(&["fetch-put", rpc, &self.file, &api.url])
                 .await?;
+            // A history is listed page after page; a node that is slow at it is slow for everybody.
+            let account = associated(&self.merchant.pubkey(), &world.usdc).to_string();
+            let listed = world.bare_number(&["list", rpc, &account]).await?;
+            figures.add(
+                format!("{name}, beside bare listing: payments/s"),
+                run.per_second,
+                Some(listed),
+                "1/s",
+                self.payments,
+            );
             figures.add(
                 format!("{name}, beside bare fetch and PUT: payments/s"),
                 run.per_second,

@@ -2,6 +2,7 @@
 
 mod actions;
 mod health;
+mod metrics;
 mod status;
 
 pub use status::{AccountStatus, Outbox, Rate, Snapshot};
@@ -33,7 +34,7 @@ pub fn router(pipeline: Arc<Pipeline>, metrics: PrometheusHandle) -> Router {
     Router::new()
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
-        .route("/metrics", get(health::metrics))
+        .route("/metrics", get(metrics::metrics))
         .route("/v1/status", get(status::status))
         .merge(actions)
         .with_state(shared)

@@ -75,7 +75,7 @@ pub struct Rate {
 }
 
 impl Snapshot {
-    async fn take(pipeline: &Pipeline, now: Timestamp) -> store::Result<Self> {
+    pub(super) async fn take(pipeline: &Pipeline, now: Timestamp) -> store::Result<Self> {
         let (status, store) = (&pipeline.status, &pipeline.store);
         let ago = |at: Option<Timestamp>| at.map(|at| now.since(at).as_secs());
         let slot = status.slot(now);

@@ -31,8 +31,7 @@ pub(super) fn announce(done: &Done) {
     let word = match next {
         Next::Acknowledged => {
             let took = clock::now().since(due.queued_at);
-            metrics::histogram!("paywatch_queued_to_acknowledged_seconds")
-                .record(took.as_secs_f64());
+            metrics::histogram!("paywatch_confirm_seconds").record(took.as_secs_f64());
             tracing::info!(%signature, %memo, reason, ?took, "payment confirmed");
             "acknowledged"
         }

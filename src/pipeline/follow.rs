@@ -75,7 +75,7 @@ impl Pipeline {
                     if event == Event::Subscribed {
                         subscribed = Some(tokio::time::Instant::now());
                         // Counted by the recorder itself: two sockets may open at the same moment.
-                        metrics::gauge!("paywatch_open_sockets").increment(1.0);
+                        metrics::gauge!("paywatch_sockets_open").increment(1.0);
                         self.rhythm.opened();
                     }
                     self.on_event(event, hints);
@@ -87,7 +87,7 @@ impl Pipeline {
                 }
             };
             if let Some(at) = subscribed {
-                metrics::gauge!("paywatch_open_sockets").decrement(1.0);
+                metrics::gauge!("paywatch_sockets_open").decrement(1.0);
                 self.rhythm.closed();
                 // The next one may be a long way off.
                 self.bells.sweep.notify_one();

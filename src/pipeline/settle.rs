@@ -175,7 +175,7 @@ impl Pipeline {
             .drop_payment(signature, clock::now())
             .await
             .context("drop a payment")?;
-        metrics::counter!("paywatch_dropped_total").increment(1);
+        metrics::counter!("paywatch_dropped_payments_total").increment(1);
         if was_sent {
             tracing::error!(%signature, "a confirmed payment's fork died: the merchant was told of money that is not there");
         } else {

@@ -123,17 +123,12 @@ async fn healthcheck_asks_the_running_daemon() {
     ));
     let output = exit_of(&environment, &["healthcheck"]);
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));
-    let metrics = reqwest::get(format!("{}/metrics", daemon.ops().await))
-        .await
-        .unwrap()
-        .text()
-        .await
-        .unwrap();
+    let metrics = daemon.metrics().await;
     for name in [
         "paywatch_rpc_requests_total",
         "paywatch_rpc_requests_per_payment",
         "paywatch_checkouts_pending",
-        "paywatch_confirmations_queued",
+        "paywatch_outbox_depth",
         "paywatch_last_poll_timestamp_seconds",
     ] {
         assert!(metrics.contains(name), "{name} in\n{metrics}");

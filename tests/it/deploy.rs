@@ -76,3 +76,71 @@ fn the_daemon_tells_systemd_when_it_is_ready_and_when_it_stops() {
             .success()
     );
 }
+
+/// What `promtool` says of a file, or of what it is given.
+fn promtool(arguments: &[&str], input: &str) -> (bool, String) {
+    use std::{io::Write, process::Stdio};
+    let program = std::env::var("PROMTOOL").unwrap_or_else(|_| "promtool".into());
+    let mut child = Command::new(program)
+        .args(arguments)
+        .current_dir("deploy/prometheus")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("promtool; `make test` fetches it and sets PROMTOOL");
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(input.as_bytes()).unwrap();
+    drop(stdin);
+    let output = child.wait_with_output().unwrap();
+    (output.status.success(), crate::support::said(&output))
+}
+
+#[test]
+fn prometheus_accepts_the_alerts_and_each_fires_for_its_cause() {
+    for arguments in [
+        &["check", "config", "prometheus.yml"][..],
+        &["test", "rules", "alerts.test.yml"],
+    ] {
+        let (is_well, said) = promtool(arguments, "");
+        assert!(is_well && !said.contains("FAILED"), "{said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn prometheus_finds_no_fault_with_the_metrics() {
+    let world = crate::support::World::new().await;
+    let daemon = world.watch(&[]).await;
+    let (checkout, signature) = world.buy().await;
+    world.wait_confirmed(&checkout, signature).await;
+    let page = daemon.metrics().await;
+    let (is_well, said) = promtool(&["check", "metrics"], &page);
+    assert!(is_well && said.trim().is_empty(), "{said}");
+}
+
+/// A name that is not exported would be an alert that never fires, or a panel that stays empty.
+#[test]
+fn alerts_and_dashboard_name_only_metrics_that_exist() {
+    let known: Vec<_> = paywatch::telemetry::METRICS
+        .iter()
+        .map(|one| one.name)
+        .collect();
+    let mut named = 0;
+    for file in [
+        "deploy/prometheus/alerts.yml",
+        "deploy/grafana/dashboards/paywatch.json",
+    ] {
+        let text = fs::read_to_string(file).unwrap();
+        let words = text.split(|c: char| c != '_' && !c.is_ascii_lowercase());
+        for word in words.filter(|word| word.starts_with("paywatch_")) {
+            let name = word.strip_suffix("_bucket").unwrap_or(word);
+            assert!(known.contains(&name), "{file}: {word}");
+            named += 1;
+        }
+        if file.ends_with("json") {
+            let dashboard: serde_json::Value = serde_json::from_str(&text).unwrap();
+            assert!(dashboard["panels"].as_array().unwrap().len() > 10);
+        }
+    }
+    assert!(named > 25, "{named}");
+}

@@ -2,6 +2,8 @@
 
 use crate::support::{Child, World, eventually, exit_of, said};
 use paywatch::ops::Snapshot;
+use paywatch::telemetry::METRICS;
+use std::collections::BTreeSet;
 
 async fn beside(world: &World, daemon: &Child) -> Vec<(String, String)> {
     let mut environment = world.environment();
@@ -91,4 +93,72 @@ fn status_of_nobody_says_what_to_look_at() {
         "{}",
         said(&output)
     );
+}
+
+/// The names in a page of Prometheus text.
+fn exported(page: &str) -> BTreeSet<String> {
+    let types = page.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+    types
+        .map(|rest| rest.split(' ').next().unwrap().to_owned())
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_metric_is_documented_and_every_documented_metric_exists() {
+    let world = World::new().await;
+    let daemon = world.watch(&[]).await;
+    let (checkout, signature) = world.buy().await;
+    world.wait_confirmed(&checkout, signature).await;
+    world.wait_acknowledged(signature).await;
+    let held = world
+        .net
+        .pay(&world.payment(7, "nobody-knows"))
+        .await
+        .unwrap();
+    world.wait_verdict(held, "unknown_memo").await;
+    let page = daemon.metrics().await;
+    let known: BTreeSet<_> = METRICS.iter().map(|one| one.name.to_owned()).collect();
+    let exported = exported(&page);
+    assert!(
+        exported.is_subset(&known),
+        "not in the catalogue: {:?}",
+        exported.difference(&known)
+    );
+    // A step that never fails is never counted.
+    let missing: Vec<_> = known.difference(&exported).collect();
+    assert_eq!(missing, ["paywatch_failed_steps_total"], "{page}");
+    for value in [
+        "paywatch_ready 1",
+        "paywatch_held_payments{reason=\"unknown_memo\"} 1",
+        "paywatch_held_payments{reason=\"underpaid\"} 0",
+        "paywatch_payments_total{verdict=\"matched\"} 1",
+        "paywatch_confirm_seconds_count 1",
+        "paywatch_outbox_depth 0",
+        "paywatch_sockets_open 1",
+    ] {
+        assert!(page.lines().any(|line| line == value), "{value} in\n{page}");
+    }
+}
+
+#[test]
+fn the_table_of_metrics_says_what_the_catalogue_says() {
+    let text = std::fs::read_to_string("deploy/metrics.md").unwrap();
+    let rows: Vec<_> = text
+        .lines()
+        .filter(|line| line.starts_with("| `"))
+        .collect();
+    let expected: Vec<_> = METRICS
+        .iter()
+        .map(|one| {
+            let kind = format!("{:?}", one.kind).to_lowercase();
+            let row = format!(
+                "| `{}` | {kind} | {} | {} |",
+                one.name,
+                one.labels.join(", "),
+                one.help
+            );
+            row.replace("|  |", "| |")
+        })
+        .collect();
+    assert_eq!(rows, expected);
 }

@@ -221,7 +221,7 @@ async fn tls_is_verified_and_another_authority_can_be_trusted() {
             .text()
             .await
             .unwrap()
-            .contains("paywatch_open_sockets 1")
+            .contains("paywatch_sockets_open 1")
     })
     .await;
     let (checkout, signature) = world.buy().await;

@@ -66,15 +66,8 @@ async fn two_websockets_bring_one_confirmation() {
     let second = Proxy::before(&world.net.ws_url).await;
     let urls = format!("{},ws://{}", world.net.ws_url, second.address);
     let daemon = world.watch(&[("SOLANA__WS_URLS", &urls)]).await;
-    let ops = daemon.ops().await;
     eventually("both sockets are open", async || {
-        let metrics = reqwest::get(format!("{ops}/metrics"))
-            .await
-            .unwrap()
-            .text()
-            .await
-            .unwrap();
-        metrics.contains("paywatch_open_sockets 2")
+        daemon.metrics().await.contains("paywatch_sockets_open 2")
     })
     .await;
     let (checkout, signature) = world.buy().await;

@@ -120,6 +120,12 @@ impl Child {
         )
     }
 
+    /// The page of metrics.
+    pub(crate) async fn metrics(&self) -> String {
+        let url = format!("{}/metrics", self.ops().await);
+        reqwest::get(url).await.unwrap().text().await.unwrap()
+    }
+
     pub(crate) async fn wait_until_ready(&self) {
         let ops = self.ops().await;
         eventually("the daemon is ready", async || {

@@ -1,5 +1,10 @@
 //! Logs and the metrics recorder: set up once, before anything else runs.
 
+mod catalogue;
+
+pub use catalogue::{Kind, METRICS, Metric};
+
+use crate::clock;
 use crate::config::{Log, LogFormat};
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
 use std::{io::IsTerminal, sync::OnceLock};
@@ -54,6 +59,10 @@ pub fn metrics() -> Result<PrometheusHandle, BuildError> {
             0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 3600.0,
         ])?
         .install_recorder()?;
+    catalogue::describe();
+    metrics::gauge!("paywatch_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+    let began = clock::now().unix_seconds().unsigned_abs();
+    metrics::gauge!("paywatch_start_timestamp_seconds").set(lossy(began));
     Ok(HANDLE.get_or_init(|| handle).clone())
 }
 

@@ -1,0 +1,60 @@
+//! `/metrics`: Prometheus text. What the loops count is there already; how things stand is looked up when somebody asks.
+
+use super::{Shared, Snapshot};
+use crate::clock;
+use crate::domain::Held;
+use crate::pipeline::Pipeline;
+use crate::telemetry::lossy;
+use axum::{extract::State, http::header::CONTENT_TYPE, response::IntoResponse};
+use metrics::gauge;
+use std::path::Path;
+
+pub(super) async fn metrics(State(shared): State<Shared>) -> impl IntoResponse {
+    let pipeline = &shared.pipeline;
+    let snapshot = Snapshot::take(pipeline, clock::now()).await;
+    if let Ok(snapshot) = &snapshot {
+        note(snapshot);
+    } else {
+        pipeline.status.store_failed(true);
+        gauge!("paywatch_ready").set(0.0);
+    }
+    let has_failed = pipeline.status.has_store_failed();
+    gauge!("paywatch_store_failed").set(flag(has_failed));
+    note_burden(pipeline);
+    (
+        [(CONTENT_TYPE, "text/plain; version=0.0.4")],
+        shared.metrics.render(),
+    )
+}
+
+fn note(snapshot: &Snapshot) {
+    gauge!("paywatch_ready").set(flag(snapshot.not_ready.is_none()));
+    gauge!("paywatch_outbox_depth").set(lossy(snapshot.outbox.queued));
+    gauge!("paywatch_outbox_parked").set(lossy(snapshot.outbox.parked));
+    let oldest = snapshot.outbox.oldest_seconds.unwrap_or(0);
+    gauge!("paywatch_outbox_oldest_seconds").set(lossy(oldest));
+    gauge!("paywatch_checkouts_pending").set(lossy(snapshot.pending_checkouts));
+    gauge!("paywatch_slot_lag").set(lossy(snapshot.slot_lag.unwrap_or(0)));
+    for reason in Held::ALL {
+        let held = snapshot.held.get(reason.as_str()).copied().unwrap_or(0);
+        gauge!("paywatch_held_payments", "reason" => reason.as_str()).set(lossy(held));
+    }
+}
+
+fn note_burden(pipeline: &Pipeline) {
+    let (requests, payments) = (pipeline.rpc.requests(), pipeline.status.payments());
+    gauge!("paywatch_rpc_requests_per_payment").set(lossy(requests) / lossy(payments.max(1)));
+    let file = pipeline.config.database_file();
+    if let Some(free) = file.as_deref().and_then(free_bytes) {
+        gauge!("paywatch_disk_free_bytes").set(lossy(free));
+    }
+}
+
+fn free_bytes(file: &Path) -> Option<u64> {
+    let disk = rustix::fs::statvfs(file).ok()?;
+    Some(disk.f_bavail.saturating_mul(disk.f_frsize))
+}
+
+fn flag(is_set: bool) -> f64 {
+    if is_set { 1.0 } else { 0.0 }
+}

@@ -1,0 +1,192 @@
+//! Every metric there is, with its meaning. `deploy/metrics.md` says the same for people; a test holds both against what is exported.
+
+use metrics::{describe_counter, describe_gauge, describe_histogram};
+
+/// How a metric behaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Only grows.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+    /// Counts values by size.
+    Histogram,
+}
+
+/// A metric.
+#[derive(Clone, Copy, Debug)]
+pub struct Metric {
+    /// Its name, with its unit.
+    pub name: &'static str,
+    /// How it behaves.
+    pub kind: Kind,
+    /// Its labels. One without is there from the start.
+    pub labels: &'static [&'static str],
+    /// What it means.
+    pub help: &'static str,
+}
+
+const fn counter(
+    name: &'static str,
+    labels: &'static [&'static str],
+    help: &'static str,
+) -> Metric {
+    Metric {
+        name,
+        kind: Kind::Counter,
+        labels,
+        help,
+    }
+}
+
+const fn gauge(name: &'static str, labels: &'static [&'static str], help: &'static str) -> Metric {
+    Metric {
+        name,
+        kind: Kind::Gauge,
+        labels,
+        help,
+    }
+}
+
+/// All of them.
+pub const METRICS: [Metric; 29] = [
+    counter(
+        "paywatch_payments_total",
+        &["verdict"],
+        "Payments recorded or judged anew, by verdict: matched, or why held",
+    ),
+    counter(
+        "paywatch_attempts_total",
+        &["outcome"],
+        "Confirmations sent to the API, by what became of them",
+    ),
+    Metric {
+        name: "paywatch_confirm_seconds",
+        kind: Kind::Histogram,
+        labels: &[],
+        help: "From a confirmation queued to acknowledged by the API, seconds",
+    },
+    counter(
+        "paywatch_dropped_payments_total",
+        &[],
+        "Payments whose fork died after they were sent to the API",
+    ),
+    gauge(
+        "paywatch_held_payments",
+        &["reason"],
+        "Payments that wait for a person, by why they are held",
+    ),
+    gauge("paywatch_outbox_depth", &[], "Confirmations on their way"),
+    gauge(
+        "paywatch_outbox_oldest_seconds",
+        &[],
+        "How long the oldest of them has been on its way",
+    ),
+    gauge(
+        "paywatch_outbox_parked",
+        &[],
+        "Confirmations given up, that wait for a person",
+    ),
+    gauge(
+        "paywatch_checkouts_pending",
+        &[],
+        "Checkouts that wait for a payment",
+    ),
+    gauge(
+        "paywatch_ready",
+        &[],
+        "1 if the daemon does its work, 0 if not (see /readyz)",
+    ),
+    gauge(
+        "paywatch_key_refused",
+        &[],
+        "1 while the API refuses the key",
+    ),
+    gauge("paywatch_store_failed", &[], "1 while the database fails"),
+    gauge(
+        "paywatch_disk_free_bytes",
+        &[],
+        "Room on the disk of the database",
+    ),
+    gauge("paywatch_slot", &[], "The newest slot a WebSocket brought"),
+    gauge(
+        "paywatch_slot_lag",
+        &[],
+        "Slots that the chain has made since, by its usual pace of 400 ms",
+    ),
+    gauge("paywatch_sockets_open", &[], "WebSockets that are open"),
+    counter("paywatch_reconnects_total", &[], "WebSockets lost"),
+    counter("paywatch_hints_total", &[], "Notifications followed"),
+    counter(
+        "paywatch_hints_dropped_total",
+        &[],
+        "Notifications left to the sweep, because too many came at once",
+    ),
+    gauge("paywatch_token_accounts", &[], "Token accounts watched"),
+    gauge(
+        "paywatch_last_sweep_timestamp_seconds",
+        &[],
+        "When all of them were last swept, Unix time",
+    ),
+    gauge(
+        "paywatch_last_poll_timestamp_seconds",
+        &[],
+        "When the API's checkouts were last read, Unix time",
+    ),
+    counter(
+        "paywatch_history_unreadable_total",
+        &[],
+        "Entries of the API's history that could not be read",
+    ),
+    counter(
+        "paywatch_rpc_requests_total",
+        &["method", "outcome"],
+        "Requests to Solana nodes",
+    ),
+    gauge(
+        "paywatch_rpc_requests_per_payment",
+        &[],
+        "Requests to Solana nodes for each payment, since the start",
+    ),
+    counter(
+        "paywatch_rpc_slowdowns_total",
+        &[],
+        "Times a node said that it is asked too often",
+    ),
+    counter(
+        "paywatch_failed_steps_total",
+        &["step"],
+        "Steps of a loop that failed and are tried again",
+    ),
+    gauge(
+        "paywatch_build_info",
+        &["version"],
+        "1; the version is in its label",
+    ),
+    gauge(
+        "paywatch_start_timestamp_seconds",
+        &[],
+        "When this process began to watch, Unix time",
+    ),
+];
+
+/// Tells the recorder what they mean, and begins at zero what has no label: an alert must not wait for the first event.
+pub(super) fn describe() {
+    for one in &METRICS {
+        match one.kind {
+            Kind::Counter => {
+                describe_counter!(one.name, one.help);
+                if one.labels.is_empty() {
+                    metrics::counter!(one.name).increment(0);
+                }
+            }
+            Kind::Gauge => {
+                describe_gauge!(one.name, one.help);
+                if one.labels.is_empty() {
+                    metrics::gauge!(one.name).increment(0.0);
+                }
+            }
+            Kind::Histogram => describe_histogram!(one.name, one.help),
+        }
+    }
+}
