@@ -1,10 +1,11 @@
-//! `paywatch store check`: whether the database holds what it must.
+//! `paywatch store`: whether the database holds what it must, and a copy of it.
 
 use super::{Failure, block_on, open_existing, print};
 use crate::config::Config;
-use crate::store::Store;
+use crate::store::{Broken, Store};
 use crate::telemetry;
-use anyhow::Context;
+use anyhow::{Context, bail};
+use std::path::{Path, PathBuf};
 
 /// Arguments of `paywatch store`.
 #[derive(Debug, clap::Args)]
@@ -21,29 +22,59 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Copy the database into a new file, also while the daemon runs, and check the copy
+    Backup {
+        /// The file to make; must not exist
+        file: PathBuf,
+    },
 }
 
 pub(super) fn run(config: &Config, args: &Args) -> Result<u8, Failure> {
     telemetry::init_logs(&config.log);
-    let Command::Check { json } = args.command;
     block_on(async {
         let store = open_existing(config).await?;
-        let broken = store.audit().await.context("read the database")?;
+        let broken = match &args.command {
+            Command::Check { .. } => store.audit().await.context("read the database")?,
+            Command::Backup { file } => backup(&store, file).await?,
+        };
         store.close().await;
-        if json {
+        if matches!(args.command, Command::Check { json: true }) {
             print::json(&broken)?;
-        } else if broken.is_empty() {
-            print::line(&format!("all {} rules hold", Store::rules()))?;
+        } else {
+            show(&broken)?;
         }
-        if broken.is_empty() {
-            return Ok(0);
-        }
-        for one in broken.iter().filter(|_| !json) {
-            print::line(&format!("broken: {}", one.rule))?;
-            for row in &one.rows {
-                print::line(&format!("  {}", crate::domain::visible(row)))?;
-            }
-        }
-        Ok(super::FAILED)
+        Ok(if broken.is_empty() { 0 } else { super::FAILED })
     })
+}
+
+/// Returns what is wrong with the copy.
+async fn backup(store: &Store, file: &Path) -> anyhow::Result<Vec<Broken>> {
+    let name = file.display();
+    if file.exists() {
+        bail!("{name} exists, and is not overwritten: name another file");
+    }
+    store
+        .copy_to(file)
+        .await
+        .with_context(|| format!("write {name}"))?;
+    let copy = Store::open(&format!("sqlite:{name}"))
+        .await
+        .with_context(|| format!("open {name}"))?;
+    let broken = copy.audit().await.context("read the copy")?;
+    copy.close().await;
+    print::line(&format!("wrote {name}"))?;
+    Ok(broken)
+}
+
+fn show(broken: &[Broken]) -> anyhow::Result<()> {
+    if broken.is_empty() {
+        print::line(&format!("all {} rules hold", Store::rules()))?;
+    }
+    for one in broken {
+        print::line(&format!("broken: {}", one.rule))?;
+        for row in &one.rows {
+            print::line(&format!("  {}", crate::domain::visible(row)))?;
+        }
+    }
+    Ok(())
 }

@@ -36,6 +36,20 @@ fn systemd_accepts_the_units() {
 }
 
 #[test]
+fn the_units_leave_little_exposed() {
+    for unit in ["paywatch.service", "paywatch-backfill.service"] {
+        let output = Command::new("systemd-analyze")
+            .args(["security", "--offline=true", "--threshold=20"])
+            .arg(Path::new("deploy").join(unit))
+            .output()
+            .expect("systemd-analyze; `make test` installs it");
+        let said = crate::support::said(&output);
+        assert!(output.status.success(), "{unit}: above 2.0\n{said}");
+        assert!(said.contains("Overall exposure level"), "{said}");
+    }
+}
+
+#[test]
 fn the_daemon_tells_systemd_when_it_is_ready_and_when_it_stops() {
     use std::os::unix::net::UnixDatagram;
     let folder = tempfile::tempdir().unwrap();

@@ -28,6 +28,7 @@ mod ops;
 mod outbox;
 mod quorum;
 mod restarts;
+mod runbook;
 mod safety;
 mod sandbox_api;
 mod scope;
