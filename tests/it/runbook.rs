@@ -1,7 +1,7 @@
 //! The runbook names every alert and every reason, and its commands do what they say.
 
-use crate::support::{World, exit_of, said};
-use paywatch::domain::Held;
+use crate::support::{World, eventually, exit_of, said};
+use paywatch::domain::{Held, Memo};
 use std::fs;
 
 fn runbook() -> String {
@@ -53,6 +53,7 @@ async fn every_command_in_it_runs() {
     environment.retain(|(name, _)| name != "PAYWATCH__OPS__LISTEN");
     let ops = daemon.ops().await.replace("http://", "");
     environment.push(("PAYWATCH__OPS__LISTEN".into(), ops));
+    environment.push(("USER".into(), "somebody".into()));
     let backup = world.folder.path().join("backup.db").display().to_string();
     let commands = commands();
     assert!(commands.len() > 12, "{commands:?}");
@@ -65,6 +66,14 @@ async fn every_command_in_it_runs() {
             .await;
         let signature = signature.unwrap();
         world.wait_verdict(signature, "unknown_memo").await;
+        let memo = [Memo::parse(&checkout.memo).unwrap()];
+        eventually("the checkout is known", async || {
+            let store = world.store().await;
+            let known = store.checkouts_named(&memo).await.unwrap();
+            store.close().await;
+            !known.is_empty()
+        })
+        .await;
         let filled_in = |word: String| match word.as_str() {
             "SIGNATURE" => signature.to_string(),
             "MEMO" => checkout.memo.clone(),
