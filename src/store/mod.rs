@@ -222,13 +222,21 @@ impl Store {
     /// # Errors
     /// When it cannot.
     pub async fn probe_disk(&self) -> Result<()> {
-        let mut tx = self.begin().await?;
-        // A number in the file's header that nobody reads.
-        sqlx::query("PRAGMA user_version = 1")
-            .execute(&mut *tx)
+        touch(&self.write).await
+    }
+
+    /// Whether a database that exists can be written to; its tables stay as they are, of whatever version.
+    ///
+    /// # Errors
+    /// When it cannot.
+    pub async fn probe_file(url: &str) -> Result<()> {
+        let pool = sqlite::pool_options()
+            .max_connections(1)
+            .connect_with(Self::options(url)?)
             .await?;
-        tx.commit().await?;
-        Ok(())
+        let probed = touch(&pool).await;
+        pool.close().await;
+        probed
     }
 
     async fn begin(&self) -> Result<Tx> {
@@ -244,4 +252,14 @@ impl Store {
     async fn begin_durable(&self) -> Result<Tx> {
         Ok(Tx::begin(&self.durable).await?)
     }
+}
+
+/// Writes a number into the file's header that nobody reads.
+async fn touch(pool: &SqlitePool) -> Result<()> {
+    let mut tx = Tx::begin(pool).await?;
+    sqlx::query("PRAGMA user_version = 1")
+        .execute(&mut *tx)
+        .await?;
+    tx.commit().await?;
+    Ok(())
 }

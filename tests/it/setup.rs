@@ -243,6 +243,29 @@ async fn check_says_what_is_wrong_and_what_to_do() {
     }
 }
 
+/// A newer program looks at the database of an older one that runs: to bring its tables up to date is not for a check to do.
+#[test]
+fn check_changes_no_database() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("paywatch.db");
+    fs::write(&file, []).unwrap();
+    let environment = [
+        ("MERCHANT__BASE_URL", "http://127.0.0.1:1/api"),
+        ("SOLANA__RPC_URLS", "http://127.0.0.1:1"),
+        ("OPS__LISTEN", ""),
+        ("STORE__URL", &format!("sqlite:{}", file.display())),
+    ]
+    .map(|(key, value)| (format!("PAYWATCH__{key}"), value.to_owned()));
+    let (code, found) = findings(&environment, &["--offline"]);
+    assert_eq!(code, Some(0), "{found:?}");
+    let size = fs::metadata(&file).unwrap().len();
+    assert!(size <= 4096, "a header, and no table: {size} bytes");
+    fs::write(&file, "this is no database, but a letter to the bank").unwrap();
+    let (code, found) = findings(&environment, &["--offline"]);
+    assert_eq!(code, Some(1), "{found:?}");
+    assert_eq!(outcome(&found, "store.url"), "failed");
+}
+
 #[test]
 fn check_offline_asks_nobody() {
     let folder = tempfile::tempdir().unwrap();

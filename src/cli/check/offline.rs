@@ -22,7 +22,7 @@ async fn database(config: &Config) -> Finding {
     };
     let place = file.display();
     if file.exists() {
-        return match writable(&config.store_url).await {
+        return match Store::probe_file(&config.store_url).await {
             Ok(()) => Finding::ok(check, format!("{place} can be written")),
             Err(error) => Finding::failed(
                 check,
@@ -43,13 +43,6 @@ async fn database(config: &Config) -> Finding {
             "make the folder, and let it belong to the user that runs paywatch",
         ),
     }
-}
-
-async fn writable(url: &str) -> Result<(), crate::store::Error> {
-    let store = Store::open(url).await?;
-    let probed = store.probe_disk().await;
-    store.close().await;
-    probed
 }
 
 fn ops(config: &Config) -> Finding {
