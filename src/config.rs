@@ -12,6 +12,7 @@ use crate::domain::{AmountRule, Commitment, Mint, UnknownMemo, Wallet};
 use crate::merchant::Secret;
 use crate::solana::{Limits, endpoint_label};
 use check::Check;
+pub use raw::list;
 use raw::{Raw, Written};
 pub use settings::{Origin, Setting, settings};
 use std::{

@@ -40,14 +40,15 @@ fn as_toml(settings: &[Setting]) -> String {
     let lines = settings
         .iter()
         .map(|one| format!("{} = {}", one.key, one.value));
-    let width = lines.map(|line| line.chars().count()).max().unwrap_or(0);
-    for one in settings {
+    let lines: Vec<_> = lines.collect();
+    let widths = lines.iter().map(|line| line.chars().count());
+    let width = widths.max().unwrap_or(0);
+    for (one, line) in settings.iter().zip(&lines) {
         if one.section != section {
             let gap = if section.is_empty() { "" } else { "\n\n" };
             text += &format!("{gap}[{}]", one.section);
             section = &one.section;
         }
-        let line = format!("{} = {}", one.key, one.value);
         text += &format!("\n{line:width$}  # {}", one.origin.as_str());
     }
     text

@@ -1,7 +1,7 @@
 //! `paywatch init`: writes a configuration file to begin with.
 
 use super::{Failure, print};
-use crate::config::{Config, filled_in};
+use crate::config::{Config, filled_in, list};
 use anyhow::{Context, anyhow};
 use std::{
     fs::OpenOptions,
@@ -151,14 +151,6 @@ fn question(text: &str, default: &str) -> anyhow::Result<String> {
     Ok(if answer.is_empty() { default } else { answer }.to_owned())
 }
 
-fn list(text: &str) -> Vec<String> {
-    let items = text.split(',').map(str::trim);
-    items
-        .filter(|item| !item.is_empty())
-        .map(str::to_owned)
-        .collect()
-}
-
 fn path(file: Option<&Path>) -> Option<String> {
     file.map(|file| file.display().to_string())
 }
@@ -181,16 +173,18 @@ fn or_same_host(ws_urls: &[String], rpc_urls: &[String]) -> Vec<String> {
 
 /// The key's file may be put in place later.
 fn check(answers: &Answers) -> Result<(), Failure> {
-    let pairs = [
-        ("MERCHANT__BASE_URL", answers.base_url.clone()),
-        ("SOLANA__RPC_URLS", answers.rpc_urls.join(",")),
-        ("SOLANA__WS_URLS", answers.ws_urls.join(",")),
-    ];
-    let store = answers.store_url.clone().map(|url| ("STORE__URL", url));
-    let environment = pairs
-        .into_iter()
-        .chain(store)
-        .map(|(name, value)| (format!("PAYWATCH__{name}"), value));
+    let text = |value: Value| match value {
+        Value::Array(items) => items
+            .iter()
+            .filter_map(Value::as_str)
+            .collect::<Vec<_>>()
+            .join(","),
+        one => one.as_str().unwrap_or_default().to_owned(),
+    };
+    let values = answers.values().into_iter();
+    let environment = values
+        .filter(|(_, key, _)| *key != "api_key_file")
+        .map(|(section, key, value)| (format!("PAYWATCH__{section}__{key}"), text(value)));
     Config::load(None, environment).map_err(Failure::Configuration)?;
     Ok(())
 }

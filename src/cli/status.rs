@@ -39,7 +39,7 @@ pub(super) fn run(config: &Config, args: &Args) -> Result<u8, Failure> {
                 print::line(&shown(&snapshot))?;
             }
             if !args.watch {
-                return Ok(if needs_a_person(&snapshot) {
+                return Ok(if snapshot.standing.needs_a_person() {
                     NEEDS_A_PERSON
                 } else {
                     0
@@ -53,26 +53,23 @@ pub(super) fn run(config: &Config, args: &Args) -> Result<u8, Failure> {
     })
 }
 
-fn needs_a_person(snapshot: &Snapshot) -> bool {
-    snapshot.not_ready.is_some() || snapshot.outbox.parked > 0 || !snapshot.held.is_empty()
-}
-
 fn shown(snapshot: &Snapshot) -> String {
-    let mut lines = vec![match &snapshot.not_ready {
-        None => format!("paywatch {} does its work", snapshot.version),
-        Some(why) => format!("paywatch {} is NOT READY: {why}", snapshot.version),
+    let standing = &snapshot.standing;
+    let mut lines = vec![match &standing.not_ready {
+        None => format!("paywatch {} does its work", standing.version),
+        Some(why) => format!("paywatch {} is NOT READY: {why}", standing.version),
     }];
     let mut line = |name: &str, text: String| lines.push(format!("  {name:<20} {text}"));
     line(
         "chain",
-        match (snapshot.slot, snapshot.slot_lag) {
+        match (standing.slot, standing.slot_lag) {
             (Some(slot), Some(lag)) => format!("slot {slot}, some {lag} behind"),
             _ => "no slot heard: no WebSocket is open".into(),
         },
     );
-    let (open, all) = (snapshot.sockets_open, snapshot.sockets);
+    let (open, all) = (standing.sockets_open, standing.sockets);
     line("WebSockets", format!("{open} of {all} open"));
-    for account in &snapshot.token_accounts {
+    for account in &standing.token_accounts {
         let text = format!(
             "{} {}",
             account.token_account,
@@ -80,12 +77,12 @@ fn shown(snapshot: &Snapshot) -> String {
         );
         line(&format!("swept {}", account.symbol), text);
     }
-    let read = ago(snapshot.checkouts_read_ago_seconds);
+    let read = ago(standing.checkouts_read_ago_seconds);
     line(
         "checkouts",
-        format!("{} pending, read {read}", snapshot.pending_checkouts),
+        format!("{} pending, read {read}", standing.pending_checkouts),
     );
-    let outbox = snapshot.outbox;
+    let outbox = standing.outbox;
     let oldest = outbox
         .oldest_seconds
         .map(|seconds| format!(", the oldest for {}", duration(seconds)))
@@ -106,7 +103,7 @@ fn shown(snapshot: &Snapshot) -> String {
             format!("{} payments, {} confirmed", rate.payments, rate.confirmed),
         );
     }
-    let held: Vec<_> = snapshot
+    let held: Vec<_> = standing
         .held
         .iter()
         .map(|(reason, payments)| format!("{payments} {reason}"))

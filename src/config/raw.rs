@@ -208,13 +208,7 @@ impl Written {
             // A map is set entry by entry: `policy.finalized_above.usdc`.
             in_environment.insert(key.splitn(3, '.').take(2).collect::<Vec<_>>().join("."));
             builder = if LISTS.contains(&key.as_str()) {
-                let items: Vec<_> = value
-                    .split(',')
-                    .map(str::trim)
-                    .filter(|item| !item.is_empty())
-                    .map(str::to_owned)
-                    .collect();
-                builder.set_override(&key, items)
+                builder.set_override(&key, list(&value))
             } else {
                 builder.set_override(&key, value)
             }
@@ -236,6 +230,16 @@ impl Written {
             in_environment,
         })
     }
+}
+
+/// A list as one writes it into a variable: comma-separated.
+#[must_use]
+pub fn list(text: &str) -> Vec<String> {
+    let items = text.split(',').map(str::trim);
+    items
+        .filter(|item| !item.is_empty())
+        .map(str::to_owned)
+        .collect()
 }
 
 fn keys(sections: &toml::Table) -> BTreeSet<String> {

@@ -1,6 +1,6 @@
 //! `/metrics`: Prometheus text. What the loops count is there already; how things stand is looked up when somebody asks.
 
-use super::{Shared, Snapshot};
+use super::{Shared, Standing};
 use crate::clock;
 use crate::domain::Held;
 use crate::pipeline::Pipeline;
@@ -11,9 +11,9 @@ use std::path::Path;
 
 pub(super) async fn metrics(State(shared): State<Shared>) -> impl IntoResponse {
     let pipeline = &shared.pipeline;
-    let snapshot = Snapshot::take(pipeline, clock::now()).await;
-    if let Ok(snapshot) = &snapshot {
-        note(snapshot);
+    let standing = Standing::take(pipeline, clock::now()).await;
+    if let Ok(standing) = &standing {
+        note(standing);
     } else {
         pipeline.status.store_failed(true);
         gauge!("paywatch_ready").set(0.0);
@@ -27,16 +27,16 @@ pub(super) async fn metrics(State(shared): State<Shared>) -> impl IntoResponse {
     )
 }
 
-fn note(snapshot: &Snapshot) {
-    gauge!("paywatch_ready").set(flag(snapshot.not_ready.is_none()));
-    gauge!("paywatch_outbox_depth").set(lossy(snapshot.outbox.queued));
-    gauge!("paywatch_outbox_parked").set(lossy(snapshot.outbox.parked));
-    let oldest = snapshot.outbox.oldest_seconds.unwrap_or(0);
+fn note(standing: &Standing) {
+    gauge!("paywatch_ready").set(flag(standing.not_ready.is_none()));
+    gauge!("paywatch_outbox_depth").set(lossy(standing.outbox.queued));
+    gauge!("paywatch_outbox_parked").set(lossy(standing.outbox.parked));
+    let oldest = standing.outbox.oldest_seconds.unwrap_or(0);
     gauge!("paywatch_outbox_oldest_seconds").set(lossy(oldest));
-    gauge!("paywatch_checkouts_pending").set(lossy(snapshot.pending_checkouts));
-    gauge!("paywatch_slot_lag").set(lossy(snapshot.slot_lag.unwrap_or(0)));
+    gauge!("paywatch_checkouts_pending").set(lossy(standing.pending_checkouts));
+    gauge!("paywatch_slot_lag").set(lossy(standing.slot_lag.unwrap_or(0)));
     for reason in Held::ALL {
-        let held = snapshot.held.get(reason.as_str()).copied().unwrap_or(0);
+        let held = standing.held.get(reason.as_str()).copied().unwrap_or(0);
         gauge!("paywatch_held_payments", "reason" => reason.as_str()).set(lossy(held));
     }
 }

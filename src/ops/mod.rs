@@ -5,7 +5,7 @@ mod health;
 mod metrics;
 mod status;
 
-pub use status::{AccountStatus, Outbox, Rate, Snapshot};
+pub use status::{AccountStatus, Outbox, Rate, Snapshot, Standing};
 
 use crate::pipeline::Pipeline;
 use axum::{

@@ -10,9 +10,21 @@ use axum::{Json, extract::State, http::StatusCode};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, time::Duration};
 
-/// How a daemon stands.
+/// How a daemon stands, and how it did lately.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Snapshot {
+    /// Now.
+    #[serde(flatten)]
+    pub standing: Standing,
+    /// What happened lately.
+    pub last_hour: Rate,
+    /// What happened today and yesterday.
+    pub last_day: Rate,
+}
+
+/// How a daemon stands.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Standing {
     /// Of the daemon.
     pub version: String,
     /// Why it does not do its work; `None` = it does.
@@ -35,10 +47,6 @@ pub struct Snapshot {
     pub outbox: Outbox,
     /// Payments that wait for a person, by reason.
     pub held: BTreeMap<String, u64>,
-    /// What happened lately.
-    pub last_hour: Rate,
-    /// What happened today and yesterday.
-    pub last_day: Rate,
 }
 
 /// A watched token account.
@@ -76,6 +84,23 @@ pub struct Rate {
 
 impl Snapshot {
     pub(super) async fn take(pipeline: &Pipeline, now: Timestamp) -> store::Result<Self> {
+        let hours = |hours| now.minus(Duration::from_hours(hours));
+        Ok(Self {
+            standing: Standing::take(pipeline, now).await?,
+            last_hour: rate(&pipeline.store, hours(1)).await?,
+            last_day: rate(&pipeline.store, hours(24)).await?,
+        })
+    }
+}
+
+impl Standing {
+    /// Whether somebody has to do something.
+    #[must_use]
+    pub fn needs_a_person(&self) -> bool {
+        self.not_ready.is_some() || self.outbox.parked > 0 || !self.held.is_empty()
+    }
+
+    pub(super) async fn take(pipeline: &Pipeline, now: Timestamp) -> store::Result<Self> {
         let (status, store) = (&pipeline.status, &pipeline.store);
         let ago = |at: Option<Timestamp>| at.map(|at| now.since(at).as_secs());
         let slot = status.slot(now);
@@ -106,8 +131,6 @@ impl Snapshot {
                 oldest_seconds: ago(counts.oldest_queued_at),
             },
             held: held.map(|tally| (tally.verdict, tally.payments)).collect(),
-            last_hour: rate(store, now.minus(Duration::from_hours(1))).await?,
-            last_day: rate(store, now.minus(Duration::from_hours(24))).await?,
         })
     }
 }

@@ -78,12 +78,6 @@ impl Status {
         (seen_at.0 > 0).then(|| (slot, u64::try_from(since).unwrap_or(u64::MAX)))
     }
 
-    /// When all token accounts were last swept without a failure.
-    #[must_use]
-    pub fn swept_at(&self) -> Option<Timestamp> {
-        at(&self.swept_at)
-    }
-
     /// When the checkouts were last read.
     #[must_use]
     pub fn polled_at(&self) -> Option<Timestamp> {

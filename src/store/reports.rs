@@ -72,14 +72,7 @@ impl Store {
         .bind(row::slot_column(*slots.end()))
         .fetch_all(&self.read)
         .await?;
-        rows.iter()
-            .map(|r| {
-                Ok(Tally {
-                    verdict: r.try_get("word")?,
-                    payments: row::count(r, "payments")?,
-                })
-            })
-            .collect()
+        tallies(&rows)
     }
 
     /// How many payments that need a person are held, by reason.
@@ -88,19 +81,12 @@ impl Store {
     /// When the database fails.
     pub async fn held(&self) -> Result<Vec<Tally>> {
         let rows = sqlx::query(
-            "SELECT reason, COUNT(*) AS payments FROM payments WHERE verdict = 'held' AND dismissed_at IS NULL \
+            "SELECT reason AS word, COUNT(*) AS payments FROM payments WHERE verdict = 'held' AND dismissed_at IS NULL \
              AND chain_state <> 'dropped' GROUP BY reason ORDER BY reason",
         )
         .fetch_all(&self.read)
         .await?;
-        rows.iter()
-            .map(|r| {
-                Ok(Tally {
-                    verdict: r.try_get("reason")?,
-                    payments: row::count(r, "payments")?,
-                })
-            })
-            .collect()
+        tallies(&rows)
     }
 
     /// Payments recorded since an instant, and how many of them were confirmed.
@@ -151,6 +137,17 @@ impl Store {
         let rows = query.build().fetch_all(&self.read).await?;
         rows.iter().map(summary).collect()
     }
+}
+
+fn tallies(rows: &[SqliteRow]) -> Result<Vec<Tally>> {
+    rows.iter()
+        .map(|r| {
+            Ok(Tally {
+                verdict: r.try_get("word")?,
+                payments: row::count(r, "payments")?,
+            })
+        })
+        .collect()
 }
 
 fn summary(r: &SqliteRow) -> Result<PaymentSummary> {

@@ -1,15 +1,14 @@
 //! What a person sees who starts it the wrong way: a clear message and an exit code.
 
-use crate::support::{World, exit_of, said};
+use crate::support::{World, changed, exit_of, said};
 
 fn valid() -> Vec<(String, String)> {
-    [
+    let settings = [
         ("MERCHANT__BASE_URL", "http://127.0.0.1:1/api"),
         ("SOLANA__RPC_URLS", "http://127.0.0.1:1/?api-key=hunter2"),
         ("STORE__URL", "sqlite:/nonexistent/x.db"),
-    ]
-    .map(|(key, value)| (format!("PAYWATCH__{key}"), value.to_owned()))
-    .to_vec()
+    ];
+    changed(&[], &settings)
 }
 
 #[test]
@@ -116,11 +115,7 @@ async fn a_refused_key_fails_a_backfill_with_a_clear_message() {
 async fn healthcheck_asks_the_running_daemon() {
     let world = World::new().await;
     let daemon = world.watch(&[]).await;
-    let mut environment = world.environment();
-    environment.push((
-        "PAYWATCH__OPS__LISTEN".into(),
-        daemon.ops().await.replace("http://", ""),
-    ));
+    let environment = world.beside(&daemon).await;
     let output = exit_of(&environment, &["healthcheck"]);
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));
     let metrics = daemon.metrics().await;

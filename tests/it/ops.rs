@@ -1,17 +1,9 @@
 //! What an operator sees of a running daemon.
 
-use crate::support::{Child, World, eventually, exit_of, said};
+use crate::support::{World, changed, eventually, exit_of, said};
 use paywatch::ops::Snapshot;
 use paywatch::telemetry::METRICS;
 use std::collections::BTreeSet;
-
-async fn beside(world: &World, daemon: &Child) -> Vec<(String, String)> {
-    let mut environment = world.environment();
-    let address = daemon.ops().await.replace("http://", "");
-    environment.retain(|(name, _)| name != "PAYWATCH__OPS__LISTEN");
-    environment.push(("PAYWATCH__OPS__LISTEN".into(), address));
-    environment
-}
 
 fn snapshot(environment: &[(String, String)]) -> Snapshot {
     let output = exit_of(environment, &["status", "--json"]);
@@ -23,12 +15,12 @@ fn snapshot(environment: &[(String, String)]) -> Snapshot {
 async fn status_tells_how_the_daemon_stands() {
     let world = World::new().await;
     let daemon = world.watch(&[]).await;
-    let environment = beside(&world, &daemon).await;
+    let environment = world.beside(&daemon).await;
     let (checkout, signature) = world.buy().await;
     world.wait_confirmed(&checkout, signature).await;
     world.wait_acknowledged(signature).await;
     eventually("everything was swept and heard", async || {
-        let seen = snapshot(&environment);
+        let seen = snapshot(&environment).standing;
         seen.slot.is_some()
             && seen.token_accounts.len() == 2
             && seen
@@ -37,12 +29,16 @@ async fn status_tells_how_the_daemon_stands() {
                 .all(|account| account.swept_ago_seconds.is_some_and(|ago| ago < 60))
     })
     .await;
-    let seen = snapshot(&environment);
+    let Snapshot {
+        standing: seen,
+        last_hour,
+        ..
+    } = snapshot(&environment);
     assert_eq!(seen.not_ready, None);
     assert_eq!((seen.sockets_open, seen.sockets), (1, 1));
     assert!(seen.slot_lag.unwrap() < 20, "{seen:?}");
     assert_eq!((seen.outbox.queued, seen.outbox.parked), (0, 0));
-    assert_eq!((seen.last_hour.payments, seen.last_hour.confirmed), (1, 1));
+    assert_eq!((last_hour.payments, last_hour.confirmed), (1, 1));
     assert!(seen.held.is_empty());
     let output = exit_of(&environment, &["status"]);
     let text = said(&output);
@@ -66,18 +62,18 @@ async fn status_tells_how_the_daemon_stands() {
         text.contains("1 unknown_memo: paywatch payments list"),
         "{text}"
     );
-    assert_eq!(snapshot(&environment).held["unknown_memo"], 1);
+    assert_eq!(snapshot(&environment).standing.held["unknown_memo"], 1);
 }
 
 #[test]
 fn status_of_nobody_says_what_to_look_at() {
     let environment = |listen: &str| {
-        [
+        let settings = [
             ("MERCHANT__BASE_URL", "http://127.0.0.1:1"),
             ("SOLANA__RPC_URLS", "http://127.0.0.1:1"),
             ("OPS__LISTEN", listen),
-        ]
-        .map(|(key, value)| (format!("PAYWATCH__{key}"), value.to_owned()))
+        ];
+        changed(&[], &settings)
     };
     let output = exit_of(&environment("127.0.0.1:1"), &["status"]);
     assert_eq!(output.status.code(), Some(1));
@@ -107,15 +103,7 @@ fn exported(page: &str) -> BTreeSet<String> {
 async fn every_metric_is_documented_and_every_documented_metric_exists() {
     let world = World::new().await;
     let daemon = world.watch(&[]).await;
-    let (checkout, signature) = world.buy().await;
-    world.wait_confirmed(&checkout, signature).await;
-    world.wait_acknowledged(signature).await;
-    let held = world
-        .net
-        .pay(&world.payment(7, "nobody-knows"))
-        .await
-        .unwrap();
-    world.wait_verdict(held, "unknown_memo").await;
+    world.one_confirmed_one_held().await;
     let page = daemon.metrics().await;
     let known: BTreeSet<_> = METRICS.iter().map(|one| one.name.to_owned()).collect();
     let exported = exported(&page);

@@ -49,10 +49,7 @@ fn words(line: &str) -> Vec<String> {
 async fn every_command_in_it_runs() {
     let world = World::new().await;
     let daemon = world.watch(&[]).await;
-    let mut environment = world.environment();
-    environment.retain(|(name, _)| name != "PAYWATCH__OPS__LISTEN");
-    let ops = daemon.ops().await.replace("http://", "");
-    environment.push(("PAYWATCH__OPS__LISTEN".into(), ops));
+    let mut environment = world.beside(&daemon).await;
     environment.push(("USER".into(), "somebody".into()));
     let backup = world.folder.path().join("backup.db").display().to_string();
     let commands = commands();

@@ -1,6 +1,6 @@
 //! Keys stay secret, words of payers stay words, connections are verified, and actions need the token.
 
-use crate::support::{Child, World, eventually, exit_of, said};
+use crate::support::{Child, World, changed, eventually, exit_of, said};
 use paywatch::config::Config;
 use paywatch::domain::is_invisible;
 use serde_json::Value;
@@ -33,8 +33,7 @@ async fn keys_show_up_nowhere() {
         ("SOLANA__WS_URLS", &ws_urls),
         ("LOG__LEVEL", "trace"),
     ];
-    let mut environment = world.environment();
-    environment.extend(changes.map(|(key, value)| (format!("PAYWATCH__{key}"), value.to_owned())));
+    let environment = changed(&world.environment(), &changes);
     let config = Config::load(None, environment.clone()).unwrap();
     assert_no_key("the configuration", &format!("{config:?} {config:#?}"));
 
@@ -190,14 +189,12 @@ async fn tls_is_verified_and_another_authority_can_be_trusted() {
     );
     let file = world.folder.path().join("authority.pem");
     std::fs::write(&file, &tls.authority).unwrap();
-    let mut environment = world.environment();
-    for (key, value) in [
-        ("MERCHANT__BASE_URL", &api),
+    let changes = [
+        ("MERCHANT__BASE_URL", api.as_str()),
         ("SOLANA__RPC_URLS", &rpc),
         ("SOLANA__WS_URLS", &ws),
-    ] {
-        environment.push((format!("PAYWATCH__{key}"), value.clone()));
-    }
+    ];
+    let mut environment = changed(&world.environment(), &changes);
     let wary = Child::daemon(&world.folder, &environment);
     eventually("an unknown authority is not trusted", async || {
         wary.log().matches("no connection").count() > 2

@@ -1,8 +1,8 @@
 //! From nothing to a set-up that can be trusted: `init`, `config show`, `check`.
 
-use crate::support::{World, eventually, exit_of, said};
+use crate::support::{World, changed, eventually, exit_of, said};
 use serde_json::Value;
-use std::{fs, os::unix::fs::PermissionsExt};
+use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 
 const FLAGS: [&str; 6] = [
     "--base-url",
@@ -132,16 +132,6 @@ fn outcome<'a>(findings: &'a [Value], check: &str) -> &'a Value {
     &found.unwrap_or_else(|| panic!("{check} in {findings:?}"))["outcome"]
 }
 
-fn changed(environment: &[(String, String)], changes: &[(&str, &str)]) -> Vec<(String, String)> {
-    let mut environment = environment.to_vec();
-    for (name, value) in changes {
-        let name = format!("PAYWATCH__{name}");
-        environment.retain(|(other, _)| *other != name);
-        environment.push((name, (*value).to_owned()));
-    }
-    environment
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn check_finds_a_good_set_up_good() {
     let world = World::new().await;
@@ -243,19 +233,24 @@ async fn check_says_what_is_wrong_and_what_to_do() {
     }
 }
 
+/// With this database, and nobody to ask.
+fn alone(database: &Path) -> Vec<(String, String)> {
+    let settings = [
+        ("MERCHANT__BASE_URL", "http://127.0.0.1:1/api"),
+        ("SOLANA__RPC_URLS", "http://127.0.0.1:1"),
+        ("OPS__LISTEN", ""),
+        ("STORE__URL", &format!("sqlite:{}", database.display())),
+    ];
+    changed(&[], &settings)
+}
+
 /// A newer program looks at the database of an older one that runs: to bring its tables up to date is not for a check to do.
 #[test]
 fn check_changes_no_database() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("paywatch.db");
     fs::write(&file, []).unwrap();
-    let environment = [
-        ("MERCHANT__BASE_URL", "http://127.0.0.1:1/api"),
-        ("SOLANA__RPC_URLS", "http://127.0.0.1:1"),
-        ("OPS__LISTEN", ""),
-        ("STORE__URL", &format!("sqlite:{}", file.display())),
-    ]
-    .map(|(key, value)| (format!("PAYWATCH__{key}"), value.to_owned()));
+    let environment = alone(&file);
     let (code, found) = findings(&environment, &["--offline"]);
     assert_eq!(code, Some(0), "{found:?}");
     let size = fs::metadata(&file).unwrap().len();
@@ -269,14 +264,7 @@ fn check_changes_no_database() {
 #[test]
 fn check_offline_asks_nobody() {
     let folder = tempfile::tempdir().unwrap();
-    let database = format!("sqlite:{}", folder.path().join("x.db").display());
-    let environment = [
-        ("MERCHANT__BASE_URL", "http://127.0.0.1:1/api"),
-        ("SOLANA__RPC_URLS", "http://127.0.0.1:1"),
-        ("OPS__LISTEN", ""),
-        ("STORE__URL", &database),
-    ]
-    .map(|(key, value)| (format!("PAYWATCH__{key}"), value.to_owned()));
+    let environment = alone(&folder.path().join("x.db"));
     let (code, found) = findings(&environment, &["--offline"]);
     assert_eq!(code, Some(0), "{found:?}");
     let checks: Vec<_> = found

@@ -13,6 +13,7 @@ mod model;
 mod node;
 
 use crate::support::backend::DUE;
+use crate::support::changed;
 use crate::support::ledger::Entry;
 use gate::Gate;
 use model::{DEADLINE, End, Moment, SLOT, World};
@@ -288,7 +289,7 @@ async fn begin(world: &World, folder: &Path, changes: &[(&str, &str)]) -> Life {
     let database = url(folder);
     let late = world.lock().happens(30);
     let is_shared = world.lock().is_shared;
-    let environment = [
+    let settings = [
         ("MERCHANT__BASE_URL", "http://api/"),
         ("MERCHANT__REQUEST_TIMEOUT", "5s"),
         ("SOLANA__RPC_URLS", "http://node-1/,http://node-2/"),
@@ -301,11 +302,7 @@ async fn begin(world: &World, folder: &Path, changes: &[(&str, &str)]) -> Life {
         ("STORE__URL", &database),
         ("OPS__LISTEN", ""),
     ];
-    let environment = environment
-        .iter()
-        .chain(changes)
-        .map(|(key, value)| (format!("PAYWATCH__{key}"), (*value).to_owned()));
-    let config = Config::load(None, environment).unwrap();
+    let config = Config::load(None, changed(&changed(&[], &settings), changes)).unwrap();
     assert_eq!(config.solana.limits.request_timeout, DEADLINE);
     let gate = Gate::default();
     let store = open(folder, &gate).await;

@@ -54,6 +54,20 @@ pub(crate) fn localnet() -> Localnet {
     Localnet::at(rpc_url, ws_url)
 }
 
+/// An environment with some of paywatch's keys set anew.
+pub(crate) fn changed(
+    environment: &[(String, String)],
+    changes: &[(&str, &str)],
+) -> Vec<(String, String)> {
+    let mut environment = environment.to_vec();
+    for (name, value) in changes {
+        let name = format!("PAYWATCH__{name}");
+        environment.retain(|(other, _)| *other != name);
+        environment.push((name, (*value).to_owned()));
+    }
+    environment
+}
+
 /// Waits until a condition holds; fails the test when it does not in time.
 pub(crate) async fn eventually(what: &str, condition: impl AsyncFnMut() -> bool) {
     assert!(

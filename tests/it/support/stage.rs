@@ -1,10 +1,10 @@
 //! A stage without a real chain: scripted nodes and a scripted API behind real sockets, and the daemon's loops before them.
 
 use super::backend::{Backend, DUE};
-use super::eventually;
 use super::ledger::Entry;
 use super::node::{Chain, Node};
 use super::server::{Asked, Said, Server};
+use super::{changed, eventually};
 use paywatch::config::Config;
 use paywatch::domain::{Signature, TokenAccount};
 use paywatch::pipeline::Pipeline;
@@ -103,10 +103,7 @@ impl Stage {
             ("STORE__URL", &database),
             ("OPS__LISTEN", ""),
         ];
-        let environment = settings
-            .iter()
-            .chain(changes)
-            .map(|(key, value)| (format!("PAYWATCH__{key}"), (*value).to_owned()));
+        let environment = changed(&changed(&[], &settings), changes);
         let config = Config::load(None, environment).unwrap();
         let store = Store::open(&config.store_url).await.unwrap();
         let pipeline = Pipeline::new(config, store.clone()).unwrap();

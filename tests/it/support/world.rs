@@ -138,13 +138,27 @@ impl World {
         (checkout, signature)
     }
 
+    /// A payment that is confirmed, and one with a memo of no checkout, which is held; returns that one.
+    pub(crate) async fn one_confirmed_one_held(&self) -> Signature {
+        let (checkout, signature) = self.buy().await;
+        self.wait_confirmed(&checkout, signature).await;
+        self.wait_acknowledged(signature).await;
+        let held = self
+            .net
+            .pay(&self.payment(7, "nobody-knows"))
+            .await
+            .unwrap();
+        self.wait_verdict(held, "unknown_memo").await;
+        held
+    }
+
     /// Environment of a daemon that watches this world through this API and WebSocket.
     pub(crate) fn environment(&self) -> Vec<(String, String)> {
         let database = format!(
             "sqlite:{}",
             self.folder.path().join("paywatch.db").display()
         );
-        [
+        let settings = [
             ("MERCHANT__BASE_URL", self.api.as_str()),
             ("MERCHANT__POLL_EVERY", "2s"),
             ("MERCHANT__REQUEST_TIMEOUT", "2s"),
@@ -155,9 +169,14 @@ impl World {
             ("STORE__URL", &database),
             ("OPS__LISTEN", "127.0.0.1:0"),
             ("LOG__LEVEL", "info,paywatch=debug"),
-        ]
-        .map(|(key, value)| (format!("PAYWATCH__{key}"), value.to_owned()))
-        .to_vec()
+        ];
+        super::changed(&[], &settings)
+    }
+
+    /// The same for commands that ask this daemon.
+    pub(crate) async fn beside(&self, daemon: &Child) -> Vec<(String, String)> {
+        let address = daemon.ops().await.replace("http://", "");
+        super::changed(&self.environment(), &[("OPS__LISTEN", &address)])
     }
 
     /// Starts a daemon with the usual environment and some changes, and waits until it is ready.
@@ -169,12 +188,7 @@ impl World {
 
     /// Starts a daemon without waiting.
     pub(crate) fn start(&self, changes: &[(&str, &str)]) -> Child {
-        let mut environment = self.environment();
-        environment.extend(
-            changes
-                .iter()
-                .map(|(key, value)| (format!("PAYWATCH__{key}"), (*value).to_owned())),
-        );
+        let environment = super::changed(&self.environment(), changes);
         Child::daemon(&self.folder, &environment)
     }
 
