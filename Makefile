@@ -2,7 +2,8 @@
 
 CARGO ?= cargo
 # Debian packages that the build and the tests need and a bare machine lacks.
-APT_PACKAGES = g++ pkg-config libssl-dev systemd
+BUILD_PACKAGES = g++ pkg-config libssl-dev
+TEST_PACKAGES = systemd chromium chromium-driver fonts-dejavu-core
 TARGET = $(or $(CARGO_TARGET_DIR),target)
 # Programs of the trade, built once.
 TOOLS = $(TARGET)/tools
@@ -10,17 +11,25 @@ CARGO_DENY = $(TOOLS)/bin/cargo-deny
 CARGO_FUZZ = $(TOOLS)/bin/cargo-fuzz
 PROMTOOL = $(TOOLS)/bin/promtool
 
-.PHONY: help setup demo test sim fuzz fixtures lint deny docs bench bench-decode bench-quick bench-peers build build-bench
+# Installs those of some Debian packages that are missing.
+define install
+missing=$$(for p in $(1); do dpkg -s $$p >/dev/null 2>&1 || echo $$p; done); \
+if [ -n "$$missing" ]; then \
+	sudo=$$([ $$(id -u) = 0 ] || echo sudo); \
+	$$sudo apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y -qq --no-install-recommends $$missing; \
+fi
+endef
+
+.PHONY: help setup setup-tests demo test sim fuzz fixtures lint deny docs bench bench-decode bench-quick bench-peers build build-bench
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
 
-setup: ## Install the Debian packages that build and tests need (asks nothing, does nothing if they are there)
-	@missing=$$(for p in $(APT_PACKAGES); do dpkg -s $$p >/dev/null 2>&1 || echo $$p; done); \
-	if [ -n "$$missing" ]; then \
-		sudo=$$([ $$(id -u) = 0 ] || echo sudo); \
-		$$sudo apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$sudo apt-get install -y -qq --no-install-recommends $$missing; \
-	fi
+setup: ## Install the Debian packages that the build needs (asks nothing, does nothing if they are there)
+	@$(call install,$(BUILD_PACKAGES))
+
+setup-tests: setup
+	@$(call install,$(TEST_PACKAGES))
 
 demo: setup ## Confirm two payments on an embedded local network (KEEP=1 leaves everything running)
 	$(if $(KEEP),KEEP=1) $(CARGO) run --locked --example demo
@@ -29,7 +38,7 @@ build: setup ## Build the release binary
 	$(CARGO) build --locked --release --bin paywatch
 
 # Most tests wait for somebody else most of the time: more of them than cores.
-test: setup $(PROMTOOL) ## Run all tests, on an embedded local network (or PAYWATCH_TEST_RPC and PAYWATCH_TEST_WS)
+test: setup-tests $(PROMTOOL) ## Run all tests, on an embedded local network (or PAYWATCH_TEST_RPC and PAYWATCH_TEST_WS)
 	PROMTOOL=$(abspath $(PROMTOOL)) RUST_TEST_THREADS=$${RUST_TEST_THREADS:-4} $(CARGO) test --locked --workspace
 
 sim: setup ## Try to break it: the daemon in virtual time, killed and lied to (SEEDS=500 of them, SEED=7 for one)

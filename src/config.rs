@@ -135,6 +135,8 @@ pub struct Ops {
     pub listen: Option<SocketAddr>,
     /// Needed for any action over HTTP.
     pub token: Option<Secret>,
+    /// Where pages link to for a transaction, with `{signature}` in it.
+    pub explorer: Option<String>,
 }
 
 /// What is logged.

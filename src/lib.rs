@@ -11,6 +11,7 @@
 //! | [`store`] | SQLite: what survives a crash | hold a lock across the network |
 //! | [`pipeline`] | the road of a payment, one file a step | spawn tasks |
 //! | [`supervisor`] | runs the steps as loops, drains them | know what a step does |
+//! | [`report`] | how payments are told: text, JSON, CSV | ask anybody |
 //! | [`ops`] | health and metrics over HTTP | write |
 //! | [`sandbox`] | a payments API to develop against | use our decoder |
 //! | [`http`], [`clock`], [`chance`] | the network, the time and the dice: what a simulation replaces | know what they are for |
@@ -28,6 +29,7 @@ pub mod http;
 pub mod merchant;
 pub mod ops;
 pub mod pipeline;
+pub mod report;
 pub mod sandbox;
 pub mod solana;
 mod sqlite;

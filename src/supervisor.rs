@@ -64,6 +64,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<
         let router = ops::router(
             pipeline.clone(),
             telemetry::metrics().context("install the metrics recorder")?,
+            shutdown.clone(),
         );
         let stopped = shutdown.clone().cancelled_owned();
         let server = axum::serve(listener, router).with_graceful_shutdown(stopped);

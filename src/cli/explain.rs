@@ -1,16 +1,13 @@
 //! `paywatch explain`: a transaction as paywatch sees it, and why each payment is judged as it is.
 
-mod json;
 mod sources;
-mod text;
 
 use super::{Failure, block_on, print};
 use crate::config::Config;
-use crate::domain::{
-    Commitment, Explanation, Reason, Signature, Transaction, Wallet, explain_unreadable,
-};
-use crate::pipeline::{Background, Recipient, not_found};
-use crate::solana::{Fetched, Rpc};
+use crate::domain::{Signature, Wallet};
+use crate::pipeline::{Background, Explained, Recipient};
+use crate::report::{explanation_json, explanation_text};
+use crate::solana::Rpc;
 use crate::telemetry;
 use anyhow::Context;
 use std::path::{Path, PathBuf};
@@ -36,25 +33,6 @@ pub(super) struct Args {
     json: bool,
 }
 
-/// What is printed.
-enum Explained {
-    /// It was read.
-    Read(Box<Read>),
-    /// It was not.
-    Not {
-        signature: Option<Signature>,
-        reason: Reason,
-    },
-}
-
-struct Read {
-    transaction: Transaction,
-    /// How sure the chain is; `None` for a saved answer, which does not tell.
-    commitment: Option<Commitment>,
-    background: Background,
-    explanation: Explanation,
-}
-
 /// `given` says whether a configuration file was named: then it must be valid.
 pub(super) fn run(
     args: &Args,
@@ -69,9 +47,9 @@ pub(super) fn run(
     block_on(async {
         let explained = explain(args, config).await?;
         if args.json {
-            print::json(&json::of(&explained))?;
+            print::json(&explanation_json(&explained))?;
         } else {
-            print::line(text::of(&explained).trim_end())?;
+            print::line(explanation_text(&explained).trim_end())?;
         }
         Ok(match explained {
             Explained::Read(_) => 0,
@@ -89,21 +67,9 @@ async fn explain(args: &Args, config: Option<Config>) -> anyhow::Result<Explaine
     let rpc = urls.map(|urls| Rpc::new(urls, sources::limits(config.as_ref())));
     let rpc = rpc.transpose().context("build the RPC client")?;
     let (fetched, commitment) = sources::fetch(args, rpc.as_ref()).await?;
-    let signature = args.signature;
-    let transaction = match fetched {
-        Fetched::Transaction(transaction) => *transaction,
-        Fetched::NotYet => {
-            return Ok(Explained::Not {
-                signature,
-                reason: not_found(),
-            });
-        }
-        Fetched::Unreadable(why) => {
-            return Ok(Explained::Not {
-                signature,
-                reason: explain_unreadable(&why),
-            });
-        }
+    let transaction = match Explained::readable(args.signature, fetched) {
+        Ok(transaction) => transaction,
+        Err(not) => return Ok(not),
     };
     let recipients: Vec<_> = args
         .recipient
@@ -118,10 +84,5 @@ async fn explain(args: &Args, config: Option<Config>) -> anyhow::Result<Explaine
         None => Background::bare(&transaction, &recipients),
         Some(config) => sources::background(config, &transaction, &recipients).await?,
     };
-    Ok(Explained::Read(Box::new(Read {
-        explanation: background.explain(&transaction),
-        transaction,
-        commitment,
-        background,
-    })))
+    Ok(Explained::read(transaction, commitment, background))
 }

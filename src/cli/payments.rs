@@ -3,15 +3,12 @@
 mod decide;
 mod list;
 mod show;
-mod timeline;
 
-use super::{Failure, block_on, open_existing, print};
+use super::{Failure, block_on, open_existing};
 use crate::clock;
 use crate::config::Config;
-use crate::domain::{Decimals, Held, Memo, Timestamp};
-use crate::store::PaymentSummary;
+use crate::domain::{Held, Memo, Timestamp};
 use crate::telemetry;
-use serde_json::{Value, json};
 use std::str::FromStr;
 
 /// Arguments of `paywatch payments`.
@@ -81,54 +78,4 @@ fn memo(text: &str) -> Result<Memo, String> {
 fn verdicts() -> Vec<&'static str> {
     let held = Held::ALL.iter().map(|reason| reason.as_str());
     std::iter::once("matched").chain(held).collect()
-}
-
-/// An amount for people, in base units where the token is not known.
-fn human(payment: &PaymentSummary) -> String {
-    match (payment.received, &payment.token) {
-        (Some(received), Some((symbol, decimals))) => format!(
-            "{} {}",
-            received.human(*decimals),
-            crate::domain::visible(symbol)
-        ),
-        (Some(received), None) => format!("{received} base units"),
-        (None, _) => "?".into(),
-    }
-}
-
-/// The checkout it pays for, or else the memos it came with.
-fn purpose(payment: &PaymentSummary) -> String {
-    match &payment.checkout {
-        Some(checkout) => checkout.to_string(),
-        None => payment
-            .memos
-            .iter()
-            .map(ToString::to_string)
-            .collect::<Vec<_>>()
-            .join(" "),
-    }
-}
-
-/// A payment for machines; amounts are decimal text in base units.
-pub(super) fn summary(payment: &PaymentSummary) -> Value {
-    let token = payment.token.as_ref();
-    json!({
-        "signature": payment.signature,
-        "token_account": payment.token_account,
-        "slot": payment.slot,
-        "block_time": payment.block_time.map(print::seconds),
-        "seen_at": print::instant(payment.seen_at),
-        "mint": payment.mint,
-        "symbol": token.map(|(symbol, _)| symbol),
-        "received": payment.received.map(|amount| amount.to_string()),
-        "received_human": payment.received.zip(token.map(|(_, decimals)| *decimals)).map(|(amount, decimals): (_, Decimals)| amount.human(decimals)),
-        "payer": payment.payer,
-        "memos": payment.memos.iter().map(Memo::as_str).collect::<Vec<_>>(),
-        "verdict": payment.verdict,
-        "state": payment.state.as_str(),
-        "checkout": payment.checkout.as_ref().map(Memo::as_str),
-        "confirmation": payment.confirmation,
-        "chain_state": payment.chain_state,
-        "note": payment.note,
-    })
 }

@@ -1,6 +1,6 @@
 //! What commands put on the terminal. Text from chain and API is never executed by it.
 
-use crate::domain::{Timestamp, is_invisible};
+use crate::domain::is_invisible;
 use anyhow::Context;
 use serde::Serialize;
 use std::io::Write;
@@ -31,16 +31,4 @@ pub(super) fn json(value: &impl Serialize) -> anyhow::Result<()> {
 /// When standard output is closed.
 pub(super) fn line(text: &str) -> anyhow::Result<()> {
     writeln!(std::io::stdout(), "{text}").context("write to standard output")
-}
-
-/// An instant in UTC, to the millisecond.
-pub(super) fn instant(at: Timestamp) -> String {
-    let since = Timestamp(at.0.max(0)).since(Timestamp(0));
-    humantime::format_rfc3339_millis(std::time::UNIX_EPOCH + since).to_string()
-}
-
-/// Unix seconds in UTC.
-pub(super) fn seconds(at: i64) -> String {
-    let since = std::time::Duration::from_secs(u64::try_from(at).unwrap_or(0));
-    humantime::format_rfc3339_seconds(std::time::UNIX_EPOCH + since).to_string()
 }

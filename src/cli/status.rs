@@ -100,7 +100,7 @@ fn shown(snapshot: &Snapshot) -> String {
     ] {
         line(
             name,
-            format!("{} payments, {} confirmed", rate.payments, rate.confirmed),
+            format!("{} recorded, {} confirmed", rate.payments, rate.confirmed),
         );
     }
     let held: Vec<_> = standing

@@ -1,12 +1,12 @@
 //! From what was written to what was meant: every value checked, every fault collected.
 
-use super::{
-    Config, Fault, Log, LogFormat, Merchant, Ops, Policy, Scope, Solana, Token, Watch, raw,
-};
+mod ops;
+
+use super::{Config, Fault, Log, LogFormat, Merchant, Policy, Scope, Solana, Token, Watch, raw};
 use crate::domain::{AmountRule, Commitment, Decimals, UnknownMemo};
 use crate::merchant::{Auth, Secret};
 use crate::solana::{Limits, hosts};
-use std::{net::SocketAddr, time::Duration};
+use std::time::Duration;
 use url::Url;
 
 /// Collects faults instead of stopping at the first. A method returns `None` after it has noted why.
@@ -234,34 +234,6 @@ impl Check {
             amount: amount?,
             unknown_memo: unknown_memo?,
             finalized_above: limits,
-        })
-    }
-
-    fn ops(&mut self, raw: &raw::Ops) -> Option<Ops> {
-        let token = self.secret(("ops.token", ""), ("ops.token_file", &raw.token_file));
-        let listen = match raw.listen.as_str() {
-            "" => Some(None),
-            address => address.parse().ok().map(Some),
-        };
-        let listen = self.some(
-            "ops.listen",
-            &raw.listen,
-            "ADDRESS:PORT, or nothing for off",
-            listen,
-        );
-        let is_open = listen
-            .flatten()
-            .is_some_and(|address: SocketAddr| !address.ip().is_loopback());
-        if is_open && token.is_none() {
-            self.fault(
-                "ops.listen",
-                &format!("\"{}\" without ops.token_file", raw.listen),
-                "an address of this machine alone (127.0.0.1:PORT), or any together with ops.token_file",
-            );
-        }
-        Some(Ops {
-            listen: listen?,
-            token,
         })
     }
 

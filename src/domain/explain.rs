@@ -3,6 +3,7 @@
 //! Says what decoding and judging say, and decides nothing: the verdicts come from `judge`.
 
 mod held;
+mod meaning;
 mod words;
 
 use super::{

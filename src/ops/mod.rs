@@ -1,8 +1,9 @@
-//! What operators and their machines ask the daemon over HTTP: is it alive, is it ready, what does it count.
+//! What operators and their machines ask the daemon over HTTP: is it alive, is it ready, what does it count; and pages for people.
 
 mod actions;
 mod health;
 mod metrics;
+mod pages;
 mod status;
 
 pub use status::{AccountStatus, Outbox, Rate, Snapshot, Standing};
@@ -14,17 +15,31 @@ use axum::{
 };
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::sync::Arc;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
 /// What the handlers need.
 #[derive(Clone)]
 struct Shared {
     pipeline: Arc<Pipeline>,
     metrics: PrometheusHandle,
+    /// Places for those who look on.
+    streams: Arc<Semaphore>,
+    shutdown: CancellationToken,
 }
 
-/// All routes of `ops.listen`.
-pub fn router(pipeline: Arc<Pipeline>, metrics: PrometheusHandle) -> Router {
-    let shared = Shared { pipeline, metrics };
+/// All routes of `ops.listen`. What is sent for as long as somebody looks on ends with `shutdown`.
+pub fn router(
+    pipeline: Arc<Pipeline>,
+    metrics: PrometheusHandle,
+    shutdown: CancellationToken,
+) -> Router {
+    let shared = Shared {
+        pipeline,
+        metrics,
+        streams: Arc::new(Semaphore::new(pages::STREAMS_MAX)),
+        shutdown,
+    };
     let actions = Router::new()
         .route("/v1/sweep", post(actions::sweep))
         .layer(middleware::from_fn_with_state(
@@ -37,5 +52,6 @@ pub fn router(pipeline: Arc<Pipeline>, metrics: PrometheusHandle) -> Router {
         .route("/metrics", get(metrics::metrics))
         .route("/v1/status", get(status::status))
         .merge(actions)
+        .merge(pages::router(&shared))
         .with_state(shared)
 }

@@ -3,9 +3,10 @@
 
 use super::{Pipeline, Watching};
 use crate::domain::{
-    Decimals, Explanation, Known, Mint, Policy, Reason, Signature, TokenBalance, Transaction,
-    Wallet, WatchList, Watched, explain,
+    Commitment, Decimals, Explanation, Known, Mint, Policy, Reason, Signature, TokenBalance,
+    Transaction, Wallet, WatchList, Watched, explain, explain_unreadable,
 };
+use crate::solana::{Fetched, Rpc};
 use crate::store::{Filter, PaymentSummary};
 use anyhow::Context;
 use std::collections::{BTreeMap, BTreeSet};
@@ -38,10 +39,66 @@ pub struct Recipient {
     pub symbol: Option<String>,
 }
 
+/// What can be said of a transaction.
+#[derive(Debug)]
+pub enum Explained {
+    /// It was read.
+    Read(Box<Read>),
+    /// It was not.
+    Not {
+        /// Which it is, if that is known.
+        signature: Option<Signature>,
+        /// Why.
+        reason: Reason,
+    },
+}
+
+/// A transaction that was read, and what bears on it.
+#[derive(Debug)]
+pub struct Read {
+    /// The transaction.
+    pub transaction: Transaction,
+    /// How sure the chain is; `None` for a saved answer, which does not tell.
+    pub commitment: Option<Commitment>,
+    /// What bears on it.
+    pub background: Background,
+    /// What it did, and why it is judged so.
+    pub explanation: Explanation,
+}
+
+impl Explained {
+    /// What came of asking for a transaction, or why nothing can be said of it.
+    ///
+    /// # Errors
+    /// The reason, for one that is not there or cannot be read.
+    pub fn readable(signature: Option<Signature>, fetched: Fetched) -> Result<Transaction, Self> {
+        let reason = match fetched {
+            Fetched::Transaction(transaction) => return Ok(*transaction),
+            Fetched::NotYet => not_found(),
+            Fetched::Unreadable(why) => explain_unreadable(&why),
+        };
+        Err(Self::Not { signature, reason })
+    }
+
+    /// A transaction before its background.
+    #[must_use]
+    pub fn read(
+        transaction: Transaction,
+        commitment: Option<Commitment>,
+        background: Background,
+    ) -> Self {
+        Self::Read(Box::new(Read {
+            explanation: background.explain(&transaction),
+            transaction,
+            commitment,
+            background,
+        }))
+    }
+}
+
 impl Background {
     /// Explains the transaction before this background.
-    #[must_use]
-    pub fn explain(&self, transaction: &Transaction) -> Explanation {
+    fn explain(&self, transaction: &Transaction) -> Explanation {
         explain(
             transaction,
             &self.watch_list,
@@ -72,7 +129,45 @@ impl Background {
     }
 }
 
+/// Asks nodes for a transaction, and how sure the chain is of it.
+///
+/// # Errors
+/// When no node answers.
+pub async fn look_at(
+    rpc: &Rpc,
+    signature: Signature,
+) -> anyhow::Result<(Fetched, Option<Commitment>)> {
+    let fetched = rpc
+        .transaction(signature, Commitment::Confirmed)
+        .await
+        .context("fetch the transaction")?;
+    let statuses = rpc
+        .statuses(&[signature])
+        .await
+        .context("ask for its status")?;
+    let commitment = statuses
+        .into_iter()
+        .flatten()
+        .next()
+        .and_then(|status| status.commitment);
+    Ok((fetched, commitment))
+}
+
 impl Pipeline {
+    /// Explains a transaction, as nodes, database and payments API know it.
+    ///
+    /// # Errors
+    /// When no node answers, or the database fails.
+    pub async fn explain(&self, signature: Signature) -> anyhow::Result<Explained> {
+        let (fetched, commitment) = look_at(&self.rpc, signature).await?;
+        let transaction = match Explained::readable(Some(signature), fetched) {
+            Ok(transaction) => transaction,
+            Err(not) => return Ok(not),
+        };
+        let background = self.background(&transaction, &[]).await?;
+        Ok(Explained::read(transaction, commitment, background))
+    }
+
     /// Most memos of one transaction that the API's history is searched for.
     const MEMOS_LOOKED_UP_MAX: usize = 8;
 
@@ -178,8 +273,7 @@ impl Pipeline {
 }
 
 /// Why nothing can be said of a transaction that the node does not have.
-#[must_use]
-pub fn not_found() -> Reason {
+fn not_found() -> Reason {
     Reason {
         why: "The node does not know this transaction, not even at commitment “confirmed”.".into(),
         advice: "If it was sent a moment ago, ask again. Otherwise check signature and network; it may have expired without landing, or the node keeps too little history.".into(),

@@ -28,7 +28,7 @@ mod watch;
 pub use backfill::{Backfill, Bound, Report};
 pub use checkouts::Checkouts;
 pub use confirm::{Confirm, ConfirmOutcome};
-pub use explain::{Background, Recipient, not_found};
+pub use explain::{Background, Explained, Read, Recipient, look_at};
 pub use follow::{Follow, FollowOutcome, Hint, hints};
 pub use history::{Floor, Progress};
 pub use schedule::next_attempt;

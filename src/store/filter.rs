@@ -75,6 +75,8 @@ pub struct Filter {
     pub since: Option<Timestamp>,
     /// Not seen after then.
     pub until: Option<Timestamp>,
+    /// Recorded before the payment of this row.
+    pub before: Option<i64>,
     /// At most so many, the newest.
     pub limit: u32,
 }

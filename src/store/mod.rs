@@ -32,7 +32,7 @@ pub use filter::{Filter, PaymentState};
 pub use payments::Unsettled;
 pub use quarantine::Quarantined;
 pub use record::{Ingested, Reading, Recorded};
-pub use reports::{PaymentSummary, Tally};
+pub use reports::{Hour, PaymentSummary, Tally};
 pub use set_aside::SetAside;
 pub use timeline::{Event, Happened};
 

@@ -14,9 +14,37 @@ pub struct Tally {
     pub payments: u64,
 }
 
+/// What was recorded in an hour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hour {
+    /// Its beginning, a whole hour of Unix time.
+    pub start: Timestamp,
+    /// Payments recorded in it.
+    pub payments: u64,
+    /// From first seen to acknowledged by the API, median of those that were sent, milliseconds; `None` if none was.
+    pub confirm_ms: Option<u64>,
+}
+
+impl Hour {
+    /// How long it is.
+    pub const MILLISECONDS: i64 = 3_600_000;
+
+    /// One in which nothing came.
+    #[must_use]
+    pub fn empty(start: Timestamp) -> Self {
+        Self {
+            start,
+            payments: 0,
+            confirm_ms: None,
+        }
+    }
+}
+
 /// One payment in a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PaymentSummary {
+    /// Its row: later ones are larger.
+    pub id: i64,
     /// The transaction.
     pub signature: String,
     /// Where it arrived.
@@ -104,6 +132,36 @@ impl Store {
         Ok((row::count(&r, "recorded")?, row::count(&r, "confirmed")?))
     }
 
+    /// The hours since the beginning of one, in their order; hours without payments are left out.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn hourly(&self, since: Timestamp) -> Result<Vec<Hour>> {
+        let rows = sqlx::query(
+            "SELECT hour, COUNT(*) AS payments, MAX(CASE WHEN place = (confirmed + 1) / 2 THEN took END) AS median FROM ( \
+             SELECT p.recorded_at / $2 AS hour, c.closed_at - p.seen_at AS took, \
+             COUNT(c.id) OVER (PARTITION BY p.recorded_at / $2) AS confirmed, \
+             ROW_NUMBER() OVER (PARTITION BY p.recorded_at / $2 ORDER BY c.closed_at - p.seen_at NULLS LAST) AS place \
+             FROM payments p LEFT JOIN confirmations c ON c.payment_id = p.id AND c.state = 'acknowledged' AND c.attempts > 0 \
+             WHERE p.recorded_at >= $1) GROUP BY hour ORDER BY hour",
+        )
+        .bind(since.0)
+        .bind(Hour::MILLISECONDS)
+        .fetch_all(&self.read)
+        .await?;
+        rows.iter()
+            .map(|r| {
+                let hour: i64 = r.try_get("hour")?;
+                let median: Option<i64> = r.try_get("median")?;
+                Ok(Hour {
+                    start: Timestamp(hour.saturating_mul(Hour::MILLISECONDS)),
+                    payments: row::count(r, "payments")?,
+                    confirm_ms: median.and_then(|median| u64::try_from(median).ok()),
+                })
+            })
+            .collect()
+    }
+
     /// The payments asked for, newest first.
     ///
     /// # Errors
@@ -132,6 +190,9 @@ impl Store {
         if let Some(until) = filter.until {
             query.push(" AND seen_at <= ").push_bind(until.0);
         }
+        if let Some(id) = filter.before {
+            query.push(" AND id < ").push_bind(id);
+        }
         query.push(" ORDER BY id DESC LIMIT ");
         query.push_bind(i64::from(filter.limit));
         let rows = query.build().fetch_all(&self.read).await?;
@@ -154,6 +215,7 @@ fn summary(r: &SqliteRow) -> Result<PaymentSummary> {
     let symbol: Option<String> = r.try_get("symbol")?;
     let decimals = row::decimals(r)?;
     Ok(PaymentSummary {
+        id: r.try_get("id")?,
         signature: r.try_get("signature")?,
         token_account: r.try_get("token_account")?,
         slot: row::slot(r)?,

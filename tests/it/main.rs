@@ -26,6 +26,7 @@ mod history;
 mod node;
 mod ops;
 mod outbox;
+mod pages;
 mod quorum;
 mod restarts;
 mod runbook;

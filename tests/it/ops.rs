@@ -47,7 +47,7 @@ async fn status_tells_how_the_daemon_stands() {
         text.contains("does its work") && text.contains("swept USDC"),
         "{text}"
     );
-    assert!(text.contains("1 payments, 1 confirmed"), "{text}");
+    assert!(text.contains("1 recorded, 1 confirmed"), "{text}");
 
     let held = world
         .net

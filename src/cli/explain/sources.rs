@@ -3,7 +3,7 @@
 use super::Args;
 use crate::config::Config;
 use crate::domain::{Commitment, Transaction};
-use crate::pipeline::{Background, Pipeline, Recipient};
+use crate::pipeline::{Background, Pipeline, Recipient, look_at};
 use crate::solana::{Fetched, Limits, Rpc};
 use crate::store::Store;
 use anyhow::{Context, anyhow};
@@ -35,20 +35,7 @@ pub(super) async fn fetch(
             "there is neither a node nor a file to read the transaction from"
         ));
     };
-    let fetched = rpc
-        .transaction(signature, Commitment::Confirmed)
-        .await
-        .context("fetch the transaction")?;
-    let statuses = rpc
-        .statuses(&[signature])
-        .await
-        .context("ask for its status")?;
-    let commitment = statuses
-        .into_iter()
-        .flatten()
-        .next()
-        .and_then(|status| status.commitment);
-    Ok((fetched, commitment))
+    look_at(rpc, signature).await
 }
 
 /// Asks the real database if there is one that can be opened, and an empty one otherwise.

@@ -1,8 +1,9 @@
 //! `paywatch payments list`.
 
-use super::{When, human, memo, purpose, summary, verdicts};
+use super::{When, memo, verdicts};
 use crate::cli::print;
 use crate::domain::{Memo, Mint, Wallet};
+use crate::report::{self, human, purpose, summary};
 use crate::store::{Filter, PaymentState, PaymentSummary, Store};
 use anyhow::Context;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -52,13 +53,15 @@ pub(super) async fn run(store: &Store, args: &Args) -> anyhow::Result<()> {
         payer: args.payer,
         since: args.since.map(|when| when.0),
         until: args.until.map(|when| when.0),
+        before: None,
         limit: args.limit,
     };
     let payments = store.payments(&filter).await.context("read payments")?;
     if args.json {
         print::json(&payments.iter().map(summary).collect::<Vec<_>>())?;
     } else if args.csv {
-        csv(&payments)?;
+        report::csv_head(std::io::stdout()).context("write CSV")?;
+        report::csv_rows(std::io::stdout(), &payments).context("write CSV")?;
     } else if payments.is_empty() {
         print::line("no payments")?;
     } else {
@@ -82,7 +85,7 @@ fn table(payments: &[PaymentSummary]) -> Table {
     ]);
     for payment in payments {
         table.add_row([
-            print::instant(payment.seen_at),
+            report::instant(payment.seen_at),
             payment.state.as_str().to_owned(),
             payment.verdict.clone(),
             human(payment),
@@ -91,66 +94,4 @@ fn table(payments: &[PaymentSummary]) -> Table {
         ]);
     }
     table
-}
-
-fn csv(payments: &[PaymentSummary]) -> anyhow::Result<()> {
-    const WRITE: &str = "write CSV";
-    let mut out = csv::Writer::from_writer(std::io::stdout());
-    out.write_record([
-        "seen_at",
-        "state",
-        "verdict",
-        "received_base_units",
-        "received",
-        "symbol",
-        "mint",
-        "checkout",
-        "memos",
-        "payer",
-        "signature",
-        "token_account",
-        "slot",
-        "chain_state",
-    ])
-    .context(WRITE)?;
-    for payment in payments {
-        let token = payment.token.as_ref();
-        let received = payment
-            .received
-            .zip(token)
-            .map(|(amount, (_, decimals))| amount.human(*decimals));
-        let memos: Vec<_> = payment.memos.iter().map(ToString::to_string).collect();
-        let checkout = payment.checkout.as_ref().map(ToString::to_string);
-        out.write_record([
-            print::instant(payment.seen_at),
-            payment.state.as_str().to_owned(),
-            payment.verdict.clone(),
-            payment
-                .received
-                .map(|amount| amount.to_string())
-                .unwrap_or_default(),
-            received.unwrap_or_default(),
-            inert(token.map(|(symbol, _)| symbol.as_str()).unwrap_or_default()),
-            payment.mint.clone().unwrap_or_default(),
-            inert(&checkout.unwrap_or_default()),
-            inert(&memos.join(" ")),
-            payment.payer.clone().unwrap_or_default(),
-            payment.signature.clone(),
-            payment.token_account.clone(),
-            payment.slot.to_string(),
-            payment.chain_state.clone(),
-        ])
-        .context(WRITE)?;
-    }
-    out.flush().context(WRITE)
-}
-
-/// Text from outside that no spreadsheet takes for a formula: those begin with one of a few characters.
-fn inert(text: &str) -> String {
-    let shown = crate::domain::visible(text);
-    if shown.starts_with(['=', '+', '-', '@']) {
-        format!("'{shown}")
-    } else {
-        shown
-    }
 }

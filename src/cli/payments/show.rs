@@ -1,8 +1,8 @@
 //! `paywatch payments show`: one payment with its timeline.
 
-use super::{human, summary, timeline};
 use crate::cli::print;
 use crate::domain::{CheckoutStatus, Memo, Signature, visible};
+use crate::report::{event_json, event_text, human, instant, summary};
 use crate::store::{Event, Filter, PaymentSummary, Store};
 use anyhow::{Context, anyhow};
 use serde_json::Value;
@@ -145,17 +145,13 @@ fn text(payment: &PaymentSummary, events: &[Event]) -> String {
         }
     }
     for event in events {
-        text += &format!(
-            "  {}  {}\n",
-            print::instant(event.at),
-            timeline::text(&event.what)
-        );
+        text += &format!("  {}  {}\n", instant(event.at), event_text(&event.what));
     }
     text
 }
 
 fn details(payment: &PaymentSummary, events: &[Event]) -> Value {
     let mut value = summary(payment);
-    value["timeline"] = events.iter().map(timeline::json).collect();
+    value["timeline"] = events.iter().map(event_json).collect();
     value
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod backend;
 pub(crate) mod books;
+mod browser;
 mod child;
 pub(crate) mod ledger;
 pub(crate) mod node;
@@ -10,6 +11,7 @@ pub(crate) mod server;
 pub(crate) mod stage;
 mod world;
 
+pub(crate) use browser::Browser;
 pub(crate) use child::{Child, exit_of, said};
 pub(crate) use proxy::{Mode, Proxy};
 pub(crate) use world::{PRICE, World};

@@ -1,12 +1,12 @@
 //! An explanation for machines. Amounts are decimal text in base units: they are 64 bits, which JSON numbers are not.
 
 use super::text::{hex, program};
-use super::{Explained, Read};
-use crate::cli::{payments, print};
 use crate::domain::{
     AccountChange, BaseUnits, Candidate, CheckoutStatus, ExplainedCredit, Matched, Memo, Outcome,
     Reason, SaidMemo, Share, Transfer, Verdict, Wallet,
 };
+use crate::pipeline::{Explained, Read};
+use crate::report;
 use serde_json::{Value, json};
 
 pub(super) fn of(explained: &Explained) -> Value {
@@ -29,7 +29,7 @@ impl Read {
             "signature": transaction.signature.to_string(),
             "version": transaction.version.as_str(),
             "slot": transaction.slot,
-            "block_time": transaction.block_time.map(print::seconds),
+            "block_time": transaction.block_time.map(report::seconds),
             "commitment": self.commitment.map(crate::domain::Commitment::as_str),
             "succeeded": transaction.outcome == Outcome::Succeeded,
             "credits": explanation.credits.iter().map(|one| self.credit_json(one)).collect::<Vec<_>>(),
@@ -39,7 +39,7 @@ impl Read {
             "memos": explanation.memos.iter().map(memo).collect::<Vec<_>>(),
             "transfers": explanation.transfers.iter().map(|(one, payer)| transfer(one, *payer)).collect::<Vec<_>>(),
             "token_accounts": explanation.accounts.iter().map(account).collect::<Vec<_>>(),
-            "recorded": self.background.recorded.iter().map(payments::summary).collect::<Vec<_>>(),
+            "recorded": self.background.recorded.iter().map(report::summary).collect::<Vec<_>>(),
             "notes": self.background.notes,
         })
     }

@@ -1,11 +1,11 @@
 //! An explanation for people.
 
-use super::{Explained, Read};
-use crate::cli::print;
 use crate::domain::{
     AccountChange, BaseUnits, Candidate, CheckoutStatus, ExplainedCredit, Held, Matched, Memo,
     Mint, Outcome, Reason, SaidMemo, TokenAccount, TokenProgram, Transfer, Verdict, Wallet,
 };
+use crate::pipeline::{Explained, Read};
+use crate::report;
 
 /// Most bytes of a memo that are shown as they are.
 const BYTES_SHOWN: usize = 64;
@@ -104,7 +104,7 @@ impl Read {
         let transaction = &self.transaction;
         let time = transaction
             .block_time
-            .map_or_else(|| "time not told".into(), print::seconds);
+            .map_or_else(|| "time not told".into(), report::seconds);
         let commitment = self
             .commitment
             .map_or("commitment not told", |one| one.as_str());

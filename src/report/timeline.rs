@@ -1,11 +1,12 @@
 //! What happened to a payment, in words and as JSON.
 
-use crate::cli::print;
 use crate::domain::{Memo, visible};
 use crate::store::{Event, Happened};
 use serde_json::{Value, json};
 
-pub(super) fn text(what: &Happened) -> String {
+/// For people.
+#[must_use]
+pub fn event_text(what: &Happened) -> String {
     match what {
         Happened::Seen => "seen".into(),
         Happened::Judged {
@@ -49,8 +50,10 @@ pub(super) fn text(what: &Happened) -> String {
     }
 }
 
-pub(super) fn json(event: &Event) -> Value {
-    let at = print::instant(event.at);
+/// For machines.
+#[must_use]
+pub fn event_json(event: &Event) -> Value {
+    let at = super::instant(event.at);
     match &event.what {
         Happened::Seen => json!({ "at": at, "event": "seen" }),
         Happened::Judged { verdict, checkout } => {

@@ -1,0 +1,219 @@
+//! *Now*: does it work, is it behind, what came lately.
+
+use super::super::Shared;
+use super::super::status::{Snapshot, Standing};
+use super::frame::{Broken, Page};
+use super::live;
+use super::session::Session;
+use crate::clock;
+use crate::domain::Timestamp;
+use crate::pipeline::Pipeline;
+use crate::store::{self, Hour};
+use axum::{
+    Extension,
+    extract::State,
+    http::HeaderMap,
+    response::{IntoResponse, Response},
+};
+use maud::{Markup, html};
+use std::time::Duration;
+
+const HOURS: u8 = 24;
+/// Of a bar's column, in units of the drawing.
+const COLUMN: u32 = 10;
+const HEIGHT: u32 = 60;
+
+pub(super) async fn page(
+    State(shared): State<Shared>,
+    session: Option<Extension<Session>>,
+    headers: HeaderMap,
+) -> Result<Response, Broken> {
+    let pipeline = shared.pipeline.clone();
+    if live::wanted(&headers) {
+        return Ok(live::stream(&shared, move || {
+            let pipeline = pipeline.clone();
+            async move { told(&pipeline).await }
+        }));
+    }
+    let page = Page {
+        title: "Now",
+        session: session.as_deref(),
+        above: html! {},
+        live: told(&pipeline).await?,
+        below: html! {},
+    };
+    Ok(page.render().into_response())
+}
+
+async fn told(pipeline: &Pipeline) -> store::Result<Markup> {
+    let now = clock::now();
+    let Snapshot {
+        standing,
+        last_hour,
+        last_day,
+    } = Snapshot::take(pipeline, now).await?;
+    let since = Timestamp(now.0.div_euclid(Hour::MILLISECONDS) * Hour::MILLISECONDS)
+        .minus(Duration::from_hours(u64::from(HOURS) - 1));
+    let hours = pipeline.store.hourly(since).await?;
+    let hours = filled(since, &hours);
+    let (tone, sentence) = health(&standing);
+    Ok(html! {
+        p class=(format!("health {tone}")) role="status" { (sentence) }
+        (tiles(&standing))
+        section.card {
+            h2 { "Last 24 hours" }
+            p {
+                (last_day.payments) " recorded, " (last_day.confirmed) " confirmed; in the last hour "
+                (last_hour.payments) ", " (last_hour.confirmed) " confirmed"
+            }
+            div.charts {
+                (chart("Payments an hour", &hours, |hour| Some(hour.payments), |count| count.to_string()))
+                (chart("Time to confirm, median of the hour", &hours, |hour| hour.confirm_ms, milliseconds))
+            }
+        }
+        section.card {
+            h2 { "Token accounts" }
+            ul {
+                @for account in &standing.token_accounts {
+                    li { b { (account.symbol) } " " span.key { (account.token_account) } " swept " (ago(account.swept_ago_seconds)) }
+                }
+                @if standing.token_accounts.is_empty() { li { "None is watched yet." } }
+            }
+        }
+    })
+}
+
+/// Health in one sentence.
+fn health(standing: &Standing) -> (&'static str, String) {
+    if let Some(why) = &standing.not_ready {
+        return ("bad", format!("paywatch does not do its work: {why}."));
+    }
+    let held: u64 = standing.held.values().sum();
+    let waiting = held.saturating_add(standing.outbox.parked);
+    match (waiting, standing.outbox.undelivered) {
+        (0, 0) => (
+            "good",
+            "All is well: payments are watched and confirmed.".into(),
+        ),
+        (0, late) => (
+            "busy",
+            format!("Payments are watched; the payments API has not taken {late} of them yet."),
+        ),
+        (1, _) => (
+            "busy",
+            "Payments are watched and confirmed; one needs a person.".into(),
+        ),
+        (waiting, _) => (
+            "busy",
+            format!("Payments are watched and confirmed; {waiting} need a person."),
+        ),
+    }
+}
+
+fn tiles(standing: &Standing) -> Markup {
+    let outbox = standing.outbox;
+    let lag = standing
+        .slot_lag
+        .map_or_else(|| "no slot heard".into(), |lag| format!("{lag} slots"));
+    let held: u64 = standing.held.values().sum();
+    let oldest = outbox
+        .oldest_seconds
+        .map(|seconds| format!("oldest for {}", duration(seconds)));
+    let slot = standing.slot.map(|slot| format!("slot {slot}"));
+    let tiles = [
+        ("Behind the chain", lag, slot),
+        (
+            "WebSockets",
+            format!("{} of {} open", standing.sockets_open, standing.sockets),
+            None,
+        ),
+        (
+            "Checkouts pending",
+            standing.pending_checkouts.to_string(),
+            Some(format!("read {}", ago(standing.checkouts_read_ago_seconds))),
+        ),
+        (
+            "Confirmations on their way",
+            outbox.queued.to_string(),
+            oldest,
+        ),
+        ("Held", held.to_string(), None),
+        ("Parked", outbox.parked.to_string(), None),
+    ];
+    html! {
+        dl.tiles {
+            @for (name, value, more) in tiles {
+                div { dt { (name) } dd { (value) @if let Some(more) = more { small { (more) } } } }
+            }
+        }
+    }
+}
+
+/// Every hour from `since` on, also those in which nothing came.
+fn filled(since: Timestamp, hours: &[Hour]) -> Vec<Hour> {
+    let starts = (0..HOURS).map(|hour| since.plus(Duration::from_hours(u64::from(hour))));
+    let of = |start: Timestamp| hours.iter().find(|hour| hour.start == start).copied();
+    starts
+        .map(|start| of(start).unwrap_or_else(|| Hour::empty(start)))
+        .collect()
+}
+
+fn chart(
+    name: &str,
+    hours: &[Hour],
+    value: impl Fn(&Hour) -> Option<u64>,
+    text: impl Fn(u64) -> String,
+) -> Markup {
+    let most = hours.iter().filter_map(&value).max().unwrap_or(0);
+    let width = COLUMN * u32::from(HOURS);
+    let columns = (0..).step_by(10).zip(hours);
+    html! {
+        figure {
+            figcaption { (name) @if most > 0 { ", at most " (text(most)) } }
+            svg viewBox=(format!("0 0 {width} {HEIGHT}")) role="img" aria-label=(format!("{name}, hour by hour")) preserveAspectRatio="none" {
+                @for (x, hour) in columns {
+                    @let shown = value(hour);
+                    @let height = bar(shown.unwrap_or(0), most);
+                    g {
+                        title { (hour_name(hour.start)) ": " (shown.map_or_else(|| "nothing".into(), &text)) }
+                        rect.ground x=(x) y="0" width=(COLUMN) height=(HEIGHT) {}
+                        rect.bar x=(x + 1) y=(HEIGHT - height) width=(COLUMN - 2) height=(height) {}
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// What is not nothing is seen.
+fn bar(value: u64, most: u64) -> u32 {
+    if value == 0 || most == 0 {
+        return 0;
+    }
+    let height = u128::from(value) * u128::from(HEIGHT) / u128::from(most);
+    u32::try_from(height).unwrap_or(HEIGHT).clamp(1, HEIGHT)
+}
+
+fn hour_name(start: Timestamp) -> String {
+    let text = crate::report::seconds(start.unix_seconds());
+    format!("{} UTC", text.get(11..16).unwrap_or_default())
+}
+
+fn milliseconds(ms: u64) -> String {
+    if ms < 10_000 {
+        format!("{ms} ms")
+    } else {
+        duration(ms / 1000)
+    }
+}
+
+fn duration(seconds: u64) -> String {
+    humantime::format_duration(Duration::from_secs(seconds)).to_string()
+}
+
+fn ago(seconds: Option<u64>) -> String {
+    seconds.map_or_else(
+        || "not yet".into(),
+        |seconds| format!("{} ago", duration(seconds)),
+    )
+}

@@ -1,0 +1,94 @@
+//! *Needs a person*: what is held or parked, why, and what can be done.
+
+use super::super::Shared;
+use super::decide::actions;
+use super::frame::{Broken, Page};
+use super::session::Session;
+use super::{live, parts};
+use crate::domain::{Held, Reason};
+use crate::report;
+use crate::store::{self, Filter, PaymentState, PaymentSummary, Store};
+use axum::{
+    Extension,
+    extract::State,
+    http::HeaderMap,
+    response::{IntoResponse, Response},
+};
+use maud::{Markup, html};
+
+/// Most payments of one state that are shown.
+const SHOWN_MAX: u32 = 100;
+
+pub(super) async fn page(
+    State(shared): State<Shared>,
+    session: Option<Extension<Session>>,
+    headers: HeaderMap,
+) -> Result<Response, Broken> {
+    let store = shared.pipeline.store.clone();
+    if live::wanted(&headers) {
+        return Ok(live::stream(&shared, move || list(store.clone())));
+    }
+    let page = Page {
+        title: "Needs a person",
+        session: session.as_deref(),
+        above: html! {},
+        live: list(store).await?,
+        below: html! {},
+    };
+    Ok(page.render().into_response())
+}
+
+async fn list(store: Store) -> store::Result<Markup> {
+    let of = |state| Filter {
+        state: Some(state),
+        ..Filter::newest(SHOWN_MAX)
+    };
+    let parked = store.payments(&of(PaymentState::Parked)).await?;
+    let held = store.payments(&of(PaymentState::Held)).await?;
+    let nothing = parked.is_empty() && held.is_empty();
+    Ok(html! {
+        @if nothing { p.empty { "Nothing needs a person." } }
+        (group("parked", &parked_meaning(), &parked.iter().collect::<Vec<_>>()))
+        @for reason in Held::ALL {
+            (group(reason.as_str(), &reason.meaning(), &with_verdict(&held, reason)))
+        }
+        @if held.len().max(parked.len()) >= usize::try_from(SHOWN_MAX).unwrap_or(usize::MAX) {
+            p { "These are the newest. " a href="/payments?state=held" { "All held" } " · " a href="/payments?state=parked" { "All parked" } }
+        }
+    })
+}
+
+fn with_verdict(payments: &[PaymentSummary], reason: Held) -> Vec<&PaymentSummary> {
+    let all = payments.iter();
+    all.filter(|one| one.verdict == reason.as_str()).collect()
+}
+
+fn parked_meaning() -> Reason {
+    Reason {
+        why: "The payment is right, and the payments API did not take its confirmation for so long that it was given up.".into(),
+        advice: "Mend the API, then retry: the same pair is sent again. If the buyer was helped otherwise, dismiss it.".into(),
+    }
+}
+
+fn group(word: &str, meaning: &Reason, payments: &[&PaymentSummary]) -> Markup {
+    html! {
+        @if !payments.is_empty() {
+            section.card {
+                h2 { span.badge.bad { (word) } " " (payments.len()) }
+                p { (meaning.why) }
+                p.advice { (meaning.advice) }
+                ul.cases {
+                    @for payment in payments {
+                        li {
+                            (parts::amount(payment)) " "
+                            a.key href=(format!("/payments/{}", payment.signature)) { (parts::ends(&payment.signature)) } " "
+                            (parts::instant(payment.seen_at)) " "
+                            (parts::short(&report::purpose(payment)))
+                            (actions(payment))
+                        }
+                    }
+                }
+            }
+        }
+    }
+}

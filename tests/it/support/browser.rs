@@ -1,0 +1,129 @@
+//! A real browser without a window, steered through its driver. Both end with the test.
+
+use super::{PATIENCE, eventually};
+use fantoccini::{Client, ClientBuilder, Locator, wd::Capabilities};
+use hyper_util::client::legacy::connect::HttpConnector;
+use serde_json::{Value, json};
+use std::{
+    io::{BufRead, BufReader},
+    os::unix::process::CommandExt,
+    process::{Child, Command, Stdio},
+};
+
+/// A browser at some size of window.
+pub(crate) struct Browser {
+    pub(crate) client: Client,
+    root: String,
+    driver: Child,
+}
+
+impl Browser {
+    /// A browser on a desk, for the pages below this address.
+    pub(crate) async fn open(root: &str) -> Self {
+        Self::with(root, json!({}), &["--window-size=1100,900"]).await
+    }
+
+    /// One on a phone, whose owner likes it dark.
+    pub(crate) async fn on_a_phone(root: &str) -> Self {
+        let metrics = json!({ "width": 390, "height": 844, "pixelRatio": 2.0, "touch": true });
+        let emulation = json!({ "deviceMetrics": metrics });
+        Self::with(root, emulation, &["--force-dark-mode"]).await
+    }
+
+    async fn with(root: &str, emulation: Value, more: &[&str]) -> Self {
+        let mut driver = Command::new("chromedriver")
+            .arg("--port=0")
+            .process_group(0)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("chromedriver (Debian's chromium-driver, see `make setup`)");
+        let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines();
+        let port = loop {
+            let line = lines.next().expect("the driver says its port").unwrap();
+            if let Some((_, port)) = line.split_once("successfully on port ") {
+                break port.trim_end_matches('.').to_owned();
+            }
+        };
+        // What else it says is of no interest, but must not fill its pipe.
+        std::thread::spawn(move || lines.for_each(drop));
+        let arguments = [
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-dev-shm-usage",
+            "--hide-scrollbars",
+        ];
+        let arguments = [&arguments[..], more].concat();
+        let mut options = json!({ "args": arguments });
+        if emulation != json!({}) {
+            options["mobileEmulation"] = emulation;
+        }
+        let wanted = Capabilities::from_iter([("goog:chromeOptions".to_owned(), options)]);
+        let mut builder = ClientBuilder::new(HttpConnector::new());
+        builder.capabilities(wanted);
+        let driver_url = format!("http://127.0.0.1:{port}");
+        let client = tokio::time::timeout(PATIENCE, builder.connect(&driver_url)).await;
+        Self {
+            client: client.expect("a browser in time").unwrap(),
+            root: root.to_owned(),
+            driver,
+        }
+    }
+
+    pub(crate) async fn goto(&self, path: &str) {
+        let url = format!("{}{path}", self.root);
+        self.client.goto(&url).await.unwrap();
+    }
+
+    /// The text that a person sees.
+    pub(crate) async fn text(&self) -> String {
+        let main = self.client.find(Locator::Css("main")).await.unwrap();
+        main.text().await.unwrap_or_default()
+    }
+
+    /// Waits until the page shows this, without loading it again.
+    pub(crate) async fn sees(&self, text: &str) {
+        eventually(&format!("the page shows {text:?}"), async || {
+            self.text().await.contains(text)
+        })
+        .await;
+    }
+
+    /// Clicks on the first link or button of this name.
+    pub(crate) async fn click(&self, name: &str) {
+        let path = format!("//*[self::a or self::button][contains(normalize-space(.), '{name}')]");
+        let found = self.client.find(Locator::XPath(&path)).await.unwrap();
+        found.click().await.unwrap();
+    }
+
+    pub(crate) async fn fill(&self, field: &str, text: &str) {
+        let css = format!("input[name={field}]");
+        let found = self.client.find(Locator::Css(&css)).await.unwrap();
+        found.clear().await.unwrap();
+        found.send_keys(text).await.unwrap();
+    }
+
+    /// What a script finds out about the page.
+    pub(crate) async fn evaluate(&self, script: &str) -> Value {
+        self.client.execute(script, Vec::new()).await.unwrap()
+    }
+
+    /// Writes a picture of the page below `target/screenshots`, or where `PAYWATCH_SCREENSHOTS` says.
+    pub(crate) async fn picture(&self, name: &str) {
+        let folder = std::env::var("PAYWATCH_SCREENSHOTS")
+            .unwrap_or_else(|_| concat!(env!("CARGO_TARGET_TMPDIR"), "/../screenshots").into());
+        std::fs::create_dir_all(&folder).unwrap();
+        let picture = self.client.screenshot().await.unwrap();
+        std::fs::write(format!("{folder}/{name}.png"), picture).unwrap();
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        // The browser is of the driver's group, and does not end with it by itself.
+        let group = format!("-{}", self.driver.id());
+        let _gone = Command::new("kill").args(["-KILL", "--", &group]).status();
+        let _ended = self.driver.wait();
+    }
+}
