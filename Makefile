@@ -20,7 +20,7 @@ if [ -n "$$missing" ]; then \
 fi
 endef
 
-.PHONY: help setup setup-tests demo test sim fuzz fixtures lint deny docs bench bench-decode bench-quick bench-peers build build-bench
+.PHONY: help setup setup-tests demo test sim fuzz fixtures screenshots lint deny docs bench bench-decode bench-quick bench-peers build build-bench
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -64,6 +64,10 @@ fuzz: setup $(CARGO_FUZZ) ## Throw bytes at whatever reads bytes: each target fo
 
 fixtures: setup ## Make the corpus of transactions in tests/fixtures anew, on an embedded network
 	PAYWATCH_WRITE_FIXTURES=1 $(CARGO) test --locked --test it corpus::the_network
+
+screenshots: setup-tests ## Take the README's pictures anew
+	PAYWATCH_SCREENSHOTS=$(CURDIR)/docs/screenshots $(CARGO) test --locked --test it pages::
+	cd docs/screenshots && ls | grep -vE '^(now|needs-a-person)\.png$$' | xargs rm -f
 
 lint: setup ## Formatting and lints, warnings are errors
 	$(CARGO) fmt --all --check
