@@ -20,7 +20,7 @@ if [ -n "$$missing" ]; then \
 fi
 endef
 
-.PHONY: help setup setup-tests demo test sim fuzz fixtures screenshots lint deny docs bench bench-decode bench-quick bench-peers build build-bench
+.PHONY: help setup setup-tests demo test sim fuzz fixtures screenshots lint deny docs bench bench-decode bench-quick bench-peers build install install-files build-bench
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -36,6 +36,28 @@ demo: setup ## Confirm two payments on an embedded local network (KEEP=1 leaves 
 
 build: setup ## Build the release binary
 	$(CARGO) build --locked --release --bin paywatch
+
+# Where things go. DESTDIR is for packagers, who put them somewhere else first.
+PREFIX ?= /usr/local
+BINARY = $(TARGET)/release/paywatch
+ROOT = $(DESTDIR)$(PREFIX)
+
+install: build install-files ## Install binary, completions, man pages, units and example configuration under PREFIX=/usr/local
+
+# What `install` does with a binary that is there (BINARY=file).
+install-files:
+	install -D -m 755 $(BINARY) $(ROOT)/bin/paywatch
+	install -d $(ROOT)/share/man/man1 $(ROOT)/lib/systemd/system
+	$(BINARY) man $(ROOT)/share/man/man1
+	for file in bash:bash-completion/completions/paywatch zsh:zsh/site-functions/_paywatch fish:fish/vendor_completions.d/paywatch.fish; do \
+		install -d $$(dirname $(ROOT)/share/$${file#*:}) && $(BINARY) completions $${file%%:*} > $(ROOT)/share/$${file#*:} || exit 1; \
+	done
+	for unit in paywatch.service paywatch-backfill.service paywatch-backfill.timer; do \
+		sed 's|/usr/local/bin|$(PREFIX)/bin|' deploy/$$unit > $(ROOT)/lib/systemd/system/$$unit || exit 1; \
+	done
+	install -D -m 644 config/example.toml $(ROOT)/share/paywatch/example.toml
+	install -D -m 644 deploy/runbook.md $(ROOT)/share/doc/paywatch/runbook.md
+	install -D -m 644 deploy/metrics.md $(ROOT)/share/doc/paywatch/metrics.md
 
 # Most tests wait for somebody else most of the time: more of them than cores.
 test: setup-tests $(PROMTOOL) ## Run all tests, on an embedded local network (or PAYWATCH_TEST_RPC and PAYWATCH_TEST_WS)

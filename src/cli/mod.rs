@@ -6,6 +6,7 @@ mod check;
 mod config;
 mod daemon;
 mod explain;
+mod generate;
 mod healthcheck;
 mod init;
 mod payments;
@@ -73,6 +74,10 @@ enum Command {
     Healthcheck,
     /// Serve a payments API to develop against, which verifies payments on chain
     Sandbox,
+    /// Print what a shell needs to complete these commands
+    Completions(generate::Completions),
+    /// Write man pages for all commands
+    Man(generate::Man),
 }
 
 /// Why a command did not end well.
@@ -102,6 +107,8 @@ impl Cli {
             Command::Check(args) => self.load().and_then(|config| check::run(&config, args)),
             Command::Status(args) => self.load().and_then(|config| status::run(&config, args)),
             Command::Healthcheck => self.load().and_then(|config| healthcheck::run(&config)),
+            Command::Completions(args) => generate::completions(args),
+            Command::Man(args) => generate::man(args),
             Command::Sandbox => sandbox::run(self.config.as_deref()),
         };
         let (code, error) = match result {

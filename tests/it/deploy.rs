@@ -36,6 +36,43 @@ fn systemd_accepts_the_units() {
 }
 
 #[test]
+fn installed_under_a_prefix_it_is_all_there_and_fits() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = Command::new("make")
+        .args(["--no-print-directory", "install-files", "PREFIX=/opt/watch"])
+        .arg(format!("DESTDIR={}", folder.path().display()))
+        .arg(concat!("BINARY=", env!("CARGO_BIN_EXE_paywatch")))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", crate::support::said(&output));
+    let read = |file: &str| fs::read_to_string(folder.path().join("opt/watch").join(file)).unwrap();
+    let unit = read("lib/systemd/system/paywatch.service");
+    assert!(
+        unit.contains("ExecStart=/opt/watch/bin/paywatch run"),
+        "{unit}"
+    );
+    assert!(!unit.contains("/usr/local"), "{unit}");
+    let page = read("share/man/man1/paywatch-payments-confirm.1");
+    assert!(page.contains(".TH") && page.contains("checkout"), "{page}");
+    assert!(read("share/man/man1/paywatch.1").contains("64 usage"));
+    assert!(read("share/zsh/site-functions/_paywatch").starts_with("#compdef paywatch"));
+    assert!(read("share/fish/vendor_completions.d/paywatch.fish").contains("healthcheck"));
+    assert_eq!(
+        read("share/paywatch/example.toml"),
+        fs::read_to_string("config/example.toml").unwrap()
+    );
+    // A shell takes it, and knows the way on from `paywatch payments d`.
+    let ask = "source share/bash-completion/completions/paywatch; COMP_WORDS=(paywatch payments d); COMP_CWORD=2; \
+        _paywatch paywatch d payments; echo ${COMPREPLY[@]}";
+    let bash = Command::new("bash")
+        .args(["-c", ask])
+        .current_dir(folder.path().join("opt/watch"))
+        .output()
+        .unwrap();
+    assert_eq!(crate::support::said(&bash).trim(), "dismiss");
+}
+
+#[test]
 fn the_units_leave_little_exposed() {
     for unit in ["paywatch.service", "paywatch-backfill.service"] {
         let output = Command::new("systemd-analyze")
