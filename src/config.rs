@@ -39,6 +39,8 @@ pub struct Config {
     pub store_url: String,
     /// What is listened to by operators.
     pub ops: Ops,
+    /// Who is told what happens; `None` = nobody.
+    pub notify: Option<crate::notify::Settings>,
     /// What is logged.
     pub log: Log,
 }

@@ -6,7 +6,10 @@
 use crate::clock;
 use crate::domain::Timestamp;
 use async_trait::async_trait;
-use reqwest::{Method, StatusCode, header::RETRY_AFTER};
+use reqwest::{
+    Method, StatusCode,
+    header::{HeaderMap, RETRY_AFTER},
+};
 use std::time::{Duration, UNIX_EPOCH};
 use url::Url;
 
@@ -98,10 +101,7 @@ impl Exchange for reqwest::Client {
         }
         let mut response = question.send().await.map_err(Fault::of)?;
         let status = response.status();
-        let after = response.headers().get(RETRY_AFTER);
-        let retry_after = after
-            .and_then(|text| text.to_str().ok())
-            .and_then(|text| parse_retry_after(text.trim(), clock::now()));
+        let retry_after = retry_after(response.headers());
         let mut body = Vec::new();
         loop {
             match response.chunk().await {
@@ -121,6 +121,12 @@ impl Exchange for reqwest::Client {
             body,
         })
     }
+}
+
+/// When an answer wants to be asked again.
+pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?;
+    parse_retry_after(text.trim(), clock::now())
 }
 
 /// `Retry-After`, in seconds or as a date.

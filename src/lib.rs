@@ -12,6 +12,7 @@
 //! | [`pipeline`] | the road of a payment, one file a step | spawn tasks |
 //! | [`supervisor`] | runs the steps as loops, drains them | know what a step does |
 //! | [`report`] | how payments are told: text, JSON, CSV | ask anybody |
+//! | [`notify`] | notices to people, posted until they are taken | make a payment wait |
 //! | [`ops`] | health and metrics over HTTP | write |
 //! | [`sandbox`] | a payments API to develop against | use our decoder |
 //! | [`http`], [`clock`], [`chance`] | the network, the time and the dice: what a simulation replaces | know what they are for |
@@ -27,6 +28,7 @@ pub mod config;
 pub mod domain;
 pub mod http;
 pub mod merchant;
+pub mod notify;
 pub mod ops;
 pub mod pipeline;
 pub mod report;

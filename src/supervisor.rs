@@ -6,6 +6,7 @@
 mod failures;
 
 use crate::config::Config;
+use crate::notify::Notify;
 use crate::pipeline::{
     Checkouts, Confirm, Follow, FollowOutcome, Hint, Pipeline, Settle, Sweep, Watch, hints,
 };
@@ -27,6 +28,8 @@ const SETTLE_EVERY: Duration = Duration::from_secs(2);
 const QUARANTINE_EVERY: Duration = Duration::from_secs(2);
 /// How often the write-ahead log is emptied into the database.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(10);
+/// How often it is looked whether there is something to tell.
+const NOTIFY_EVERY: Duration = Duration::from_secs(1);
 /// What is watched is refreshed once in so many sweep intervals.
 const WATCH_EVERY_SWEEPS: u32 = 4;
 
@@ -71,6 +74,10 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<
         tasks
             .set
             .spawn(async move { ("ops", server.await.context("serve ops pages")) });
+    }
+    if let Some(settings) = pipeline.config.notify.clone() {
+        let notify = Notify::new(pipeline.clone(), settings)?;
+        tasks.task("notify", tell(notify, pipeline.clone()));
     }
     systemd::ready();
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "watching for payments");
@@ -290,6 +297,17 @@ async fn quarantine(pipeline: Arc<Pipeline>) {
     loop {
         sleep(QUARANTINE_EVERY).await;
         match pipeline.retry_quarantined().await {
+            Ok(_) => failures.none(),
+            Err(error) => sleep(failures.note(&error)).await,
+        }
+    }
+}
+
+async fn tell(notify: Notify, pipeline: Arc<Pipeline>) {
+    let mut failures = Failures::of("notify", &pipeline);
+    loop {
+        sleep(NOTIFY_EVERY).await;
+        match notify.step().await {
             Ok(_) => failures.none(),
             Err(error) => sleep(failures.note(&error)).await,
         }

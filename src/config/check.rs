@@ -1,5 +1,6 @@
 //! From what was written to what was meant: every value checked, every fault collected.
 
+mod notify;
 mod ops;
 
 use super::{Config, Fault, Log, LogFormat, Merchant, Policy, Scope, Solana, Token, Watch, raw};
@@ -32,6 +33,7 @@ impl Check {
             store.then(|| raw.store.url.clone()),
         );
         let ops = self.ops(&raw.ops);
+        let notify = self.notify(&raw.notify);
         let log = self.log(&raw.log);
         Some(Config {
             merchant: merchant?,
@@ -40,6 +42,7 @@ impl Check {
             policy: policy?,
             store_url: store?,
             ops: ops?,
+            notify,
             log: log?,
         })
     }

@@ -31,6 +31,7 @@ section! {
         policy: Policy = Policy::default(),
         store: Store = Store::default(),
         ops: Ops = Ops::default(),
+        notify: Notify = Notify::default(),
         log: Log = Log::default(),
     }
 }
@@ -89,6 +90,16 @@ section! {
         listen: String = "127.0.0.1:9464".into(),
         token_file: String = String::new(),
         explorer: String = "https://explorer.solana.com/tx/{signature}".into(),
+    }
+}
+section! {
+    /// `[notify]`
+    Notify {
+        url: String = String::new(),
+        format: String = "standard".into(),
+        secret_file: String = String::new(),
+        events: Vec<String> = Vec::new(),
+        held_after: String = "1m".into(),
     }
 }
 section! {
@@ -170,7 +181,12 @@ impl<'de> Deserialize<'de> for Token {
 /// Prefix of every environment variable that is read.
 const PREFIX: &str = "PAYWATCH__";
 /// Keys whose value is a list, comma-separated in the environment.
-const LISTS: [&str; 3] = ["solana.rpc_urls", "solana.ws_urls", "watch.tokens"];
+const LISTS: [&str; 4] = [
+    "solana.rpc_urls",
+    "solana.ws_urls",
+    "watch.tokens",
+    "notify.events",
+];
 
 /// A configuration as written, and where its keys were.
 pub(super) struct Written {

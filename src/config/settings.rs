@@ -89,6 +89,7 @@ fn without_secrets(name: &str, value: Value) -> Value {
     match (name, value) {
         ("merchant.api_key", Value::String(key)) if !key.is_empty() => "(hidden)".into(),
         ("merchant.base_url", Value::String(url)) => shown(&url, true).into(),
+        ("notify.url", Value::String(url)) => shown(&url, false).into(),
         ("solana.rpc_urls" | "solana.ws_urls", Value::Array(urls)) => {
             let shown = |url: Value| Value::from(shown(url.as_str().unwrap_or_default(), false));
             Value::Array(urls.into_iter().map(shown).collect())

@@ -162,6 +162,14 @@ impl Store {
             .collect()
     }
 
+    /// The payment of a row.
+    pub(super) async fn payment(&self, id: i64) -> Result<Option<PaymentSummary>> {
+        let mut query = QueryBuilder::<Sqlite>::new(SELECT);
+        query.push(" AND id = ").push_bind(id);
+        let found = query.build().fetch_optional(&self.read).await?;
+        found.as_ref().map(summary).transpose()
+    }
+
     /// The payments asked for, newest first.
     ///
     /// # Errors

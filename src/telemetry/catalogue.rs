@@ -49,7 +49,7 @@ const fn gauge(name: &'static str, labels: &'static [&'static str], help: &'stat
 }
 
 /// All of them.
-pub const METRICS: [Metric; 29] = [
+pub const METRICS: [Metric; 30] = [
     counter(
         "paywatch_payments_total",
         &["verdict"],
@@ -152,6 +152,11 @@ pub const METRICS: [Metric; 29] = [
         "paywatch_rpc_slowdowns_total",
         &[],
         "Times a node said that it is asked too often",
+    ),
+    counter(
+        "paywatch_notices_total",
+        &["outcome"],
+        "Notices posted to people: sent, retry or given_up",
     ),
     counter(
         "paywatch_failed_steps_total",

@@ -24,6 +24,7 @@ mod floods;
 mod held;
 mod history;
 mod node;
+mod notify;
 mod ops;
 mod outbox;
 mod pages;

@@ -1,7 +1,7 @@
 //! An HTTP server written down to the bytes, so that it can fail in every way a server can.
 
 use serde_json::Value;
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -14,6 +14,8 @@ use url::Url;
 pub(crate) struct Asked {
     pub(crate) method: String,
     pub(crate) url: Url,
+    /// Names in lower case.
+    pub(crate) headers: HashMap<String, String>,
     pub(crate) body: Vec<u8>,
 }
 
@@ -119,15 +121,18 @@ async fn next_question(
             let mut lines = head.lines();
             let mut first = lines.next().unwrap().split(' ');
             let (method, path) = (first.next().unwrap(), first.next().unwrap());
-            let length = lines
+            let headers: HashMap<_, _> = lines
                 .filter_map(|line| line.split_once(':'))
-                .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
-                .map_or(0, |(_, value)| value.trim().parse().unwrap());
+                .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
+                .collect();
+            let length = headers.get("content-length");
+            let length = length.map_or(0, |value| value.parse().unwrap());
             let whole = at + END.len() + length;
             if read.len() >= whole {
                 let asked = Asked {
                     method: method.into(),
                     url: Url::parse("http://it/").unwrap().join(path).unwrap(),
+                    headers,
                     body: read[whole - length..whole].to_vec(),
                 };
                 read.drain(..whole);

@@ -1,0 +1,65 @@
+//! `[notify]`
+
+use super::Check;
+use crate::config::raw;
+use crate::notify::{Event, Format, Settings, signing_key};
+
+impl Check {
+    /// `None` where nobody is to be told, as after a fault.
+    pub(super) fn notify(&mut self, raw: &raw::Notify) -> Option<Settings> {
+        let url =
+            (!raw.url.is_empty()).then(|| self.url("notify.url", &raw.url, &["http", "https"]));
+        let format = match raw.format.as_str() {
+            "standard" => Some(Format::Standard),
+            "slack" => Some(Format::Slack),
+            _ => None,
+        };
+        let format = self.some(
+            "notify.format",
+            &raw.format,
+            "\"standard\" or \"slack\"",
+            format,
+        );
+        let secret = self.secret(
+            ("notify.secret", ""),
+            ("notify.secret_file", &raw.secret_file),
+        );
+        let signs = secret.as_ref().map(|secret| signing_key(secret).is_some());
+        if signs == Some(false) {
+            let allowed = "a file that holds base64 of 24 to 64 bytes, after \"whsec_\" or without";
+            self.fault(
+                "notify.secret_file",
+                "another text in it (not shown)",
+                allowed,
+            );
+        }
+        let is_unsigned = url.is_some() && format == Some(Format::Standard) && secret.is_none();
+        if is_unsigned && raw.secret_file.is_empty() {
+            let allowed = "a file with the signing secret, where notify.format is \"standard\"";
+            self.fault("notify.secret_file", "nothing", allowed);
+        }
+        let events = raw.events.iter().map(|word| {
+            let event = word.parse().ok();
+            let allowed =
+                "confirmed, held, parked, dropped, key_refused, not_ready, recovered; none for all";
+            self.some("notify.events", word, allowed, event)
+        });
+        let events: Vec<_> = events.collect();
+        let events: Option<Vec<Event>> = events.into_iter().collect();
+        let events = events.map(|some| {
+            if some.is_empty() {
+                Event::ALL.to_vec()
+            } else {
+                some
+            }
+        });
+        let held_after = self.duration("notify.held_after", &raw.held_after);
+        Some(Settings {
+            url: url??,
+            format: format?,
+            secret,
+            events: events?.into_iter().collect(),
+            held_after: held_after?,
+        })
+    }
+}
