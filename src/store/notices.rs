@@ -164,7 +164,7 @@ impl Store {
             .execute(&mut *tx)
             .await?;
         }
-        sqlx::query("UPDATE notice_cursor SET attempt = MAX(attempt, $1)")
+        sqlx::query("UPDATE notice_cursor SET attempt = MAX(attempt, COALESCE($1, attempt))")
             .bind(found.looked_at)
             .execute(&mut *tx)
             .await?;
