@@ -3,7 +3,7 @@
 CARGO ?= cargo
 # Debian packages that the build and the tests need and a bare machine lacks.
 BUILD_PACKAGES = g++ pkg-config libssl-dev
-TEST_PACKAGES = systemd chromium chromium-driver fonts-dejavu-core
+TEST_PACKAGES = systemd buildah chromium chromium-driver fonts-dejavu-core
 TARGET = $(or $(CARGO_TARGET_DIR),target)
 # Programs of the trade, built once.
 TOOLS = $(TARGET)/tools
@@ -20,7 +20,7 @@ if [ -n "$$missing" ]; then \
 fi
 endef
 
-.PHONY: help setup setup-tests demo test sim fuzz fixtures screenshots lint deny docs bench bench-decode bench-quick bench-peers build install install-files build-bench
+.PHONY: help setup setup-tests demo test sim fuzz fixtures screenshots lint deny docs bench bench-decode bench-quick bench-peers build image install install-files build-bench
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -36,6 +36,9 @@ demo: setup ## Confirm two payments on an embedded local network (KEEP=1 leaves 
 
 build: setup ## Build the release binary
 	$(CARGO) build --locked --release --bin paywatch
+
+image: ## Build the container image TAG=paywatch with buildah
+	buildah bud --format docker --isolation chroot $(IMAGE_ARGS) -f deploy/Dockerfile -t $(or $(TAG),paywatch) .
 
 # Where things go. DESTDIR is for packagers, who put them somewhere else first.
 PREFIX ?= /usr/local

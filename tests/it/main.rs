@@ -23,6 +23,7 @@ mod finality;
 mod floods;
 mod held;
 mod history;
+mod image;
 mod node;
 mod notify;
 mod ops;
