@@ -1,13 +1,14 @@
 //! `paywatch backfill`: history once, then the end.
 
-use super::{Failure, NEEDS_A_PERSON, block_on};
+use super::{Failure, NEEDS_A_PERSON, block_on, shutdown_on_signals};
 use crate::config::Config;
-use crate::pipeline::{Backfill, Bound, Pipeline, Progress, Report};
+use crate::pipeline::{Backfill, Bound, LogLines, Pipeline, Progress, Report};
 use crate::store::Store;
 use crate::telemetry;
 use anyhow::{Context, anyhow};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::{io::IsTerminal, sync::Arc};
+use tokio_util::sync::CancellationToken;
 
 /// Arguments of `paywatch backfill`.
 #[derive(Debug, clap::Args)]
@@ -30,15 +31,21 @@ pub(super) struct Args {
 pub(super) fn run(config: Config, args: &Args) -> Result<u8, Failure> {
     telemetry::init_logs(&config.log);
     block_on(async {
-        let bar = Arc::new(Bar::new());
+        let stop = shutdown_on_signals().context("listen for signals")?;
         let report = if args.dry_run {
-            dry_run(config, args, bar.clone()).await
+            dry_run(config, args, &stop).await
         } else {
-            backfill(config, args, bar.clone()).await
+            backfill(config, args, &stop).await
         };
-        bar.0.finish_and_clear();
         let report = report?;
         print(&report, args).context("print the report")?;
+        if report.interrupted {
+            let what = anyhow!(
+                "interrupted: {} confirmations are still to be sent, and history was not read to its end; run it again to go on",
+                report.queued
+            );
+            return Err(Failure::Failed(what));
+        }
         if report.undelivered > 0 {
             let what = anyhow!(
                 "{} confirmations were not taken by the payments API; run it again",
@@ -54,17 +61,19 @@ pub(super) fn run(config: Config, args: &Args) -> Result<u8, Failure> {
     })
 }
 
-async fn backfill(config: Config, args: &Args, bar: Arc<Bar>) -> anyhow::Result<Report> {
+async fn backfill(config: Config, args: &Args, stop: &CancellationToken) -> anyhow::Result<Report> {
     let store = Store::open(&config.store_url)
         .await
         .with_context(|| format!("open the database {}", config.store_url))?;
-    let report = ranged(config, store.clone(), args)?.run(bar).await;
+    let report = ranged(config, store.clone(), args)?
+        .run(progress(), stop)
+        .await;
     store.close().await;
     report
 }
 
 /// Works on a copy of the database, so that what is known counts and nothing is changed.
-async fn dry_run(config: Config, args: &Args, bar: Arc<Bar>) -> anyhow::Result<Report> {
+async fn dry_run(config: Config, args: &Args, stop: &CancellationToken) -> anyhow::Result<Report> {
     let folder = tempfile::tempdir().context("make a folder for the dry run")?;
     let copy = folder.path().join("dry-run.db");
     if config.database_file().is_some_and(|file| file.exists()) {
@@ -77,7 +86,9 @@ async fn dry_run(config: Config, args: &Args, bar: Arc<Bar>) -> anyhow::Result<R
     let store = Store::open(&format!("sqlite:{}", copy.display()))
         .await
         .context("open the copy of the database")?;
-    let report = ranged(config, store.clone(), args)?.dry_run(bar).await;
+    let report = ranged(config, store.clone(), args)?
+        .dry_run(progress(), stop)
+        .await;
     store.close().await;
     report
 }
@@ -111,17 +122,23 @@ fn print(report: &Report, args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A bar on a terminal; nothing elsewhere.
+/// A bar on a terminal, lines in the log elsewhere.
+fn progress() -> Arc<dyn Progress> {
+    if !std::io::stderr().is_terminal() {
+        return Arc::new(LogLines::default());
+    }
+    let style =
+        ProgressStyle::with_template("{bar:30} {pos}/{len} signatures, {per_sec}, {eta} left");
+    let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
+    Arc::new(Bar(ProgressBar::new(0).with_style(style)))
+}
+
+/// Gone when the work is done.
 struct Bar(ProgressBar);
 
-impl Bar {
-    fn new() -> Self {
-        if !std::io::stderr().is_terminal() {
-            return Self(ProgressBar::hidden());
-        }
-        let style =
-            ProgressStyle::with_template("{bar:30} {pos}/{len} signatures, {per_sec}, {eta} left");
-        Self(ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar())))
+impl Drop for Bar {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
     }
 }
 

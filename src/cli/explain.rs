@@ -17,7 +17,7 @@ use url::Url;
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// The transaction's signature (its hash)
-    #[arg(required_unless_present = "file")]
+    #[arg(required_unless_present = "file", value_parser = super::signature)]
     signature: Option<Signature>,
     /// Ask this Solana node instead of the configured ones; then no configuration is needed
     #[arg(long, value_name = "URL", conflicts_with = "file")]

@@ -17,6 +17,7 @@ mod status;
 mod store;
 
 use crate::config::Config;
+use crate::domain::Signature;
 use crate::store::Store;
 use anyhow::{Context, bail};
 use clap::{Parser, Subcommand};
@@ -136,11 +137,18 @@ fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Fail
     result
 }
 
+/// A transaction's signature on the command line.
+fn signature(text: &str) -> Result<Signature, String> {
+    let expected =
+        "expected a transaction's signature: 64 bytes in base58, which are 86 to 88 characters";
+    text.trim().parse().map_err(|_| expected.to_owned())
+}
+
 /// Opens the database for a command that has nothing to do without one; makes none.
 async fn open_existing(config: &Config) -> anyhow::Result<Store> {
     if !config.database_file().is_some_and(|file| file.exists()) {
         bail!(
-            "there is no database at {} yet (store.url): no payment was ever recorded",
+            "there is no database at {} (store.url): no payment was ever recorded; `paywatch run` and `backfill` make it",
             config.store_url
         );
     }

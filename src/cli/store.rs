@@ -53,15 +53,21 @@ async fn backup(store: &Store, file: &Path) -> anyhow::Result<Vec<Broken>> {
     if file.exists() {
         bail!("{name} exists, and is not overwritten: name another file");
     }
+    // Until it is whole it has another name: what is left by an interruption must not pass for a copy.
+    let part = PathBuf::from(format!("{name}.part"));
+    if part.exists() {
+        std::fs::remove_file(&part).with_context(|| format!("remove {}", part.display()))?;
+    }
     store
-        .copy_to(file)
+        .copy_to(&part)
         .await
-        .with_context(|| format!("write {name}"))?;
-    let copy = Store::open(&format!("sqlite:{name}"))
+        .with_context(|| format!("write {}", part.display()))?;
+    let copy = Store::open(&format!("sqlite:{}", part.display()))
         .await
-        .with_context(|| format!("open {name}"))?;
+        .with_context(|| format!("open {}", part.display()))?;
     let broken = copy.audit().await.context("read the copy")?;
     copy.close().await;
+    std::fs::rename(&part, file).with_context(|| format!("name it {name}"))?;
     print::line(&format!("wrote {name}"))?;
     Ok(broken)
 }

@@ -206,8 +206,12 @@ impl Written {
         let mut builder = ::config::Config::builder();
         let mut in_file = BTreeSet::new();
         if let Some(file) = file {
-            let text = std::fs::read_to_string(file)
-                .with_context(|| format!("read the configuration file {}", file.display()))?;
+            let text = std::fs::read_to_string(file).with_context(|| {
+                format!(
+                    "read the configuration file {} (`paywatch init` writes one)",
+                    file.display()
+                )
+            })?;
             // What is no TOML is complained of below.
             if let Ok(sections) = text.parse::<toml::Table>() {
                 in_file = keys(&sections);

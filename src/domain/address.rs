@@ -3,6 +3,11 @@
 use super::Pubkey;
 use std::{fmt, str::FromStr};
 
+/// A text that is no address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected an address: 32 bytes in base58, which are 32 to 44 characters")]
+pub struct NotAnAddress;
+
 macro_rules! address {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
@@ -22,10 +27,10 @@ macro_rules! address {
         }
 
         impl FromStr for $name {
-            type Err = <Pubkey as FromStr>::Err;
+            type Err = NotAnAddress;
 
-            fn from_str(text: &str) -> Result<Self, Self::Err> {
-                text.trim().parse().map($name)
+            fn from_str(text: &str) -> Result<Self, NotAnAddress> {
+                text.trim().parse().map($name).map_err(|_| NotAnAddress)
             }
         }
     };

@@ -26,7 +26,7 @@ mod timestamp;
 mod transaction;
 mod watch;
 
-pub use address::{Mint, TokenAccount, Wallet};
+pub use address::{Mint, NotAnAddress, TokenAccount, Wallet};
 pub use amount::{AmountError, BaseUnits, Decimals};
 pub use assign::{Piece, Share, pieces, unique_assignment};
 pub use checkout::{Checkout, CheckoutStatus};

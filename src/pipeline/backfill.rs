@@ -1,7 +1,8 @@
 //! The sweep with an end: history once, between two bounds, then confirmations until none is due.
 
 use super::ahead::Ahead;
-use super::history::{Floor, Progress, Range, list};
+use super::history::{Floor, Range, list};
+use super::progress::Progress;
 use super::walk::Mode;
 use super::{Checkouts, Confirm, ConfirmOutcome, Pipeline, Sweep, Swept, Watch};
 use crate::clock;
@@ -18,6 +19,7 @@ use std::{
     },
     time::Duration,
 };
+use tokio_util::sync::CancellationToken;
 
 /// How long a backfill waits for confirmations that must be sent again before it leaves them to the next run.
 const LINGER: Duration = Duration::from_secs(30);
@@ -78,6 +80,8 @@ pub struct Report {
     pub undelivered: u64,
     /// Confirmations given up, of this range or not.
     pub parked: u64,
+    /// Whether it was told to stop before its end.
+    pub interrupted: bool,
 }
 
 impl Report {
@@ -113,21 +117,35 @@ impl Backfill {
         }
     }
 
-    /// Reads the checkouts and what to watch, sweeps, and meanwhile confirms; ends when nothing is due.
+    /// Reads the checkouts and what to watch, sweeps, and meanwhile confirms; ends when nothing is due. Told to stop, it finishes
+    /// the attempts under way.
     ///
     /// # Errors
     /// When API, node or database fails. What was recorded until then stays; the next run goes on from there.
-    pub async fn run(&self, progress: Arc<dyn Progress>) -> anyhow::Result<Report> {
-        self.prepare().await?;
+    pub async fn run(
+        &self,
+        progress: Arc<dyn Progress>,
+        stop: &CancellationToken,
+    ) -> anyhow::Result<Report> {
         let (finished, mut swept) = (AtomicBool::new(false), None);
         let sweeping = async {
-            swept = Some(self.sweep(progress).await);
+            swept = stop.run_until_cancelled(self.sweep(progress)).await;
             finished.store(true, Ordering::Release);
             self.pipeline.bells.confirm.notify_one();
+            // Whoever waits for what is due later is to hear that it need not.
+            stop.cancelled().await;
+            self.pipeline.bells.confirm.notify_one();
         };
-        let ((), confirmed) = tokio::join!(sweeping, self.confirm_until(&finished));
-        let mut report = self.report(swept.context("sweep did not end")??).await?;
-        report.acknowledged = confirmed?;
+        let acknowledged = {
+            let confirming = self.confirm_until(&finished, stop);
+            tokio::pin!(sweeping, confirming);
+            tokio::select! {
+                confirmed = &mut confirming => confirmed,
+                () = &mut sweeping => confirming.await,
+            }?
+        };
+        let mut report = self.report(swept.transpose()?, stop).await?;
+        report.acknowledged = acknowledged;
         Ok(report)
     }
 
@@ -135,10 +153,13 @@ impl Backfill {
     ///
     /// # Errors
     /// As [`Self::run`].
-    pub async fn dry_run(&self, progress: Arc<dyn Progress>) -> anyhow::Result<Report> {
-        self.prepare().await?;
-        let swept = self.sweep(progress).await?;
-        self.report(swept).await
+    pub async fn dry_run(
+        &self,
+        progress: Arc<dyn Progress>,
+        stop: &CancellationToken,
+    ) -> anyhow::Result<Report> {
+        let swept = stop.run_until_cancelled(self.sweep(progress)).await;
+        self.report(swept.transpose()?, stop).await
     }
 
     async fn prepare(&self) -> anyhow::Result<()> {
@@ -159,6 +180,7 @@ impl Backfill {
     }
 
     async fn sweep(&self, progress: Arc<dyn Progress>) -> anyhow::Result<Swept> {
+        self.prepare().await?;
         let mut sweep = Sweep::telling(self.pipeline.clone(), progress.clone());
         if self.since.is_some() || self.until.is_some() {
             // Who asks for a range asks for all of it.
@@ -234,10 +256,18 @@ impl Backfill {
     }
 
     /// Confirms while the sweep goes on, and after it until nothing is due within [`LINGER`].
-    async fn confirm_until(&self, finished: &AtomicBool) -> anyhow::Result<usize> {
+    async fn confirm_until(
+        &self,
+        finished: &AtomicBool,
+        stop: &CancellationToken,
+    ) -> anyhow::Result<usize> {
         let mut confirm = Confirm::new(self.pipeline.clone());
         let (mut acknowledged, mut last_call) = (0, None);
         loop {
+            if stop.is_cancelled() {
+                confirm.drain().await?;
+                return Ok(acknowledged);
+            }
             if let ConfirmOutcome::Attempted(outcomes) = confirm.step().await? {
                 acknowledged += outcomes
                     .iter()
@@ -260,8 +290,14 @@ impl Backfill {
         }
     }
 
-    async fn report(&self, swept: Swept) -> anyhow::Result<Report> {
-        let store = &self.pipeline.store;
+    /// `swept` is `None` if the sweep was cut short.
+    async fn report(
+        &self,
+        swept: Option<Swept>,
+        stop: &CancellationToken,
+    ) -> anyhow::Result<Report> {
+        let interrupted = swept.is_none() || stop.is_cancelled();
+        let (store, swept) = (&self.pipeline.store, swept.unwrap_or_default());
         let (oldest, newest) = swept.slots.unwrap_or((1, 0));
         let ConfirmationCounts {
             queued,
@@ -284,6 +320,7 @@ impl Backfill {
             queued,
             undelivered,
             parked,
+            interrupted,
         })
     }
 }

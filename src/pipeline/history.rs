@@ -1,22 +1,10 @@
 //! Reading a token account's history backwards, down to where all is recorded.
 
 use super::ahead::Ahead;
+use super::progress::Progress;
 use crate::domain::{Signature, Slot, TokenAccount};
 use crate::solana::{Error, Rpc, SignatureEntry};
 use std::collections::HashSet;
-
-/// Tells a person how far a sweep is. Nothing needs to be told.
-pub trait Progress: Send + Sync {
-    /// So many more signatures were listed.
-    fn listed(&self, _signatures: usize) {}
-    /// So many more were dealt with.
-    fn recorded(&self, _signatures: usize) {}
-}
-
-/// Nobody watches.
-pub(super) struct Unwatched;
-
-impl Progress for Unwatched {}
 
 /// Where reading backwards stops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,7 +6,8 @@
 
 use super::Pipeline;
 use super::ahead::Ahead;
-use super::history::{Floor, History, Progress, Range, Unwatched, list};
+use super::history::{Floor, History, Range, list};
+use super::progress::{LogLines, Progress};
 use super::walk::Mode;
 use crate::clock;
 use crate::config::Scope;
@@ -54,7 +55,7 @@ impl Sweep {
     /// Sweeps what the pipeline watches.
     #[must_use]
     pub fn new(pipeline: Arc<Pipeline>) -> Self {
-        Self::telling(pipeline, Arc::new(Unwatched))
+        Self::telling(pipeline, Arc::new(LogLines::default()))
     }
 
     /// The same, telling somebody how far it is.
@@ -79,6 +80,7 @@ impl Sweep {
             bail!("nothing is watched yet");
         }
         self.choose_whom_to_ask();
+        self.progress.begins();
         let (mut total, mut failure) = (Swept::default(), None);
         for watched in watching.accounts.iter() {
             match self.resume(watched).await {

@@ -3,8 +3,9 @@
 
 use super::Sweep;
 use super::ahead::Ahead;
-use super::history::{Floor, History, Unwatched, list};
+use super::history::{Floor, History, list};
 use super::ingest::{LISTED_PAUSES, Task, not_given};
+use super::progress::Unwatched;
 use super::skips::Skips;
 use super::sweep::Swept;
 use crate::clock;

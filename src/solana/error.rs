@@ -20,7 +20,7 @@ pub enum Error {
         source: Fault,
     },
     /// An HTTP status that is no answer.
-    #[error("{endpoint}: {method} was answered with HTTP status {status}")]
+    #[error("{endpoint}: {method} was answered with HTTP status {status}{}", meaning_of_status(*status))]
     Status {
         /// Scheme and host.
         endpoint: String,
@@ -32,7 +32,7 @@ pub enum Error {
         retry_after: Option<Duration>,
     },
     /// A JSON-RPC error.
-    #[error("{endpoint}: {method} failed with code {code}: {message}")]
+    #[error("{endpoint}: {method} failed with code {code}: {message}{}", code::meaning(*code))]
     Rpc {
         /// Scheme and host.
         endpoint: String,
@@ -63,21 +63,49 @@ pub enum Error {
     },
 }
 
+const TOO_OFTEN: &str =
+    " (asked more often than the plan allows: lower solana.max_rps, or take a larger plan)";
+
+/// What a person is to know of it.
+fn meaning_of_status(status: StatusCode) -> &'static str {
+    match status.as_u16() {
+        401 | 403 => " (the node does not take the key in its address, see solana.rpc_urls)",
+        429 => TOO_OFTEN,
+        _ => "",
+    }
+}
+
 /// JSON-RPC codes with a meaning here (SOLANA.md, `solana_client::rpc_custom_error`).
 pub(super) mod code {
     pub(in crate::solana) const UNSUPPORTED_TRANSACTION_VERSION: i64 = -32015;
     pub(in crate::solana) const UNKNOWN_ANCHOR: i64 = -32020;
     pub(in crate::solana) const INVALID_PARAMS: i64 = -32602;
     pub(in crate::solana) const TOO_MANY_REQUESTS: i64 = 429;
+    const BEHIND: i64 = -32005;
+    const NO_HISTORY: i64 = -32011;
+
+    /// What a person is to know of it.
+    pub(super) fn meaning(code: i64) -> &'static str {
+        match code {
+            NO_HISTORY => {
+                " (this node keeps no history of transactions, and cannot be used: change solana.rpc_urls)"
+            }
+            BEHIND => " (this node is behind the chain)",
+            TOO_MANY_REQUESTS => super::TOO_OFTEN,
+            _ => "",
+        }
+    }
+
     /// Node behind, no transaction history, min context slot.
-    pub(in crate::solana) const OF_THE_NODE: [i64; 4] = [-32005, -32011, -32016, TOO_MANY_REQUESTS];
+    pub(in crate::solana) const OF_THE_NODE: [i64; 4] =
+        [BEHIND, NO_HISTORY, -32016, TOO_MANY_REQUESTS];
     /// Block not available, node behind, slot skipped, status not available yet, min context slot, … : another node, or later.
     pub(in crate::solana) const RETRY: [i64; 10] = [
         -32004,
-        -32005,
+        BEHIND,
         -32007,
         -32009,
-        -32011,
+        NO_HISTORY,
         -32014,
         -32016,
         -32019,

@@ -1,6 +1,6 @@
 //! `paywatch backfill`: the sweep with an end.
 
-use crate::support::{World, eventually, exit_of};
+use crate::support::{Child, Mode, PATIENCE, Proxy, World, changed, eventually, exit_of};
 use serde_json::Value;
 use std::process::Output;
 
@@ -172,11 +172,7 @@ async fn interrupted_and_started_again_it_goes_on() {
     let mut environment = world.environment();
     environment.push(("PAYWATCH__SOLANA__MAX_IN_FLIGHT".into(), "1".into()));
     for milliseconds in [150, 250, 350] {
-        let child = crate::support::Child::command(
-            &world.folder,
-            &environment,
-            &["backfill", "--since", "1h"],
-        );
+        let child = Child::command(&world.folder, &environment, &["backfill", "--since", "1h"]);
         tokio::time::sleep(std::time::Duration::from_millis(milliseconds)).await;
         child.kill();
     }
@@ -212,4 +208,30 @@ async fn without_bounds_it_resumes_where_the_last_sweep_ended() {
         (&0.into(), &0.into()),
         "{report}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_interrupted_backfill_ends_at_once_and_says_what_is_left() {
+    let world = World::new().await;
+    let (checkout, signature) = world.buy().await;
+    let node = Proxy::before(&world.net.rpc_url).await;
+    node.set(Mode::Stall);
+    let url = format!("http://{}", node.address);
+    let environment = changed(&world.environment(), &[("SOLANA__RPC_URLS", &url)]);
+    let arguments = ["backfill", "--since", "1h"];
+    let mut child = Child::command(&world.folder, &environment, &arguments);
+    eventually("it asks the node", async || node.connections() > 0).await;
+    child.signal("INT");
+    let status = child.wait_for_exit(PATIENCE).expect("it ends");
+    let said = child.log();
+    assert_eq!(status.code(), Some(1), "{said}");
+    let left = "interrupted: 0 confirmations are still to be sent, and history was not read to its end; run it again";
+    assert!(said.contains(left), "{said}");
+    let (code, report) = world.backfill_json(&["--since", "1h"]);
+    assert_eq!(
+        (code, &report["interrupted"]),
+        (0, &false.into()),
+        "{report}"
+    );
+    world.wait_confirmed(&checkout, signature).await;
 }

@@ -11,6 +11,7 @@ use anyhow::{Context, anyhow};
 #[derive(Debug, clap::Args)]
 struct Common {
     /// The transaction's signature
+    #[arg(value_parser = crate::cli::signature)]
     signature: Signature,
     /// The payment's token account, if the transaction has several payments
     #[arg(long, value_name = "ADDRESS")]
