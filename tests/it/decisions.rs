@@ -5,9 +5,8 @@ use crate::support::books::{
 };
 use paywatch::domain::{Checkout, CheckoutStatus, Commitment, TokenAccount};
 use paywatch::store::{
-    Attempt, Decision, Error, Filter, Happened, Next, PaymentState, Reading, Refusal, Which,
+    Decision, Error, Filter, Happened, Next, PaymentState, Reading, Refusal, Which,
 };
-use std::time::Duration;
 
 pub(crate) fn which(byte: u8) -> Which {
     Which {
@@ -46,25 +45,6 @@ impl Books {
         let payments = self.store.payments(&filter).await.unwrap();
         assert_eq!(payments.len(), 1);
         payments[0].state
-    }
-
-    /// Leases what is due and logs an attempt that came to this.
-    async fn attempt(&self, next: Next) {
-        let due = self
-            .store
-            .turn_over(&[], NOW, Duration::from_mins(1), 1)
-            .await
-            .unwrap();
-        let attempt = Attempt {
-            at: NOW,
-            status: Some(500),
-            took: Duration::from_millis(3),
-            reason: "answered 500".into(),
-        };
-        self.store
-            .turn_over(&[(&due[0], &attempt, &next)], NOW, Duration::ZERO, 0)
-            .await
-            .unwrap();
     }
 }
 
@@ -251,7 +231,7 @@ async fn only_what_waits_can_be_retried_and_a_parked_one_begins_anew() {
     books
         .record(ingested(2, 6, Commitment::Confirmed, paid("b")))
         .await;
-    books.attempt(Next::Parked).await;
+    books.attempt(NOW, &Next::Parked).await;
     assert_eq!(books.state(2).await, PaymentState::Parked);
     assert_eq!(
         refused(books.confirm(2, "a").await),
@@ -264,7 +244,7 @@ async fn only_what_waits_can_be_retried_and_a_parked_one_begins_anew() {
     retry(2).await.unwrap();
     assert_eq!(books.due().await, ["b"]);
     books.store.retry(which(2), &by("now"), NOW).await.unwrap();
-    books.attempt(Next::Acknowledged).await;
+    books.attempt(NOW, &Next::Acknowledged).await;
     assert!(matches!(
         refused(retry(2).await),
         Refusal::NothingToRetry(why) if why.contains("confirmed")
@@ -284,7 +264,7 @@ async fn a_parked_payment_that_is_dismissed_frees_its_checkout() {
     books
         .record(ingested(2, 6, Commitment::Confirmed, paid("b")))
         .await;
-    books.attempt(Next::Parked).await;
+    books.attempt(NOW, &Next::Parked).await;
     books
         .store
         .dismiss(which(2), &by("refunded"), NOW)

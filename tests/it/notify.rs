@@ -1,12 +1,16 @@
 //! People are told what happens: signed, until it is taken, once, and without a payment waiting for it.
 
+use crate::support::books::{Books, NOW, ingested, paid, signature};
 use crate::support::server::{Asked, Said, Server};
 use crate::support::{World, eventually};
+use paywatch::domain::{Commitment, Timestamp};
+use paywatch::store::{Decision, Next, Notice, Which};
 use serde_json::Value;
 use standardwebhooks::Webhook;
 use std::{
     collections::HashSet,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
@@ -174,4 +178,75 @@ async fn a_listener_that_never_answers_keeps_no_payment_waiting() {
         "{text}"
     );
     assert!(!asked[0].headers.contains_key("webhook-signature"));
+}
+
+impl Books {
+    /// What is found now, each with the first byte of its transaction; written down, so that it is not found again.
+    async fn told(&self, now: Timestamp) -> Vec<(String, u8)> {
+        let (store, wanted) = (&self.store, |word: &str| word != "confirmed");
+        let found = store.unnoticed(wanted, now, now).await.unwrap();
+        let notices: Vec<_> = found
+            .facts
+            .iter()
+            .map(|fact| Notice {
+                key: fact.key.clone(),
+                event: fact.told.clone(),
+                body: String::new(),
+            })
+            .collect();
+        store.write_notices(&notices, &found, now).await.unwrap();
+        let byte = |text: &str| (1..=9).find(|byte| signature(*byte).to_string() == text);
+        let facts = found.facts.into_iter();
+        facts
+            .map(|fact| (fact.told, byte(&fact.payment.signature).unwrap()))
+            .collect()
+    }
+}
+
+#[tokio::test]
+async fn each_fact_is_found_once_and_what_was_before_never() {
+    let books = Books::with(&["a", "b", "c"]).await;
+    let later = |seconds| NOW.plus(Duration::from_secs(seconds));
+    let fact = |told: &str, byte| vec![(told.to_owned(), byte)];
+    let record = async |byte, text: &str| {
+        let one = ingested(byte, 5, Commitment::Confirmed, paid(text));
+        books.record(one).await
+    };
+    record(1, "nobody knows").await;
+    record(2, "a").await;
+    books.attempt(NOW, &Next::Parked).await;
+    assert_eq!(books.told(later(1)).await, [], "it begins to look");
+    assert_eq!(
+        books.told(later(2)).await,
+        [],
+        "what was before is not told"
+    );
+
+    record(3, "b").await;
+    books.attempt(later(3), &Next::Parked).await;
+    assert_eq!(books.told(later(4)).await, fact("parked", 3));
+    assert_eq!(books.told(later(5)).await, []);
+    let which = Which {
+        signature: signature(3),
+        token_account: None,
+    };
+    let by = Decision {
+        actor: "Ann".into(),
+        reason: "mended".into(),
+    };
+    books.store.retry(which, &by, later(6)).await.unwrap();
+    books.attempt(later(7), &Next::Parked).await;
+    assert_eq!(
+        books.told(later(8)).await,
+        fact("parked", 3),
+        "given up again"
+    );
+
+    record(4, "c").await;
+    books.attempt(later(9), &Next::Acknowledged).await;
+    assert_eq!(books.told(later(10)).await, [], "not asked for");
+    let dropped = books.store.drop_payment(signature(4), later(11)).await;
+    assert!(dropped.unwrap(), "the API was told");
+    assert_eq!(books.told(later(12)).await, fact("dropped", 4));
+    assert_eq!(books.told(later(13)).await, []);
 }

@@ -4,7 +4,7 @@ use paywatch::domain::{
     BaseUnits, Checkout, CheckoutStatus, Commitment, Credit, Decoded, Matched, Memo, Mint, Policy,
     Pubkey, Signature, Slot, Timestamp, TokenAccount, Verdict, Wallet,
 };
-use paywatch::store::{Cursor, Ingested, Reading, Store};
+use paywatch::store::{Attempt, Cursor, Ingested, Next, Reading, Store};
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -121,6 +121,20 @@ impl Books {
             .unwrap();
         assert!(recorded.len() <= 1);
         recorded.into_iter().next().map(|recorded| recorded.verdict)
+    }
+
+    /// Leases what is due and logs an attempt that came to this.
+    pub(crate) async fn attempt(&self, at: Timestamp, next: &Next) {
+        let lease = Duration::from_mins(1);
+        let due = self.store.turn_over(&[], at, lease, 1).await.unwrap();
+        let attempt = Attempt {
+            at,
+            status: Some(500),
+            took: Duration::from_millis(3),
+            reason: "answered 500".into(),
+        };
+        let attempts = [(&due[0], &attempt, next)];
+        self.store.turn_over(&attempts, at, lease, 0).await.unwrap();
     }
 
     pub(crate) async fn due(&self) -> Vec<String> {
