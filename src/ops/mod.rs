@@ -4,6 +4,7 @@ mod actions;
 mod health;
 mod metrics;
 mod pages;
+mod recent;
 mod status;
 
 pub use status::{AccountStatus, Outbox, Rate, Snapshot, Standing};
@@ -14,6 +15,7 @@ use axum::{
     routing::{get, post},
 };
 use metrics_exporter_prometheus::PrometheusHandle;
+use recent::Recents;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -23,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 struct Shared {
     pipeline: Arc<Pipeline>,
     metrics: PrometheusHandle,
+    recents: Arc<Recents>,
     /// Places for those who look on.
     streams: Arc<Semaphore>,
     shutdown: CancellationToken,
@@ -37,6 +40,7 @@ pub fn router(
     let shared = Shared {
         pipeline,
         metrics,
+        recents: Arc::default(),
         streams: Arc::new(Semaphore::new(pages::STREAMS_MAX)),
         shutdown,
     };

@@ -8,7 +8,7 @@ use crate::pipeline::Pipeline;
 use crate::store;
 use axum::{Json, extract::State, http::StatusCode};
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
 /// How a daemon stands, and how it did lately.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -82,17 +82,6 @@ pub struct Rate {
     pub confirmed: u64,
 }
 
-impl Snapshot {
-    pub(super) async fn take(pipeline: &Pipeline, now: Timestamp) -> store::Result<Self> {
-        let hours = |hours| now.minus(Duration::from_hours(hours));
-        Ok(Self {
-            standing: Standing::take(pipeline, now).await?,
-            last_hour: rate(&pipeline.store, hours(1)).await?,
-            last_day: rate(&pipeline.store, hours(24)).await?,
-        })
-    }
-}
-
 impl Standing {
     /// Whether somebody has to do something.
     #[must_use]
@@ -135,19 +124,11 @@ impl Standing {
     }
 }
 
-async fn rate(store: &store::Store, since: Timestamp) -> store::Result<Rate> {
-    let (payments, confirmed) = store.recorded_since(since).await?;
-    Ok(Rate {
-        payments,
-        confirmed,
-    })
-}
-
 /// Without a token, like the metrics: it names no payer and no secret.
 pub(super) async fn status(
     State(shared): State<Shared>,
 ) -> Result<Json<Snapshot>, (StatusCode, &'static str)> {
-    match Snapshot::take(&shared.pipeline, clock::now()).await {
+    match snapshot(&shared).await {
         Ok(snapshot) => Ok(Json(snapshot)),
         Err(error) => {
             tracing::warn!(
@@ -158,4 +139,13 @@ pub(super) async fn status(
             Err((StatusCode::SERVICE_UNAVAILABLE, "the database fails\n"))
         }
     }
+}
+
+async fn snapshot(shared: &Shared) -> store::Result<Snapshot> {
+    let recent = shared.recents.get(&shared.pipeline.store).await?;
+    Ok(Snapshot {
+        standing: Standing::take(&shared.pipeline, clock::now()).await?,
+        last_hour: recent.last_hour,
+        last_day: recent.last_day,
+    })
 }

@@ -1,13 +1,13 @@
 //! *Now*: does it work, is it behind, what came lately.
 
 use super::super::Shared;
-use super::super::status::{Snapshot, Standing};
+use super::super::recent::{Recent, Recents};
+use super::super::status::Standing;
 use super::frame::{Broken, Page};
 use super::live;
 use super::session::Session;
 use crate::clock;
 use crate::domain::Timestamp;
-use crate::pipeline::Pipeline;
 use crate::store::{self, Hour};
 use axum::{
     Extension,
@@ -18,7 +18,6 @@ use axum::{
 use maud::{Markup, html};
 use std::time::Duration;
 
-const HOURS: u8 = 24;
 /// Of a bar's column, in units of the drawing.
 const COLUMN: u32 = 10;
 const HEIGHT: u32 = 60;
@@ -28,34 +27,30 @@ pub(super) async fn page(
     session: Option<Extension<Session>>,
     headers: HeaderMap,
 ) -> Result<Response, Broken> {
-    let pipeline = shared.pipeline.clone();
     if live::wanted(&headers) {
+        let looked_at = shared.clone();
         return Ok(live::stream(&shared, move || {
-            let pipeline = pipeline.clone();
-            async move { told(&pipeline).await }
+            let shared = looked_at.clone();
+            async move { told(&shared).await }
         }));
     }
     let page = Page {
         title: "Now",
         session: session.as_deref(),
         above: html! {},
-        live: told(&pipeline).await?,
+        live: told(&shared).await?,
         below: html! {},
     };
     Ok(page.render().into_response())
 }
 
-async fn told(pipeline: &Pipeline) -> store::Result<Markup> {
-    let now = clock::now();
-    let Snapshot {
-        standing,
+async fn told(shared: &Shared) -> store::Result<Markup> {
+    let standing = Standing::take(&shared.pipeline, clock::now()).await?;
+    let Recent {
+        hours,
         last_hour,
         last_day,
-    } = Snapshot::take(pipeline, now).await?;
-    let since = Timestamp(now.0.div_euclid(Hour::MILLISECONDS) * Hour::MILLISECONDS)
-        .minus(Duration::from_hours(u64::from(HOURS) - 1));
-    let hours = pipeline.store.hourly(since).await?;
-    let hours = filled(since, &hours);
+    } = shared.recents.get(&shared.pipeline.store).await?;
     let (tone, sentence) = health(&standing);
     Ok(html! {
         p class=(format!("health {tone}")) role="status" { (sentence) }
@@ -149,15 +144,6 @@ fn tiles(standing: &Standing) -> Markup {
     }
 }
 
-/// Every hour from `since` on, also those in which nothing came.
-fn filled(since: Timestamp, hours: &[Hour]) -> Vec<Hour> {
-    let starts = (0..HOURS).map(|hour| since.plus(Duration::from_hours(u64::from(hour))));
-    let of = |start: Timestamp| hours.iter().find(|hour| hour.start == start).copied();
-    starts
-        .map(|start| of(start).unwrap_or_else(|| Hour::empty(start)))
-        .collect()
-}
-
 fn chart(
     name: &str,
     hours: &[Hour],
@@ -165,7 +151,7 @@ fn chart(
     text: impl Fn(u64) -> String,
 ) -> Markup {
     let most = hours.iter().filter_map(&value).max().unwrap_or(0);
-    let width = COLUMN * u32::from(HOURS);
+    let width = COLUMN * u32::from(Recents::HOURS);
     let columns = (0..).step_by(10).zip(hours);
     html! {
         figure {
