@@ -176,6 +176,16 @@ impl Store {
     /// When the database fails.
     pub async fn payments(&self, filter: &Filter) -> Result<Vec<PaymentSummary>> {
         let mut query = QueryBuilder::<Sqlite>::new(SELECT);
+        // Few payments are in these states: found by an index, not by looking through all.
+        query.push(match filter.state {
+            Some(PaymentState::Held) => {
+                " AND id IN (SELECT id FROM payments WHERE verdict = 'held')"
+            }
+            Some(PaymentState::Parked) => {
+                " AND id IN (SELECT payment_id FROM confirmations WHERE state = 'parked')"
+            }
+            _ => "",
+        });
         let mut equals = |column: &str, value: Option<String>| {
             if let Some(value) = value {
                 query.push(format!(" AND {column} = ")).push_bind(value);

@@ -20,3 +20,4 @@ CREATE TABLE notice_cursor (
 );
 
 CREATE INDEX payments_dropped ON payments (settled_at) WHERE chain_state = 'dropped';
+CREATE INDEX confirmations_parked ON confirmations (payment_id) WHERE state = 'parked';
