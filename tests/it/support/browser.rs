@@ -31,22 +31,11 @@ impl Browser {
     }
 
     async fn with(root: &str, emulation: Value, more: &[&str]) -> Self {
-        let mut driver = Command::new("chromedriver")
-            .arg("--port=0")
-            .process_group(0)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("chromedriver (Debian's chromium-driver, see `make setup`)");
-        let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines();
-        let port = loop {
-            let line = lines.next().expect("the driver says its port").unwrap();
-            if let Some((_, port)) = line.split_once("successfully on port ") {
-                break port.trim_end_matches('.').to_owned();
+        let (driver, port) = loop {
+            if let Some(started) = start_driver() {
+                break started;
             }
         };
-        // What else it says is of no interest, but must not fill its pipe.
-        std::thread::spawn(move || lines.for_each(drop));
         let arguments = [
             "--headless=new",
             "--no-sandbox",
@@ -76,10 +65,12 @@ impl Browser {
         self.client.goto(&url).await.unwrap();
     }
 
-    /// The text that a person sees.
+    /// The text that a person sees; nothing between two pages.
     pub(crate) async fn text(&self) -> String {
-        let main = self.client.find(Locator::Css("main")).await.unwrap();
-        main.text().await.unwrap_or_default()
+        match self.client.find(Locator::Css("main")).await {
+            Ok(main) => main.text().await.unwrap_or_default(),
+            Err(_) => String::new(),
+        }
     }
 
     /// Waits until the page shows this, without loading it again.
@@ -117,6 +108,27 @@ impl Browser {
         let picture = self.client.screenshot().await.unwrap();
         std::fs::write(format!("{folder}/{name}.png"), picture).unwrap();
     }
+}
+
+/// A driver and its port. One that finds the port it chose taken by another says so and ends; then there is none.
+fn start_driver() -> Option<(Child, String)> {
+    let mut driver = Command::new("chromedriver")
+        .arg("--port=0")
+        .process_group(0)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("chromedriver (Debian's chromium-driver, see `make setup-tests`)");
+    let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines();
+    while let Some(line) = lines.next() {
+        if let Some((_, port)) = line.unwrap().split_once("successfully on port ") {
+            // What else it says is of no interest, but must not fill its pipe.
+            std::thread::spawn(move || lines.for_each(drop));
+            return Some((driver, port.trim_end_matches('.').to_owned()));
+        }
+    }
+    driver.wait().unwrap();
+    None
 }
 
 impl Drop for Browser {
