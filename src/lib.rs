@@ -11,6 +11,7 @@
 //! | [`store`] | SQLite: what survives a crash | hold a lock across the network |
 //! | [`pipeline`] | the road of a payment, one file a step | spawn tasks |
 //! | [`supervisor`] | runs the steps as loops, drains them | know what a step does |
+//! | [`buyer`] | what comes before a payment: plans, tokens, checkouts | judge or confirm |
 //! | [`report`] | how payments are told: text, JSON, CSV | ask anybody |
 //! | [`notify`] | notices to people, posted until they are taken | make a payment wait |
 //! | [`ops`] | health and metrics over HTTP | write |
@@ -21,6 +22,7 @@
 //! Arrows of use: `main → cli → pipeline → {solana, merchant, store} → domain`. Adapters never use each other, and nobody
 //! below the pipeline sees [`config`]. `tests/it/tidy.rs` holds these lines.
 
+pub mod buyer;
 pub mod chance;
 pub mod cli;
 pub mod clock;

@@ -5,7 +5,7 @@ use fuzz::{network, run};
 use libfuzzer_sys::fuzz_target;
 use paywatch::config::Config;
 use paywatch::domain::{Memo, Signature};
-use paywatch::merchant::{Answer, Merchant};
+use paywatch::merchant::{Answer, Backend, Merchant};
 use std::sync::LazyLock;
 
 static CONFIG: LazyLock<Config> = LazyLock::new(|| {

@@ -2,19 +2,25 @@
 //! 64 usage or configuration.
 
 mod backfill;
+mod buyer;
+mod card;
 mod check;
+mod checkout;
 mod config;
 mod daemon;
 mod explain;
 mod generate;
 mod healthcheck;
+mod history;
 mod init;
 mod payments;
+mod plans;
 mod print;
 mod run;
 mod sandbox;
 mod status;
 mod store;
+mod tokens;
 
 use crate::config::Config;
 use crate::domain::Signature;
@@ -73,6 +79,16 @@ enum Command {
     Status(status::Args),
     /// Ask the running daemon whether it is alive (for container health checks)
     Healthcheck,
+    /// List what can be bought
+    Plans(plans::Args),
+    /// List what can be paid with
+    Tokens(tokens::Args),
+    /// Begin a checkout: shows what to send, with a QR code; --wait follows it until it is confirmed
+    Checkout(checkout::Args),
+    /// Begin a payment by card: prints the address of the page that takes the card
+    Card(card::Args),
+    /// List checkouts of the account, as the payments API has them
+    History(history::Args),
     /// Serve a payments API to develop against, which verifies payments on chain
     Sandbox,
     /// Print what a shell needs to complete these commands
@@ -108,6 +124,11 @@ impl Cli {
             Command::Check(args) => self.load().and_then(|config| check::run(&config, args)),
             Command::Status(args) => self.load().and_then(|config| status::run(&config, args)),
             Command::Healthcheck => self.load().and_then(|config| healthcheck::run(&config)),
+            Command::Plans(args) => self.load().and_then(|config| plans::run(&config, args)),
+            Command::Tokens(args) => self.load().and_then(|config| tokens::run(&config, args)),
+            Command::Checkout(args) => self.load().and_then(|config| checkout::run(&config, args)),
+            Command::Card(args) => self.load().and_then(|config| card::run(&config, args)),
+            Command::History(args) => self.load().and_then(|config| history::run(&config, args)),
             Command::Completions(args) => generate::completions(args),
             Command::Man(args) => generate::man(args),
             Command::Sandbox => sandbox::run(self.config.as_deref()),
@@ -146,15 +167,23 @@ fn signature(text: &str) -> Result<Signature, String> {
 
 /// Opens the database for a command that has nothing to do without one; makes none.
 async fn open_existing(config: &Config) -> anyhow::Result<Store> {
-    if !config.database_file().is_some_and(|file| file.exists()) {
+    let Some(store) = open_if_there(config).await? else {
         bail!(
             "there is no database at {} (store.url): no payment was ever recorded; `paywatch run` and `backfill` make it",
             config.store_url
         );
+    };
+    Ok(store)
+}
+
+async fn open_if_there(config: &Config) -> anyhow::Result<Option<Store>> {
+    if !config.database_file().is_some_and(|file| file.exists()) {
+        return Ok(None);
     }
-    Store::open(&config.store_url)
-        .await
-        .with_context(|| format!("open the database {}", config.store_url))
+    let opened = Store::open(&config.store_url).await;
+    Ok(Some(opened.with_context(|| {
+        format!("open the database {}", config.store_url)
+    })?))
 }
 
 /// Cancelled by the first SIGTERM or SIGINT; the second ends the process at once.

@@ -2,6 +2,7 @@
 
 use crate::domain::is_invisible;
 use anyhow::Context;
+use comfy_table::{Table, presets};
 use serde::Serialize;
 use std::io::Write;
 
@@ -31,4 +32,11 @@ pub(super) fn json(value: &impl Serialize) -> anyhow::Result<()> {
 /// When standard output is closed.
 pub(super) fn line(text: &str) -> anyhow::Result<()> {
     writeln!(std::io::stdout(), "{text}").context("write to standard output")
+}
+
+/// A table without lines, under these heads.
+pub(super) fn table<const N: usize>(heads: [&str; N]) -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING).set_header(heads);
+    table
 }

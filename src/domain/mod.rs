@@ -24,6 +24,7 @@ mod policy;
 mod program;
 mod timestamp;
 mod transaction;
+mod transfer_request;
 mod watch;
 
 pub use address::{Mint, NotAnAddress, TokenAccount, Wallet};
@@ -45,6 +46,7 @@ pub use solana_sdk::pubkey::Pubkey;
 pub use solana_sdk::signature::Signature;
 pub use timestamp::Timestamp;
 pub use transaction::{Instruction, Outcome, TokenBalance, Transaction, Version};
+pub use transfer_request::TransferRequest;
 pub use watch::{WatchList, Watched};
 
 /// A slot number of the chain.

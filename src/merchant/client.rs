@@ -1,8 +1,11 @@
-//! The calls of the payments API that the watcher needs.
+//! The payments API over HTTP, and the calls that the watcher needs.
 
+use super::secret::Secret;
 use super::wire::{self, SupportedToken};
-use crate::domain::{Checkout, Memo, Signature};
+use super::{Answer, Backend, ConfirmResult, HistoryPage};
+use crate::domain::{Memo, Signature};
 use crate::http::{Exchange, Fault, Reply, Request};
+use async_trait::async_trait;
 use reqwest::{
     Method, StatusCode,
     header::{HeaderMap, HeaderName, HeaderValue},
@@ -10,14 +13,12 @@ use reqwest::{
 };
 use serde_json::Value;
 use std::{
-    fmt,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
-use subtle::ConstantTimeEq;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use url::Url;
 
@@ -27,36 +28,6 @@ const BODY_MAX: usize = 32 << 20;
 const PAGE: usize = 1000;
 /// As many as the API's documentation asks for: for one that refuses more, and does not just send less.
 const PAGE_SAFE: usize = 50;
-
-/// A text that must never be printed.
-#[derive(Clone)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Wraps a text.
-    #[must_use]
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    /// The text itself, for the one place that sends it.
-    #[must_use]
-    pub fn expose(&self) -> &str {
-        &self.0
-    }
-
-    /// Whether a text is the secret. How long that takes tells nothing of it but its length.
-    #[must_use]
-    pub fn is(&self, text: &str) -> bool {
-        self.0.as_bytes().ct_eq(text.as_bytes()).into()
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(…)")
-    }
-}
 
 /// How a request proves who sends it.
 #[derive(Clone, Debug)]
@@ -92,49 +63,18 @@ pub enum Error {
     #[error("the payments API refuses the key (HTTP status {0})")]
     KeyRefused(StatusCode),
     /// Any other status that is no answer.
-    #[error("the payments API answered with HTTP status {status}")]
+    #[error("the payments API answered with HTTP status {status}{said}")]
     Status {
         /// The status.
         status: StatusCode,
         /// When it wants to be asked again.
         retry_after: Option<Duration>,
+        /// The beginning of its text, for people alone; it is never read for meaning.
+        said: String,
     },
     /// Not what was asked for.
     #[error("the payments API's answer is not {0}")]
     Malformed(&'static str),
-}
-
-/// What came of a confirmation.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConfirmResult {
-    /// What it means.
-    pub answer: Answer,
-    /// HTTP status, if there was one.
-    pub status: Option<u16>,
-    /// In a few words.
-    pub reason: String,
-}
-
-/// What an answer to `PUT /crypto/confirm` means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answer {
-    /// The API has it.
-    Accepted,
-    /// Try again, not before this if given.
-    Later(Option<Duration>),
-    /// The key is wrong: nothing will be accepted until it is changed.
-    KeyRefused,
-    /// It said no: ask the history why.
-    Rejected,
-}
-
-/// A page of the history.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct HistoryPage {
-    /// The entries that could be read.
-    pub checkouts: Vec<Checkout>,
-    /// The others, as text: enough to tell whether they were seen before.
-    pub unreadable: Vec<String>,
 }
 
 /// The payments API.
@@ -182,21 +122,91 @@ impl Merchant {
         }
     }
 
+    async fn history_body(&self, limit: usize, offset: usize) -> Result<Value, Error> {
+        let query = [("limit", limit.to_string()), ("offset", offset.to_string())];
+        self.get("history", &query).await
+    }
+
+    async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        query: &[(&str, String)],
+        json: Option<Vec<u8>>,
+    ) -> Result<Reply, Fault> {
+        let _place = self.place().await;
+        let mut url = self.base_url.clone();
+        url.set_path(&format!(
+            "{}/{path}",
+            self.base_url.path().trim_end_matches('/')
+        ));
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        let request = Request {
+            method,
+            url,
+            json,
+            body_max: BODY_MAX,
+        };
+        self.network.exchange(request).await
+    }
+
+    /// One of the places for requests under way, kept until the answer is read.
+    async fn place(&self) -> Option<SemaphorePermit<'_>> {
+        // Closed only when the process ends; a missing permit is no reason to lose the request.
+        self.permits.acquire().await.ok()
+    }
+
+    pub(super) async fn get(&self, path: &str, query: &[(&str, String)]) -> Result<Value, Error> {
+        self.question(Method::GET, path, query, None).await
+    }
+
+    /// Begins something at the API, which is not begun again by itself.
+    pub(super) async fn post(
+        &self,
+        path: &str,
+        query: &[(&str, String)],
+        json: Option<Vec<u8>>,
+    ) -> Result<Value, Error> {
+        self.question(Method::POST, path, query, json).await
+    }
+
+    async fn question(
+        &self,
+        method: Method,
+        path: &str,
+        query: &[(&str, String)],
+        json: Option<Vec<u8>>,
+    ) -> Result<Value, Error> {
+        let reply = match self.ask(method, path, query, json).await {
+            Ok(reply) => reply,
+            Err(Fault::TooLarge(_)) => return Err(Error::Malformed("of bearable size")),
+            Err(fault) => return Err(Error::Transport(fault)),
+        };
+        match reply.status.as_u16() {
+            200..=299 => serde_json::from_slice(&reply.body).map_err(|_| Error::Malformed("JSON")),
+            401 | 403 => Err(Error::KeyRefused(reply.status)),
+            _ => Err(Error::Status {
+                status: reply.status,
+                retry_after: reply.retry_after,
+                said: wire::said(&reply.body),
+            }),
+        }
+    }
+}
+
+#[async_trait]
+impl Backend for Merchant {
     /// `GET /supported_tokens`.
-    ///
-    /// # Errors
-    /// When the API does not answer with a list.
-    pub async fn supported_tokens(&self) -> Result<Vec<SupportedToken>, Error> {
+    async fn supported_tokens(&self) -> Result<Vec<SupportedToken>, Error> {
         let body = self.get("supported_tokens", &[]).await?;
         let entries = wire::list(&body).ok_or(Error::Malformed("a list of tokens"))?;
         Ok(entries.iter().filter_map(wire::token).collect())
     }
 
     /// `GET /history`, one page, as large as the API gives. An entry that cannot be read is counted, logged and left out.
-    ///
-    /// # Errors
-    /// When the API does not answer with a list.
-    pub async fn history(&self, offset: usize) -> Result<HistoryPage, Error> {
+    async fn history(&self, offset: usize) -> Result<HistoryPage, Error> {
         let limit = self.page.load(Ordering::Relaxed);
         let body = match self.history_body(limit, offset).await {
             Err(Error::Status { status, .. })
@@ -229,18 +239,13 @@ impl Merchant {
         Ok(page)
     }
 
-    async fn history_body(&self, limit: usize, offset: usize) -> Result<Value, Error> {
-        let query = [("limit", limit.to_string()), ("offset", offset.to_string())];
-        self.get("history", &query).await
-    }
-
     /// `PUT /crypto/confirm`. Never fails: every outcome is an answer.
-    pub async fn confirm(&self, memo: &Memo, signature: Signature) -> ConfirmResult {
+    async fn confirm(&self, memo: &Memo, signature: Signature) -> ConfirmResult {
         let query = [
             ("payment_id", memo.as_str().to_owned()),
             ("transaction_hash", signature.to_string()),
         ];
-        let reply = match self.ask(Method::PUT, "crypto/confirm", &query).await {
+        let reply = match self.ask(Method::PUT, "crypto/confirm", &query, None).await {
             Ok(reply) => reply,
             Err(fault) => return ConfirmResult::fault(&fault),
         };
@@ -253,60 +258,6 @@ impl Merchant {
             Content::Other
         };
         classify(reply.status, content, reply.retry_after)
-    }
-
-    async fn ask(
-        &self,
-        method: Method,
-        path: &str,
-        query: &[(&str, String)],
-    ) -> Result<Reply, Fault> {
-        let _place = self.place().await;
-        let mut url = self.base_url.clone();
-        url.set_path(&format!(
-            "{}/{path}",
-            self.base_url.path().trim_end_matches('/')
-        ));
-        if !query.is_empty() {
-            url.query_pairs_mut().extend_pairs(query);
-        }
-        let request = Request {
-            method,
-            url,
-            json: None,
-            body_max: BODY_MAX,
-        };
-        self.network.exchange(request).await
-    }
-
-    /// One of the places for requests under way, kept until the answer is read.
-    async fn place(&self) -> Option<SemaphorePermit<'_>> {
-        // Closed only when the process ends; a missing permit is no reason to lose the request.
-        self.permits.acquire().await.ok()
-    }
-
-    async fn get(&self, path: &str, query: &[(&str, String)]) -> Result<Value, Error> {
-        let reply = match self.ask(Method::GET, path, query).await {
-            Ok(reply) => reply,
-            Err(Fault::TooLarge(_)) => return Err(Error::Malformed("of bearable size")),
-            Err(fault) => return Err(Error::Transport(fault)),
-        };
-        match reply.status.as_u16() {
-            200..=299 => serde_json::from_slice(&reply.body).map_err(|_| Error::Malformed("JSON")),
-            401 | 403 => Err(Error::KeyRefused(reply.status)),
-            _ => Err(Error::Status {
-                status: reply.status,
-                retry_after: reply.retry_after,
-            }),
-        }
-    }
-}
-
-impl HistoryPage {
-    /// How many entries there were.
-    #[must_use]
-    pub fn entries(&self) -> usize {
-        self.checkouts.len() + self.unreadable.len()
     }
 }
 
@@ -379,20 +330,5 @@ mod tests {
             let status = StatusCode::from_u16(status).unwrap();
             assert_eq!(classify(status, content, soon).answer, expected, "{status}");
         }
-    }
-
-    #[test]
-    fn a_secret_is_never_printed() {
-        let settings = Settings {
-            base_url: Url::parse("http://localhost").unwrap(),
-            auth: Auth {
-                header: HeaderName::from_static("authorization"),
-                scheme: "Bearer".into(),
-                key: Some(Secret::new("hunter2")),
-            },
-            request_timeout: Duration::from_secs(1),
-            max_in_flight: 1,
-        };
-        assert!(!format!("{settings:?}").contains("hunter2"));
     }
 }

@@ -1,7 +1,9 @@
 //! The payments API's JSON. Tolerant, because it is not published in full (see API.md's table of silences).
 
-use crate::domain::{BaseUnits, Checkout, CheckoutStatus, Memo, Mint, Wallet};
-use serde_json::Value;
+use super::CardOrder;
+use crate::domain::{BaseUnits, Checkout, CheckoutStatus, Decimals, Memo, Mint, Wallet, visible};
+use serde_json::{Map, Value, json};
+use url::Url;
 
 /// A token the API takes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,8 +14,32 @@ pub struct SupportedToken {
     pub mint: Mint,
     /// The wallet to be paid.
     pub recipient: Wallet,
+    /// Decimal places of its mint, if told.
+    pub decimals: Option<Decimals>,
     /// Whether new checkouts may ask for it.
     pub enabled: bool,
+}
+
+/// What can be bought.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// Its id.
+    pub id: u64,
+    /// All that the API says of it, the id among it: nothing more is published.
+    pub entry: Map<String, Value>,
+}
+
+/// Why something is no checkout that can be paid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotACheckout {
+    /// A field is missing.
+    #[error("`{0}` is missing")]
+    Missing(&'static str),
+    /// A field makes no sense, or several do not.
+    #[error(
+        "allowed is an object as POST /crypto/checkout answers it: `memo` (text), `amount` (whole number of base units, above zero), `recipient` and `token` (base58 addresses)"
+    )]
+    Nonsense,
 }
 
 /// The entries of a list that comes bare or as the one list of an object.
@@ -29,11 +55,78 @@ pub(super) fn token(entry: &Value) -> Option<SupportedToken> {
         symbol: text(entry, &["symbol"]).unwrap_or_else(|| "?".into()),
         mint: text(entry, &["mint", "token"])?.parse().ok()?,
         recipient: text(entry, &["recipient"])?.parse().ok()?,
+        decimals: entry
+            .get("decimals")
+            .and_then(Value::as_u64)
+            .and_then(|places| Decimals::new(u8::try_from(places).ok()?)),
         enabled: entry
             .get("enabled")
             .and_then(Value::as_bool)
             .unwrap_or(true),
     })
+}
+
+/// A line of `GET /credit_plans`.
+pub(super) fn plan(entry: &Value) -> Option<Plan> {
+    let id = text(entry, &["id"])?.parse().ok()?;
+    let entry = entry.as_object()?.clone();
+    Some(Plan { id, entry })
+}
+
+/// A checkout that was just made, as `POST /crypto/checkout` answers it: pending, and told in full.
+///
+/// # Errors
+/// When something is missing or makes no sense.
+pub fn handed_over(entry: &Value) -> Result<Checkout, NotACheckout> {
+    for names in [
+        &["memo", "payment_id", "id"][..],
+        &["amount"],
+        &["recipient"],
+        &["token", "mint"],
+    ] {
+        let name = names.first().copied().unwrap_or_default();
+        field(entry, names).ok_or(NotACheckout::Missing(name))?;
+    }
+    let mut entry = entry.clone();
+    if let Some(entry) = entry.as_object_mut() {
+        entry.insert("status".into(), 0.into());
+    }
+    let is_told = |checkout: &Checkout| {
+        checkout.amount.is_some_and(|amount| amount.0 > 0)
+            && checkout.mint.is_some()
+            && checkout.recipient.is_some()
+    };
+    checkout(&entry)
+        .filter(is_told)
+        .ok_or(NotACheckout::Nonsense)
+}
+
+/// The body of `POST /credit_card`.
+pub(super) fn card_order(order: &CardOrder) -> Vec<u8> {
+    let body = json!({
+        "credit_plan_id": order.plan,
+        "success_url": order.success_url.as_str(),
+        "cancel_url": order.cancel_url.as_str(),
+    });
+    body.to_string().into_bytes()
+}
+
+/// The answer to it.
+pub(super) fn payment_link(answer: &Value) -> Option<Url> {
+    let link = Url::parse(answer.get("payment_link")?.as_str()?).ok()?;
+    matches!(link.scheme(), "http" | "https").then_some(link)
+}
+
+/// The beginning of a refusal's text, to be shown after its status.
+pub(super) fn said(body: &[u8]) -> String {
+    const SHOWN_MAX: usize = 200;
+    let text = String::from_utf8_lossy(body);
+    let shown: String = text.trim().chars().take(SHOWN_MAX).collect();
+    if shown.is_empty() {
+        shown
+    } else {
+        format!(": {}", visible(&shown))
+    }
 }
 
 /// A line of `GET /history`. A field that is there but makes no sense makes the entry unreadable: it must not pass as

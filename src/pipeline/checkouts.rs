@@ -4,7 +4,7 @@ use super::Pipeline;
 use super::status::KeyUse;
 use crate::clock;
 use crate::domain::{Checkout, Memo, Timestamp};
-use crate::merchant;
+use crate::merchant::{self, OVERLAP, PAGES_MAX};
 use anyhow::Context;
 use std::{
     collections::HashSet,
@@ -13,10 +13,6 @@ use std::{
     time::Duration,
 };
 
-/// Entries that pages overlap by: sessions made or removed meanwhile shift the others.
-const OVERLAP: usize = 5;
-/// Most pages of one reading.
-const PAGES_MAX: usize = 100_000;
 /// How often everything is read, not only both ends: an old entry may have changed.
 const FULL_EVERY: Duration = Duration::from_mins(10);
 /// An API that was away for less than this was hardly away.
@@ -160,22 +156,8 @@ impl Pipeline {
 
     /// Looks one checkout up in the API's history, because the API said no to its confirmation.
     pub(super) async fn look_up(&self, memo: &Memo) -> Result<Option<Checkout>, merchant::Error> {
-        let mut offset = 0;
-        for _ in 0..PAGES_MAX {
-            let page = self.merchant.history(offset).await?;
-            if page.entries() == 0 {
-                break;
-            }
-            offset += page.entries().saturating_sub(OVERLAP).max(1);
-            if let Some(found) = page
-                .checkouts
-                .into_iter()
-                .find(|checkout| checkout.memo == *memo)
-            {
-                return Ok(Some(found));
-            }
-        }
-        Ok(None)
+        let found = merchant::search(&*self.merchant, 1, |one| one.memo == *memo).await?;
+        Ok(found.into_iter().next())
     }
 
     /// Notes whether the API takes the key, and says so once when that changes.

@@ -42,7 +42,12 @@ pub use watch::{Watch, Watching};
 use handed::Handed;
 use rhythm::Rhythm;
 
-use crate::{config::Config, merchant::Merchant, solana::Rpc, store::Store};
+use crate::{
+    config::Config,
+    merchant::{Backend, Merchant},
+    solana::Rpc,
+    store::Store,
+};
 use anyhow::Context;
 use std::{sync::Arc, time::Duration};
 use tokio::sync::{Notify, watch as channel};
@@ -53,8 +58,8 @@ pub struct Pipeline {
     pub config: Config,
     /// The Solana nodes.
     pub rpc: Rpc,
-    /// The payments API.
-    pub merchant: Merchant,
+    /// Who sells.
+    pub merchant: Arc<dyn Backend>,
     /// The database.
     pub store: Store,
     /// How things stand.
@@ -87,12 +92,12 @@ impl Pipeline {
             .context("build the RPC client")?;
         let merchant =
             Merchant::new(&config.merchant.settings).context("build the payments API client")?;
-        Ok(Self::over(config, store, rpc, merchant))
+        Ok(Self::over(config, store, rpc, Arc::new(merchant)))
     }
 
     /// The same over adapters that are built already.
     #[must_use]
-    pub fn over(config: Config, store: Store, rpc: Rpc, merchant: Merchant) -> Arc<Self> {
+    pub fn over(config: Config, store: Store, rpc: Rpc, merchant: Arc<dyn Backend>) -> Arc<Self> {
         Arc::new(Self {
             rpc,
             merchant,

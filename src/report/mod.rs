@@ -1,13 +1,21 @@
-//! How payments and transactions are told, to terminals, pages and machines alike: text, JSON, CSV. Asks nobody, decides nothing.
+//! How checkouts, payments and transactions are told, to terminals, pages and machines alike: text, JSON, CSV, QR codes. Asks nobody,
+//! decides nothing.
 
+mod checkout;
 mod csv;
 mod explanation;
 mod payment;
+mod qr;
 mod timeline;
 
+pub use checkout::{
+    checkout_json, due, plan_json, signature, stage_json, stage_words, status, token_json,
+    transfer_request_json, transfer_request_text,
+};
 pub use csv::{csv_head, csv_rows};
 pub use explanation::{explanation_json, explanation_text};
 pub use payment::{human, purpose, summary};
+pub use qr::{qr_png, qr_svg, qr_text};
 pub use timeline::{event_json, event_text};
 
 use crate::domain::Timestamp;

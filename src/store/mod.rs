@@ -20,6 +20,7 @@ mod reports;
 mod row;
 mod script;
 mod set_aside;
+mod stage;
 mod timeline;
 mod turn;
 mod watched;
@@ -36,6 +37,7 @@ pub use quarantine::Quarantined;
 pub use record::{Ingested, Reading, Recorded};
 pub use reports::{Hour, PaymentSummary, Tally};
 pub use set_aside::SetAside;
+pub use stage::Stage;
 pub use timeline::{Event, Happened};
 
 use crate::sqlite::{self, Tx};

@@ -10,6 +10,7 @@ mod api_faults;
 mod backfill;
 mod broken_api;
 mod broken_nodes;
+mod buying;
 mod by_hand;
 mod commands;
 mod confirmed;

@@ -4,7 +4,7 @@ use super::{Finding, Report};
 use crate::clock;
 use crate::config::Config;
 use crate::domain::Commitment;
-use crate::merchant::{self, Merchant};
+use crate::merchant::{self, Backend, Merchant};
 use crate::solana::{
     self, Event, Limits, Rpc, Target, endpoint_label, listen_once, watched_accounts,
 };

@@ -7,7 +7,7 @@ use crate::report::{self, human, purpose, summary};
 use crate::store::{Filter, PaymentState, PaymentSummary, Store};
 use anyhow::Context;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use comfy_table::{Table, presets};
+use comfy_table::Table;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -74,8 +74,7 @@ pub(super) async fn run(store: &Store, args: &Args) -> anyhow::Result<()> {
 }
 
 fn table(payments: &[PaymentSummary]) -> Table {
-    let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_header([
+    let mut table = print::table([
         "SEEN",
         "STATE",
         "VERDICT",

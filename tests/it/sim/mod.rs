@@ -310,7 +310,7 @@ async fn begin(world: &World, folder: &Path, changes: &[(&str, &str)]) -> Life {
     let nodes: Arc<dyn Exchange> = Arc::new(End::Nodes(world.clone()));
     let rpc = Rpc::over(&nodes, &config.solana.rpc_urls, config.solana.limits);
     let merchant = Merchant::over(Arc::new(End::Api(world.clone())), &config.merchant.settings);
-    let pipeline = Pipeline::over(config, store.clone(), rpc, merchant);
+    let pipeline = Pipeline::over(config, store.clone(), rpc, Arc::new(merchant));
     let (loops, hints) = Loops::spawn(&pipeline, CancellationToken::new());
     Life {
         loops,

@@ -85,7 +85,8 @@ impl Child {
             COUNT.fetch_add(1, Ordering::Relaxed)
         ));
         let file = std::fs::File::create(&log).unwrap();
-        let process = command.stdout(Stdio::null()).stderr(file).spawn().unwrap();
+        let same = file.try_clone().unwrap();
+        let process = command.stdout(same).stderr(file).spawn().unwrap();
         Self { process, log }
     }
 

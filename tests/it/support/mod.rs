@@ -7,6 +7,7 @@ mod child;
 pub(crate) mod ledger;
 pub(crate) mod node;
 mod proxy;
+mod qr;
 pub(crate) mod server;
 pub(crate) mod stage;
 mod world;
@@ -14,6 +15,7 @@ mod world;
 pub(crate) use browser::Browser;
 pub(crate) use child::{Child, exit_of, said};
 pub(crate) use proxy::{Mode, Proxy};
+pub(crate) use qr::scanned;
 pub(crate) use world::{PRICE, World};
 
 use localnet::Localnet;
