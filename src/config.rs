@@ -137,6 +137,8 @@ pub struct Ops {
     pub listen: Option<SocketAddr>,
     /// Needed for any action over HTTP.
     pub token: Option<Secret>,
+    /// Whether buyers are shown a page for their checkout.
+    pub pay_pages: bool,
     /// Where pages link to for a transaction, with `{signature}` in it.
     pub explorer: Option<String>,
 }

@@ -14,7 +14,7 @@ use crate::store::Store;
 use crate::{ops, systemd, telemetry};
 use anyhow::{Context, anyhow};
 use failures::Failures;
-use std::{convert::Infallible, future::Future, sync::Arc, time::Duration};
+use std::{convert::Infallible, future::Future, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{net::TcpListener, sync::mpsc, task::JoinSet, time::sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -70,7 +70,9 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<
             shutdown.clone(),
         );
         let stopped = shutdown.clone().cancelled_owned();
-        let server = axum::serve(listener, router).with_graceful_shutdown(stopped);
+        // Pages for buyers bear only so many requests of one address.
+        let service = router.into_make_service_with_connect_info::<SocketAddr>();
+        let server = axum::serve(listener, service).with_graceful_shutdown(stopped);
         tasks
             .set
             .spawn(async move { ("ops", server.await.context("serve ops pages")) });

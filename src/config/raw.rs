@@ -89,6 +89,7 @@ section! {
     Ops {
         listen: String = "127.0.0.1:9464".into(),
         token_file: String = String::new(),
+        pay_pages: bool = false,
         explorer: String = "https://explorer.solana.com/tx/{signature}".into(),
     }
 }

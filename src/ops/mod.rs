@@ -1,6 +1,7 @@
 //! What operators and their machines ask the daemon over HTTP: is it alive, is it ready, what does it count; and pages for people.
 
 mod actions;
+mod checkouts;
 mod health;
 mod metrics;
 mod pages;
@@ -15,6 +16,7 @@ use axum::{
     routing::{get, post},
 };
 use metrics_exporter_prometheus::PrometheusHandle;
+use pages::PayPages;
 use recent::Recents;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
@@ -28,6 +30,7 @@ struct Shared {
     recents: Arc<Recents>,
     /// Places for those who look on.
     streams: Arc<Semaphore>,
+    pay_pages: Option<Arc<PayPages>>,
     shutdown: CancellationToken,
 }
 
@@ -38,6 +41,7 @@ pub fn router(
     shutdown: CancellationToken,
 ) -> Router {
     let shared = Shared {
+        pay_pages: PayPages::if_on(&pipeline.config.ops),
         pipeline,
         metrics,
         recents: Arc::default(),
@@ -46,6 +50,7 @@ pub fn router(
     };
     let actions = Router::new()
         .route("/v1/sweep", post(actions::sweep))
+        .route("/v1/checkouts", post(checkouts::take_in))
         .layer(middleware::from_fn_with_state(
             shared.clone(),
             actions::with_token,

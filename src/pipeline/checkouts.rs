@@ -5,6 +5,7 @@ use super::status::KeyUse;
 use crate::clock;
 use crate::domain::{Checkout, Memo, Timestamp};
 use crate::merchant::{self, OVERLAP, PAGES_MAX};
+use crate::store::TakenIn;
 use anyhow::Context;
 use std::{
     collections::HashSet,
@@ -74,15 +75,7 @@ impl Checkouts {
         if away_since.is_some_and(|since| now.since(since) >= AWAY_MIN) {
             self.pipeline.hurry().await?;
         }
-        let watching = self.pipeline.watching();
-        let recorded = self
-            .pipeline
-            .store
-            .rejudge(&watching.policy, clock::now())
-            .await
-            .context("judge held payments again")?;
-        self.pipeline.announce(&recorded, &watching);
-        self.pipeline.ring_for(&recorded);
+        self.pipeline.judge_again().await?;
         self.pipeline.take_up_again().await?;
         Ok(changed)
     }
@@ -111,6 +104,31 @@ impl Checkouts {
 }
 
 impl Pipeline {
+    /// Takes in a checkout that was handed over as it was made, and judges the payments that waited for it: nothing waits for the next
+    /// reading of the history, which remains what is believed.
+    ///
+    /// # Errors
+    /// When the database fails; handing it over again does no harm.
+    pub async fn take_in(&self, checkout: &Checkout) -> anyhow::Result<TakenIn> {
+        let taken = self.store.take_in(checkout).await;
+        let taken = taken.context("record a checkout")?;
+        if taken == TakenIn::New {
+            self.judge_again().await?;
+            self.take_up_again().await?;
+        }
+        Ok(taken)
+    }
+
+    /// Judges held payments that news of checkouts may concern.
+    async fn judge_again(&self) -> anyhow::Result<()> {
+        let watching = self.watching();
+        let recorded = self.store.rejudge(&watching.policy, clock::now()).await;
+        let recorded = recorded.context("judge held payments again")?;
+        self.announce(&recorded, &watching);
+        self.ring_for(&recorded);
+        Ok(())
+    }
+
     /// Reads pages from an offset until one is empty or brings nothing that was not in the ones before. Where all of them are read,
     /// the next one is asked for while one is recorded.
     async fn read_pages(&self, from: usize, stop: Stop) -> anyhow::Result<Reading> {

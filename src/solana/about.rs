@@ -17,6 +17,21 @@ impl Rpc {
         Ok(version.to_owned())
     }
 
+    /// Which network the node is of, for people: by its genesis block, if that is one of the public ones'.
+    ///
+    /// # Errors
+    /// When no node answers.
+    pub async fn network(&self) -> Result<&'static str, Error> {
+        let answer = self.ask(RpcRequest::GetGenesisHash, json!([])).await?;
+        // As in the crate solana-cluster-type 3.2.
+        Ok(match answer.as_str() {
+            Some("5eykt4UsFv8P8NJdTREpY1vzqKqZKvdpKuc147dw2N9d") => "Solana",
+            Some("EtWTRABZaYq6iMfeYKouRu166VU2xqa1wcaWoxPkrZBG") => "Solana devnet (test money)",
+            Some("4uhcVJyU9pJkvQyS88uRDiswHXSCkY3zQawwpjk2NsNY") => "Solana testnet (test money)",
+            _ => "a private Solana network (test money)",
+        })
+    }
+
     /// The oldest slot whose block the node still has.
     ///
     /// # Errors

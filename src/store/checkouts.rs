@@ -15,6 +15,17 @@ pub struct PendingTarget {
     pub recipient: Wallet,
 }
 
+/// What became of a checkout that was handed over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TakenIn {
+    /// It is pending now, or known more fully.
+    New,
+    /// All of it was known.
+    Known,
+    /// Something else is known under its memo, and stays.
+    Contradicts,
+}
+
 impl Store {
     /// Most distinct targets taken from pending checkouts: a list from outside must not grow the watch list without bound.
     const TARGETS_MAX: i64 = 64;
@@ -35,6 +46,33 @@ impl Store {
         let changed = script.run(&mut tx).await?;
         tx.commit().await?;
         Ok(changed)
+    }
+
+    /// Writes a checkout that was handed over, unless what is known of it says otherwise.
+    ///
+    /// # Errors
+    /// When the database fails; then it is not written.
+    pub async fn take_in(&self, checkout: &Checkout) -> Result<TakenIn> {
+        let mut tx = self.begin().await?;
+        let rows = sqlx::query("SELECT * FROM checkouts WHERE folded = $1")
+            .bind(checkout.memo.folded())
+            .fetch_all(&mut *tx)
+            .await?;
+        for r in &rows {
+            if !agree(&row::checkout(r)?, checkout) {
+                tx.commit().await?;
+                return Ok(TakenIn::Contradicts);
+            }
+        }
+        let mut script = Script::new();
+        upsert(&mut script, std::slice::from_ref(checkout));
+        let changed = script.run(&mut tx).await?;
+        tx.commit().await?;
+        Ok(if changed > 0 {
+            TakenIn::New
+        } else {
+            TakenIn::Known
+        })
     }
 
     /// The checkouts that memos name, exactly or as hexadecimal text in another case.
@@ -154,18 +192,31 @@ impl Store {
     }
 }
 
-/// A status never goes back from confirmed to pending: a lagging answer must not undo what is known.
+/// Whether two tellings can be of one checkout: under the very same memo, and nothing that both tell differs.
+fn agree(one: &Checkout, other: &Checkout) -> bool {
+    fn same<T: PartialEq>(one: Option<T>, other: Option<T>) -> bool {
+        one.zip(other).is_none_or(|(one, other)| one == other)
+    }
+    one.memo == other.memo
+        && same(one.amount, other.amount)
+        && same(one.mint, other.mint)
+        && same(one.recipient, other.recipient)
+}
+
+/// A status never goes back from confirmed to pending: a lagging answer must not undo what is known. Nor does silence: what was
+/// told once, or handed over, stays although a later answer leaves it out.
 fn upsert(script: &mut Script, checkouts: &[Checkout]) {
     let head = "INSERT INTO checkouts (memo, folded, amount, mint, recipient, status, signature, created_at) ";
     let tail = " ON CONFLICT (memo) DO UPDATE SET status = excluded.status, \
            signature = COALESCE(excluded.signature, checkouts.signature), \
-           amount = excluded.amount, mint = excluded.mint, recipient = excluded.recipient \
+           amount = COALESCE(excluded.amount, checkouts.amount), mint = COALESCE(excluded.mint, checkouts.mint), \
+           recipient = COALESCE(excluded.recipient, checkouts.recipient) \
          WHERE (checkouts.status = 'pending' OR excluded.status = 'confirmed') \
            AND (checkouts.status <> excluded.status \
              OR (excluded.signature IS NOT NULL AND checkouts.signature IS NULL) \
-             OR COALESCE(checkouts.amount, '') <> COALESCE(excluded.amount, '') \
-             OR COALESCE(checkouts.mint, '') <> COALESCE(excluded.mint, '') \
-             OR COALESCE(checkouts.recipient, '') <> COALESCE(excluded.recipient, ''))";
+             OR excluded.amount <> COALESCE(checkouts.amount, '') \
+             OR excluded.mint <> COALESCE(checkouts.mint, '') \
+             OR excluded.recipient <> COALESCE(checkouts.recipient, ''))";
     script.insert(head, checkouts, tail, |mut values, checkout| {
         let (status, signature) = match checkout.status {
             CheckoutStatus::Pending => ("pending", None),

@@ -26,7 +26,7 @@ mod turn;
 mod watched;
 
 pub use audit::Broken;
-pub use checkouts::PendingTarget;
+pub use checkouts::{PendingTarget, TakenIn};
 pub use confirmations::{Attempt, ConfirmationCounts, Due, Next};
 pub use cursors::Cursor;
 pub use decisions::{Decision, Refusal, Which};

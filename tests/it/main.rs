@@ -30,6 +30,7 @@ mod notify;
 mod ops;
 mod outbox;
 mod pages;
+mod paying;
 mod quorum;
 mod restarts;
 mod runbook;

@@ -31,6 +31,7 @@ impl Check {
         Some(Ops {
             listen: listen?,
             token,
+            pay_pages: raw.pay_pages,
             explorer: Some(self.explorer(&raw.explorer)?).filter(|pattern| !pattern.is_empty()),
         })
     }

@@ -40,12 +40,7 @@ pub(super) fn document(title: &str, session: Option<&Session>, body: &Markup) ->
         (DOCTYPE)
         html lang="en" {
             head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="color-scheme" content="light dark";
-                title { (title) " · paywatch" }
-                link rel="stylesheet" href="/style.css";
-                script src="/live.js" defer {}
+                (head(&format!("{title} · paywatch")))
             }
             body {
                 header {
@@ -68,6 +63,18 @@ pub(super) fn document(title: &str, session: Option<&Session>, body: &Markup) ->
                 }
             }
         }
+    }
+}
+
+/// What every head has.
+pub(super) fn head(title: &str) -> Markup {
+    html! {
+        meta charset="utf-8";
+        meta name="viewport" content="width=device-width, initial-scale=1";
+        meta name="color-scheme" content="light dark";
+        title { (title) }
+        link rel="stylesheet" href="/style.css";
+        script src="/live.js" defer {}
     }
 }
 

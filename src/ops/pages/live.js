@@ -15,6 +15,10 @@ if (live && "EventSource" in window) {
   const events = new EventSource(location.href);
   events.onmessage = (event) => show(event.data);
   events.onopen = () => document.body.classList.remove("stale");
-  events.onerror = () => document.body.classList.add("stale");
+  events.onerror = () => {
+    document.body.classList.add("stale");
+    // Refused, not broken off: it is not asked again by itself.
+    if (events.readyState === EventSource.CLOSED) setTimeout(() => location.reload(), 10000);
+  };
   addEventListener("pagehide", () => events.close());
 }

@@ -12,7 +12,8 @@ use axum::{
 };
 use futures_util::{StreamExt, stream};
 use maud::Markup;
-use std::{convert::Infallible, future::Future, time::Duration};
+use std::{convert::Infallible, future::Future, sync::Arc, time::Duration};
+use tokio::sync::Semaphore;
 
 /// How often it is looked whether something changed.
 const EVERY: Duration = Duration::from_secs(1);
@@ -25,13 +26,13 @@ pub(super) fn wanted(headers: &HeaderMap) -> bool {
     accept.is_some_and(|accept| accept.contains("text/event-stream"))
 }
 
-/// Sends the live part until the reader leaves, the database fails (browsers ask again by themselves) or the daemon stops.
-pub(super) fn stream<F, M>(shared: &Shared, live: F) -> Response
+/// Sends the live part, while there is a place, until the reader leaves, the database fails (browsers ask again by themselves) or the daemon stops.
+pub(super) fn stream<F, M>(shared: &Shared, places: &Arc<Semaphore>, live: F) -> Response
 where
     F: Fn() -> M + Send + Sync + 'static,
     M: Future<Output = store::Result<Markup>> + Send,
 {
-    let Ok(place) = shared.streams.clone().try_acquire_owned() else {
+    let Ok(place) = places.clone().try_acquire_owned() else {
         let text = "too many look on; reload to see what is new\n";
         return (StatusCode::SERVICE_UNAVAILABLE, text).into_response();
     };

@@ -7,12 +7,14 @@ mod frame;
 mod live;
 mod now;
 mod parts;
+mod pay;
 mod payment;
 mod payments;
 mod person;
 mod session;
 
 pub(super) use live::STREAMS_MAX;
+pub(super) use pay::PayPages;
 
 use super::Shared;
 use axum::{
@@ -49,12 +51,20 @@ pub(super) fn router(shared: &Shared) -> Router<Shared> {
             shared.clone(),
             session::guard,
         ));
+    let pay_pages = if shared.pay_pages.is_some() {
+        Router::new()
+            .route("/pay/{memo}", get(pay::page))
+            .route("/pay.js", get(pay::script))
+    } else {
+        Router::new()
+    };
     Router::new()
         .route("/sign-in", get(session::form).post(session::sign_in))
         .route("/sign-out", post(session::sign_out))
         .route("/style.css", get(style))
         .route("/live.js", get(script))
         .merge(guarded)
+        .merge(pay_pages)
         .layer(middleware::from_fn(harden))
 }
 

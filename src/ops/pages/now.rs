@@ -29,7 +29,7 @@ pub(super) async fn page(
 ) -> Result<Response, Broken> {
     if live::wanted(&headers) {
         let looked_at = shared.clone();
-        return Ok(live::stream(&shared, move || {
+        return Ok(live::stream(&shared, &shared.streams, move || {
             let shared = looked_at.clone();
             async move { told(&shared).await }
         }));

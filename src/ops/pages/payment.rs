@@ -66,7 +66,7 @@ pub(super) async fn page(
     let pipeline = &shared.pipeline;
     if live::wanted(&headers) {
         let pipeline = pipeline.clone();
-        return Ok(live::stream(&shared, move || {
+        return Ok(live::stream(&shared, &shared.streams, move || {
             let pipeline = pipeline.clone();
             async move { told(&pipeline, signature).await }
         }));

@@ -103,7 +103,7 @@ pub(super) async fn page(
     };
     if live::wanted(&headers) {
         let store = shared.pipeline.store.clone();
-        return Ok(live::stream(&shared, move || {
+        return Ok(live::stream(&shared, &shared.streams, move || {
             list(store.clone(), filter.clone(), asked.clone())
         }));
     }

@@ -26,7 +26,9 @@ pub(super) async fn page(
 ) -> Result<Response, Broken> {
     let store = shared.pipeline.store.clone();
     if live::wanted(&headers) {
-        return Ok(live::stream(&shared, move || list(store.clone())));
+        return Ok(live::stream(&shared, &shared.streams, move || {
+            list(store.clone())
+        }));
     }
     let page = Page {
         title: "Needs a person",

@@ -81,6 +81,15 @@ impl Browser {
         .await;
     }
 
+    /// Waits until the page shows one of these.
+    pub(crate) async fn sees_any(&self, texts: &[&str]) {
+        eventually(&format!("the page shows one of {texts:?}"), async || {
+            let shown = self.text().await;
+            texts.iter().any(|text| shown.contains(text))
+        })
+        .await;
+    }
+
     /// Clicks on the first link or button of this name.
     pub(crate) async fn click(&self, name: &str) {
         let path = format!("//*[self::a or self::button][contains(normalize-space(.), '{name}')]");
@@ -105,8 +114,13 @@ impl Browser {
         let folder = std::env::var("PAYWATCH_SCREENSHOTS")
             .unwrap_or_else(|_| concat!(env!("CARGO_TARGET_TMPDIR"), "/../screenshots").into());
         std::fs::create_dir_all(&folder).unwrap();
-        let picture = self.client.screenshot().await.unwrap();
+        let picture = self.screen().await;
         std::fs::write(format!("{folder}/{name}.png"), picture).unwrap();
+    }
+
+    /// What a camera before the screen would see, as PNG.
+    pub(crate) async fn screen(&self) -> Vec<u8> {
+        self.client.screenshot().await.unwrap()
     }
 }
 

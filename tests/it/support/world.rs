@@ -173,6 +173,11 @@ impl World {
         super::changed(&[], &settings)
     }
 
+    /// The wallet that is paid.
+    pub(crate) fn recipient(&self) -> Pubkey {
+        self.merchant.pubkey()
+    }
+
     /// The same for commands that ask this daemon.
     pub(crate) async fn beside(&self, daemon: &Child) -> Vec<(String, String)> {
         let address = daemon.ops().await.replace("http://", "");
