@@ -13,6 +13,7 @@
 //! | [`supervisor`] | runs the steps as loops, drains them | know what a step does |
 //! | [`buyer`] | what comes before a payment: plans, tokens, checkouts | judge or confirm |
 //! | [`report`] | how payments are told: text, JSON, CSV | ask anybody |
+//! | [`mcp`] | the same for assistants | pay, confirm or decide |
 //! | [`notify`] | notices to people, posted until they are taken | make a payment wait |
 //! | [`ops`] | health and metrics over HTTP | write |
 //! | [`sandbox`] | a payments API to develop against | use our decoder |
@@ -29,6 +30,7 @@ pub mod clock;
 pub mod config;
 pub mod domain;
 pub mod http;
+pub mod mcp;
 pub mod merchant;
 pub mod notify;
 pub mod ops;

@@ -13,6 +13,7 @@ mod generate;
 mod healthcheck;
 mod history;
 mod init;
+mod mcp;
 mod payments;
 mod plans;
 mod print;
@@ -89,6 +90,8 @@ enum Command {
     Card(card::Args),
     /// List checkouts of the account, as the payments API has them
     History(history::Args),
+    /// Serve the payments flow to an assistant: tools of the Model Context Protocol on standard input and output
+    Mcp,
     /// Serve a payments API to develop against, which verifies payments on chain
     Sandbox,
     /// Print what a shell needs to complete these commands
@@ -129,6 +132,7 @@ impl Cli {
             Command::Checkout(args) => self.load().and_then(|config| checkout::run(&config, args)),
             Command::Card(args) => self.load().and_then(|config| card::run(&config, args)),
             Command::History(args) => self.load().and_then(|config| history::run(&config, args)),
+            Command::Mcp => self.load().and_then(mcp::run),
             Command::Completions(args) => generate::completions(args),
             Command::Man(args) => generate::man(args),
             Command::Sandbox => sandbox::run(self.config.as_deref()),

@@ -44,7 +44,7 @@ async fn from_the_qr_code_to_confirmed() {
     let browser = Browser::on_a_phone(&root).await;
     browser.goto(answer["pay_page"].as_str().unwrap()).await;
     browser.sees("Waiting for your payment").await;
-    browser.sees("Pay 19 USDC").await;
+    browser.sees("Payment of 19 USDC").await;
     browser.sees("a private Solana network").await;
     browser.picture("pay").await;
     // What a camera sees of it is what is paid.

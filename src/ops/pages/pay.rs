@@ -119,7 +119,11 @@ pub(super) async fn page(
         return Ok(live::stream(&shared, &pay_pages.streams, live));
     }
     let title = match due(&shared.pipeline, &checkout) {
-        Some(request) => format!("Pay {} {}", request.human(), visible(&request.symbol)),
+        Some(request) => format!(
+            "Payment of {} {}",
+            request.human(),
+            visible(&request.symbol)
+        ),
         None => "Payment".into(),
     };
     let contents = contents(&shared.pipeline, &checkout, &stage, network);
