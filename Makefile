@@ -3,13 +3,14 @@
 CARGO ?= cargo
 # Debian packages that the build and the tests need and a bare machine lacks.
 BUILD_PACKAGES = g++ pkg-config libssl-dev
-TEST_PACKAGES = systemd buildah chromium chromium-driver fonts-dejavu-core
+TEST_PACKAGES = systemd buildah chromium chromium-driver fonts-dejavu-core python3-venv
 TARGET = $(or $(CARGO_TARGET_DIR),target)
 # Programs of the trade, built once.
 TOOLS = $(TARGET)/tools
 CARGO_DENY = $(TOOLS)/bin/cargo-deny
 CARGO_FUZZ = $(TOOLS)/bin/cargo-fuzz
 PROMTOOL = $(TOOLS)/bin/promtool
+SCHEMATHESIS = $(TOOLS)/schemathesis/bin/schemathesis
 
 # Installs those of some Debian packages that are missing.
 define install
@@ -63,8 +64,8 @@ install-files:
 	install -D -m 644 deploy/metrics.md $(ROOT)/share/doc/paywatch/metrics.md
 
 # Most tests wait for somebody else most of the time: more of them than cores.
-test: setup-tests $(PROMTOOL) ## Run all tests, on an embedded local network (or PAYWATCH_TEST_RPC and PAYWATCH_TEST_WS)
-	PROMTOOL=$(abspath $(PROMTOOL)) RUST_TEST_THREADS=$${RUST_TEST_THREADS:-4} $(CARGO) test --locked --workspace
+test: setup-tests $(PROMTOOL) $(SCHEMATHESIS) ## Run all tests, on an embedded local network (or PAYWATCH_TEST_RPC and PAYWATCH_TEST_WS)
+	PROMTOOL=$(abspath $(PROMTOOL)) SCHEMATHESIS=$(abspath $(SCHEMATHESIS)) RUST_TEST_THREADS=$${RUST_TEST_THREADS:-4} $(CARGO) test --locked --workspace
 
 sim: setup ## Try to break it: the daemon in virtual time, killed and lied to (SEEDS=500 of them, SEED=7 for one)
 	SEEDS=$(or $(SEEDS),100) $(if $(SEED),SEED=$(SEED)) $(CARGO) test --locked --test it -- sim::whatever --nocapture
@@ -109,6 +110,10 @@ $(CARGO_FUZZ):
 $(PROMTOOL):
 	mkdir -p $(TOOLS)/bin && cd $(TOOLS) && { apt-get download -qq prometheus || { $$([ $$(id -u) = 0 ] || echo sudo) apt-get update -qq && apt-get download -qq prometheus; }; }
 	cd $(TOOLS) && dpkg -x prometheus_*.deb prometheus && cp prometheus/usr/bin/promtool bin/ && rm -r prometheus prometheus_*.deb
+
+$(SCHEMATHESIS): | setup-tests
+	python3 -m venv $(TOOLS)/schemathesis
+	$(TOOLS)/schemathesis/bin/pip install --quiet --disable-pip-version-check schemathesis==4.32.5
 
 deny: setup $(CARGO_DENY) ## Check the dependencies: licences, versions, sources, and advisories if their database can be had
 	$(CARGO_DENY) --log-level error check --hide-inclusion-graph licenses bans sources

@@ -8,13 +8,15 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqliteSynchronous},
 };
 use std::{str::FromStr, time::Duration};
+use utoipa::ToSchema;
 
 /// The result of a database call.
 pub(super) type Result<T> = std::result::Result<T, sqlx::Error>;
 
 /// A payment session, as `GET /history` shows it.
-#[derive(Clone, Debug, FromRow, Serialize)]
+#[derive(Clone, Debug, FromRow, Serialize, ToSchema)]
 pub(super) struct Session {
+    /// Its id.
     pub(super) memo: String,
     pub(super) organization_id: i64,
     pub(super) credit_plan_id: i64,
@@ -37,7 +39,7 @@ pub(super) struct Session {
 }
 
 /// A confirm call, whatever came of it.
-#[derive(Clone, Debug, FromRow, Serialize)]
+#[derive(Clone, Debug, FromRow, Serialize, ToSchema)]
 pub(super) struct ConfirmCall {
     pub(super) payment_id: String,
     pub(super) transaction_hash: String,
@@ -45,6 +47,19 @@ pub(super) struct ConfirmCall {
     pub(super) at: i64,
     /// HTTP status it was answered with.
     pub(super) status: i64,
+}
+
+/// Credits that an organization was given.
+#[derive(Clone, Debug, FromRow, Serialize, ToSchema)]
+pub(super) struct Entry {
+    /// The payment they were given for.
+    pub(super) memo: String,
+    /// How many.
+    pub(super) credits: i64,
+    /// The transaction that paid; none for a card.
+    pub(super) transaction_hash: Option<String>,
+    /// When, milliseconds since the Unix epoch.
+    pub(super) at: i64,
 }
 
 /// What a new session asks for.
@@ -85,7 +100,9 @@ CREATE TABLE IF NOT EXISTS sessions (
     memo TEXT PRIMARY KEY, organization_id INTEGER NOT NULL, credit_plan_id INTEGER NOT NULL, quantity INTEGER NOT NULL,
     credits INTEGER NOT NULL, amount INTEGER, token TEXT, recipient TEXT, status INTEGER NOT NULL DEFAULT 0,
     transaction_hash TEXT UNIQUE, created_at INTEGER NOT NULL, confirmed_at INTEGER, success_url TEXT, cancel_url TEXT);
-CREATE TABLE IF NOT EXISTS organizations (id INTEGER PRIMARY KEY, credits INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS entries (memo TEXT PRIMARY KEY, organization_id INTEGER NOT NULL, credits INTEGER NOT NULL,
+    transaction_hash TEXT, at INTEGER NOT NULL);
+CREATE INDEX IF NOT EXISTS entries_of ON entries (organization_id);
 CREATE TABLE IF NOT EXISTS confirm_calls (payment_id TEXT NOT NULL, transaction_hash TEXT NOT NULL, at INTEGER NOT NULL, status INTEGER NOT NULL);
 ";
 
@@ -179,11 +196,13 @@ impl Ledger {
             return Ok(Credited::No);
         }
         sqlx::query(
-            "INSERT INTO organizations (id, credits) VALUES ($1, $2) \
-             ON CONFLICT (id) DO UPDATE SET credits = organizations.credits + excluded.credits",
+            "INSERT INTO entries (memo, organization_id, credits, transaction_hash, at) VALUES ($1, $2, $3, $4, $5)",
         )
+        .bind(&session.memo)
         .bind(session.organization_id)
         .bind(session.credits)
+        .bind(transaction_hash)
+        .bind(now.0)
         .execute(&mut *tx)
         .await?;
         tx.commit().await?;
@@ -191,12 +210,27 @@ impl Ledger {
     }
 
     pub(super) async fn balance(&self, organization: i64) -> Result<i64> {
-        let credits: Option<i64> =
-            sqlx::query_scalar("SELECT credits FROM organizations WHERE id = $1")
-                .bind(organization)
-                .fetch_optional(&self.0)
-                .await?;
-        Ok(credits.unwrap_or(0))
+        sqlx::query_scalar(
+            "SELECT COALESCE(SUM(credits), 0) FROM entries WHERE organization_id = $1",
+        )
+        .bind(organization)
+        .fetch_one(&self.0)
+        .await
+    }
+
+    /// Oldest first.
+    pub(super) async fn entries(&self, organization: i64) -> Result<Vec<Entry>> {
+        sqlx::query_as("SELECT * FROM entries WHERE organization_id = $1 ORDER BY at, memo")
+            .bind(organization)
+            .fetch_all(&self.0)
+            .await
+    }
+
+    /// Those that ever began to pay.
+    pub(super) async fn organizations(&self) -> Result<Vec<i64>> {
+        sqlx::query_scalar("SELECT DISTINCT organization_id FROM sessions")
+            .fetch_all(&self.0)
+            .await
     }
 
     pub(super) async fn log_call(&self, call: &ConfirmCall) -> Result<()> {

@@ -4,15 +4,20 @@
 //! It verifies a payment through the node's `jsonParsed` view and its token balances, never through our decoder, so that
 //! watcher and sandbox check each other. For laptops and tests; it keeps no secrets and takes no real money.
 
+mod api;
+mod books;
 mod card;
 mod chain;
+mod faults;
 mod ledger;
+mod problem;
 mod routes;
 mod settings;
 
-pub use settings::{Plan, Settings, Token};
+pub use settings::{Organization, Plan, Settings, Token};
 
 use anyhow::Context;
+use axum::extract::State;
 use ledger::Ledger;
 use std::{sync::Arc, time::Duration};
 use tokio::net::TcpListener;
@@ -23,7 +28,10 @@ struct Sandbox {
     settings: Settings,
     ledger: Ledger,
     chain: chain::Chain,
+    faults: faults::Faults,
 }
+
+type Shared = State<Arc<Sandbox>>;
 
 /// Serves the sandbox on a bound listener until `shutdown`.
 ///
@@ -45,6 +53,7 @@ pub async fn serve(
         settings,
         ledger,
         chain,
+        faults: faults::Faults::default(),
     }));
     axum::serve(listener, router)
         .with_graceful_shutdown(shutdown.cancelled_owned())

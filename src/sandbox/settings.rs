@@ -4,6 +4,7 @@ use crate::domain::{BaseUnits, Decimals, Mint, Wallet};
 use anyhow::{Context, bail};
 use serde::{Deserialize, Deserializer, Serialize};
 use std::{net::SocketAddr, path::Path, str::FromStr};
+use utoipa::ToSchema;
 
 /// Everything the sandbox needs to know.
 #[derive(Clone, Debug, Deserialize)]
@@ -20,14 +21,27 @@ pub struct Settings {
     /// `sqlite:PATH`.
     #[serde(default = "default_database")]
     pub database: String,
+    /// Who can buy; empty = every id is an organization. The first is whom the key belongs to.
+    #[serde(default)]
+    pub organizations: Vec<Organization>,
     /// What can be bought.
     pub plans: Vec<Plan>,
     /// What can be paid with.
     pub tokens: Vec<Token>,
 }
 
+/// Who can buy.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Organization {
+    /// Its id.
+    pub id: i64,
+    /// Its name.
+    pub name: String,
+}
+
 /// Credits for sale.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Plan {
     /// Its id.
@@ -41,16 +55,18 @@ pub struct Plan {
 }
 
 /// A token taken.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Token {
     /// Its name.
     pub symbol: String,
     /// Its mint.
     #[serde(deserialize_with = "parsed", serialize_with = "shown")]
+    #[schema(value_type = String)]
     pub mint: Mint,
     /// The wallet to be paid.
     #[serde(deserialize_with = "parsed", serialize_with = "shown")]
+    #[schema(value_type = String)]
     pub recipient: Wallet,
     /// Its decimal places.
     pub decimals: u8,

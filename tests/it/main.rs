@@ -37,6 +37,7 @@ mod restarts;
 mod runbook;
 mod safety;
 mod sandbox_api;
+mod sandbox_faults;
 mod scope;
 mod setup;
 mod sim;
