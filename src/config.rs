@@ -200,6 +200,15 @@ impl Config {
         Ok(Self::check(&Written::load(file, environment)?.raw)?)
     }
 
+    /// Checks everything of a text like a configuration file's; no environment counts.
+    ///
+    /// # Errors
+    /// When a key is unknown, or a value is not allowed; says which, what was found and what is allowed.
+    pub fn from_toml(text: &str) -> anyhow::Result<Self> {
+        let written = Written::read(Some(text), "the settings", [])?;
+        Ok(Self::check(&written.raw)?)
+    }
+
     /// The file that `store.url` names; `None` for a database in memory.
     #[must_use]
     pub fn database_file(&self) -> Option<PathBuf> {

@@ -39,19 +39,47 @@ pub struct Loops {
     shutdown: CancellationToken,
 }
 
+/// Whose process it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Host {
+    /// The daemon's, which systemd may have started.
+    Daemon,
+    /// Another program's, which speaks to systemd itself if at all.
+    Program,
+}
+
 /// Runs the daemon until `shutdown`, then drains it.
 ///
 /// # Errors
 /// When the database or the ops address cannot be opened, or a loop ends by itself.
 pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<()> {
-    let store = Store::open(&config.store_url)
-        .await
-        .with_context(|| format!("open the database {}", config.store_url))?;
-    store
-        .probe_disk()
-        .await
-        .with_context(|| format!("write to the database {}", config.store_url))?;
-    let listener = match config.ops.listen {
+    let store = open(&config).await?;
+    supervise(Pipeline::new(config, store)?, Host::Daemon, shutdown).await
+}
+
+/// Opens the database, and writes to it to see whether that works.
+///
+/// # Errors
+/// When it does not.
+pub async fn open(config: &Config) -> anyhow::Result<Store> {
+    let url = &config.store_url;
+    let store = Store::open(url).await;
+    let store = store.with_context(|| format!("open the database {url}"))?;
+    let probed = store.probe_disk().await;
+    probed.with_context(|| format!("write to the database {url}"))?;
+    Ok(store)
+}
+
+/// Runs everything over this pipeline until `shutdown`, then drains it and closes the database.
+///
+/// # Errors
+/// When the ops address cannot be opened, or a loop ends by itself.
+pub async fn supervise(
+    pipeline: Arc<Pipeline>,
+    host: Host,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    let listener = match pipeline.config.ops.listen {
         Some(address) => Some(
             TcpListener::bind(address)
                 .await
@@ -59,7 +87,6 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<
         ),
         None => None,
     };
-    let pipeline = Pipeline::new(config, store)?;
     let (mut tasks, _hints) = Loops::spawn(&pipeline, shutdown.clone());
     tasks.task("checkpoint", checkpoint(pipeline.clone()));
     if let Some(listener) = listener {
@@ -81,10 +108,14 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<
         let notify = Notify::new(pipeline.clone(), settings)?;
         tasks.task("notify", tell(notify, pipeline.clone()));
     }
-    systemd::ready();
+    if host == Host::Daemon {
+        tasks.speak_to_systemd();
+    }
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "watching for payments");
     let ended = tasks.until_shutdown().await;
-    systemd::stopping();
+    if host == Host::Daemon {
+        systemd::stopping();
+    }
     tracing::info!("stopping: finishing the confirmations under way");
     shutdown.cancel();
     pipeline.bells.confirm.notify_one();
@@ -133,15 +164,19 @@ impl Loops {
             confirm(confirming, stop).await;
             ("confirm", Ok(()))
         });
+        (loops, sender)
+    }
+
+    fn speak_to_systemd(&mut self) {
         if let Some(every) = systemd::alive_every() {
-            loops.task("watchdog", async move {
+            self.task("watchdog", async move {
                 loop {
                     systemd::alive();
                     sleep(every).await;
                 }
             });
         }
-        (loops, sender)
+        systemd::ready();
     }
 
     /// Runs a loop that may be cut off at any await.

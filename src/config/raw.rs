@@ -204,21 +204,34 @@ impl Written {
         file: Option<&Path>,
         environment: impl IntoIterator<Item = (String, String)>,
     ) -> anyhow::Result<Self> {
+        let Some(file) = file else {
+            return Self::read(None, "the environment", environment);
+        };
+        let text = std::fs::read_to_string(file).with_context(|| {
+            format!(
+                "read the configuration file {} (`paywatch init` writes one)",
+                file.display()
+            )
+        })?;
+        let place = format!("{} and the environment", file.display());
+        Self::read(Some(&text), &place, environment)
+    }
+
+    /// Reads a file's text, if there is one, and then the environment over it.
+    pub(super) fn read(
+        text: Option<&str>,
+        place: &str,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> anyhow::Result<Self> {
         let mut builder = ::config::Config::builder();
         let mut in_file = BTreeSet::new();
-        if let Some(file) = file {
-            let text = std::fs::read_to_string(file).with_context(|| {
-                format!(
-                    "read the configuration file {} (`paywatch init` writes one)",
-                    file.display()
-                )
-            })?;
+        if let Some(text) = text {
             // What is no TOML is complained of below.
             if let Ok(sections) = text.parse::<toml::Table>() {
                 in_file = keys(&sections);
             }
             builder =
-                builder.add_source(::config::File::from_str(&text, ::config::FileFormat::Toml));
+                builder.add_source(::config::File::from_str(text, ::config::FileFormat::Toml));
         }
         let mut in_environment = BTreeSet::new();
         // Values stay text until the key's type is known: a key of digits must not become a number on its way.
@@ -236,10 +249,6 @@ impl Written {
             }
             .with_context(|| format!("environment variable {name}"))?;
         }
-        let place = file.map_or_else(
-            || "the environment".to_owned(),
-            |file| format!("{} and the environment", file.display()),
-        );
         let loaded = builder
             .build()
             .with_context(|| format!("read the configuration from {place}"))?;

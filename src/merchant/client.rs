@@ -72,6 +72,9 @@ pub enum Error {
         /// The beginning of its text, for people alone; it is never read for meaning.
         said: String,
     },
+    /// A backend of an embedding program's own does not answer.
+    #[error("the backend did not answer")]
+    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// Not what was asked for.
     #[error("the payments API's answer is not {0}")]
     Malformed(&'static str),

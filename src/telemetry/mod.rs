@@ -23,6 +23,7 @@ pub fn init_logs(log: &Log) {
         "reqwest",
         "solana_pubsub_client",
         "tungstenite",
+        "rmcp",
     ];
     let filter = quiet
         .iter()

@@ -25,6 +25,7 @@ mod floods;
 mod held;
 mod history;
 mod image;
+mod library;
 mod mcp;
 mod node;
 mod notify;
