@@ -3,7 +3,7 @@
 CARGO ?= cargo
 # Debian packages that the build and the tests need and a bare machine lacks.
 BUILD_PACKAGES = g++ pkg-config libssl-dev
-TEST_PACKAGES = systemd buildah chromium chromium-driver fonts-dejavu-core python3-venv
+TEST_PACKAGES = systemd buildah chromium chromium-driver fonts-dejavu-core python3-venv curl
 TARGET = $(or $(CARGO_TARGET_DIR),target)
 # Programs of the trade, built once.
 TOOLS = $(TARGET)/tools
@@ -21,7 +21,7 @@ if [ -n "$$missing" ]; then \
 fi
 endef
 
-.PHONY: help setup setup-tests demo test sim fuzz fixtures screenshots lint deny docs bench bench-decode bench-quick bench-peers build image install install-files build-bench
+.PHONY: help setup setup-tests demo pay test sim fuzz fixtures screenshots lint deny docs bench bench-decode bench-quick bench-peers build image install install-files build-bench
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -33,7 +33,11 @@ setup-tests: setup
 	@$(call install,$(TEST_PACKAGES))
 
 demo: setup ## Confirm two payments on an embedded local network (KEEP=1 leaves everything running)
-	$(if $(KEEP),KEEP=1) $(CARGO) run --locked --example demo
+	$(CARGO) build --locked --bin paywatch --example demo
+	$(if $(KEEP),KEEP=1) $(TARGET)/debug/examples/demo
+
+pay: ## Pay what a Solana Pay address asks for (URL='solana:…'), from the demo's buyer
+	@$(TARGET)/debug/examples/demo pay '$(URL)'
 
 build: setup ## Build the release binary
 	$(CARGO) build --locked --release --bin paywatch

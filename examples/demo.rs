@@ -18,12 +18,14 @@ use tokio_util::sync::CancellationToken;
 /// As on mainnet, about.
 const SLOT_TIME_MS: u64 = 300;
 const PATIENCE: Duration = Duration::from_mins(1);
+/// Where everything of the demo is.
+const FOLDER: &str = "tmp/demo";
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     match std::env::args().nth(1).as_deref() {
         None => demo(std::env::var_os("KEEP").is_some()).await,
-        Some("pay") => pay(std::env::args().skip(2).collect()).await,
+        Some("pay") => pay(std::env::args().nth(2)).await,
         Some(other) => bail!("unknown argument {other}; there is only `pay`"),
     }
 }
@@ -94,13 +96,14 @@ async fn set_up() -> anyhow::Result<(Stage, JoinSet<()>)> {
         network.fund(&buyer.pubkey(), &mint, 1_000_000_000).await?;
         tokens.push((symbol, mint));
     }
-    let folder = PathBuf::from("tmp/demo");
+    let folder = PathBuf::from(FOLDER);
     if folder.exists() {
         std::fs::remove_dir_all(&folder).context("remove what the last demo left")?;
     }
     std::fs::create_dir_all(&folder).context("make a folder for the demo")?;
     std::fs::write(folder.join("buyer.json"), format!("{:?}", buyer.to_bytes()))
         .context("write the buyer's key")?;
+    std::fs::write(folder.join("rpc_url"), &network.rpc_url).context("write the node's address")?;
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let api = format!("http://{}/api/v1/payments", listener.local_addr()?);
     let settings = sandbox_settings(&folder, &network, &merchant, &tokens)?;
@@ -166,7 +169,7 @@ fn paywatch_config(
 ) -> anyhow::Result<Config> {
     let text = format!(
         "[merchant]\nbase_url = \"{api}\"\n\n[solana]\nrpc_urls = [\"{}\"]\nws_urls = [\"{}\"]\nmax_rps = 0\n\n\
-         [store]\nurl = \"sqlite:{}\"\n\n[ops]\nlisten = \"{ops}\"\n",
+         [store]\nurl = \"sqlite:{}\"\n\n[ops]\nlisten = \"{ops}\"\npay_pages = true\n",
         network.rpc_url,
         network.ws_url,
         folder.join("paywatch.db").display(),
@@ -280,51 +283,34 @@ fn say(began: Instant, what: &str) {
 }
 
 fn say_what_to_try(stage: &Stage) {
-    let (api, ops, folder, usdc) = (
-        &stage.api,
-        stage.ops,
-        stage.folder.display(),
-        &stage.tokens[0].1.address,
-    );
-    let binary = "cargo run -q --";
-    println!("\nEverything keeps running until Ctrl-C. Addresses:");
+    let (api, ops, folder) = (&stage.api, stage.ops, stage.folder.display());
+    println!("\nEverything keeps running until Ctrl-C.");
+    println!("  pages         http://{ops}/");
+    println!("  payments API  {api}");
+    println!("  Solana        {}", stage.network.rpc_url);
+    println!("\nIn another terminal (docs/tour.md says more):");
+    println!("  export PATH=\"$PWD/target/debug:$PATH\" PAYWATCH_CONFIG={folder}/paywatch.toml");
     println!(
-        "  Solana RPC {}   WebSocket {}",
-        stage.network.rpc_url, stage.network.ws_url
-    );
-    println!("  payments API {api}   paywatch http://{ops}/metrics\n\nTry, in another terminal:");
-    println!("  # start a checkout");
-    println!(
-        "  curl -sX POST '{api}/crypto/checkout?organization_id=239&credit_plan_id=11&quantity=1&token={usdc}'"
+        "  paywatch checkout --plan 11 --token USDC    # shows what to send, also at http://{ops}/pay/MEMO"
     );
     println!(
-        "  # pay it, with the recipient, amount and memo it gave (then with a wrong amount, or without memo)"
+        "  make pay URL='solana:…'                     # pays it; try another amount, or no memo"
     );
-    println!(
-        "  cargo run -q --example demo -- pay {} {usdc} RECIPIENT AMOUNT MEMO",
-        stage.network.rpc_url
-    );
-    println!("  # look");
-    println!("  curl -s '{api}/history'");
-    println!("  curl -s http://{ops}/readyz");
-    println!("  {binary} --config {folder}/paywatch.toml payments list");
-    println!("  {binary} --config {folder}/paywatch.toml explain SIGNATURE");
-    println!("  {binary} --config {folder}/paywatch.toml backfill --since 1h --dry-run");
+    println!("  paywatch payments list");
+    println!("  paywatch explain SIGNATURE");
+    println!("  paywatch status");
 }
 
-/// `demo pay RPC MINT RECIPIENT AMOUNT [MEMO]`: pays from the demo's buyer.
-async fn pay(args: Vec<String>) -> anyhow::Result<()> {
-    let [rpc_url, mint, recipient, amount, rest @ ..] = args.as_slice() else {
-        bail!("usage: demo pay RPC MINT RECIPIENT AMOUNT [MEMO]");
+/// `demo pay URL`: pays what a Solana Pay address asks for, from the demo's buyer. Prints the transaction's signature.
+async fn pay(url: Option<String>) -> anyhow::Result<()> {
+    let url = url.context("usage: demo pay 'solana:…', as `paywatch checkout` shows it")?;
+    let read = |file: &str| {
+        let text = std::fs::read_to_string(Path::new(FOLDER).join(file));
+        text.context("is the demo running? (make demo KEEP=1)")
     };
-    let key: Vec<u8> = serde_json::from_str(
-        &std::fs::read_to_string("tmp/demo/buyer.json").context("is the demo running?")?,
-    )?;
+    let key: Vec<u8> = serde_json::from_str(&read("buyer.json")?)?;
     let buyer = Keypair::try_from(key.as_slice())?;
-    let network = Localnet::at(rpc_url, "");
-    let mint = TestMint::existing(mint.parse()?, 6);
-    let mut payment = Payment::new(&buyer, recipient.parse()?, &mint, amount.parse()?, "");
-    payment.memos_before = rest.to_vec();
-    println!("{}", network.pay(&payment).await?);
+    let network = Localnet::at(&read("rpc_url")?, "");
+    println!("{}", network.pay_url(&buyer, &url).await?);
     Ok(())
 }

@@ -123,7 +123,7 @@ struct CheckoutRequest {
     /// Id of the plan.
     credit_plan_id: i64,
     /// How many of the plan; 1 if left out.
-    #[param(minimum = 1)]
+    #[param(value_type = Option<i64>, minimum = 1, maximum = 4_294_967_295_u32)]
     quantity: Option<u32>,
     /// Mint of the token to pay in.
     token: String,
@@ -247,8 +247,10 @@ async fn confirm(
 #[into_params(parameter_in = Query)]
 struct Page {
     /// At most so many, and never more than 100; 50 if left out.
+    #[param(value_type = Option<i64>, minimum = 0, maximum = 4_294_967_295_u32)]
     limit: Option<u32>,
     /// Leave out so many, the newest.
+    #[param(value_type = Option<i64>, minimum = 0, maximum = 4_294_967_295_u32)]
     offset: Option<u32>,
 }
 

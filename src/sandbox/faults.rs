@@ -36,6 +36,7 @@ struct Rule {
     endpoint: Option<Endpoint>,
     /// How often it happens before it is over; for ever if left out.
     #[serde(default)]
+    #[schema(value_type = Option<i64>, minimum = 0, maximum = 4_294_967_295_u32)]
     times: Option<u32>,
     /// What happens.
     fault: Fault,
@@ -70,6 +71,7 @@ enum Fault {
         status: u16,
         /// What `Retry-After` says, if it is there.
         #[serde(default)]
+        #[schema(value_type = Option<i64>, minimum = 0, maximum = 4_294_967_295_u32)]
         retry_after_seconds: Option<u32>,
     },
     /// Nothing is done, and no answer comes for ten minutes.

@@ -55,8 +55,16 @@ pub async fn serve(
         chain,
         faults: faults::Faults::default(),
     }));
-    axum::serve(listener, router)
-        .with_graceful_shutdown(shutdown.cancelled_owned())
-        .await
-        .context("serve the sandbox")
+    /// How long answers under way may take once it is told to stop; one that was ordered to hang never comes.
+    const GRACE: Duration = Duration::from_secs(1);
+    let stopped = shutdown.clone();
+    let serving = axum::serve(listener, router).with_graceful_shutdown(shutdown.cancelled_owned());
+    let patience = async {
+        stopped.cancelled().await;
+        tokio::time::sleep(GRACE).await;
+    };
+    tokio::select! {
+        served = serving.into_future() => served.context("serve the sandbox"),
+        () = patience => Ok(()),
+    }
 }

@@ -17,6 +17,7 @@ mod confirmed;
 mod corpus;
 mod decisions;
 mod deploy;
+mod docs;
 mod endpoints;
 mod example_config;
 mod explain;

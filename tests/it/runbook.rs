@@ -8,6 +8,9 @@ fn runbook() -> String {
     fs::read_to_string("deploy/runbook.md").unwrap()
 }
 
+/// As a person's day brings them: each about a payment that is held at the moment.
+const FILES: [&str; 2] = ["deploy/runbook.md", "docs/held.md"];
+
 #[test]
 fn it_has_an_entry_for_every_alert_and_every_reason() {
     let entries: Vec<String> = runbook()
@@ -23,15 +26,16 @@ fn it_has_an_entry_for_every_alert_and_every_reason() {
     assert_eq!(entries, expected);
 }
 
-/// The commands of the runbook's blocks, in their order.
+/// The commands of their blocks, in their order.
 fn commands() -> Vec<String> {
-    let text = runbook();
-    let blocks = text.split("```").skip(1).step_by(2);
-    blocks
-        .flat_map(str::lines)
-        .filter(|line| !line.is_empty())
-        .map(|line| line.strip_prefix("paywatch ").expect(line).to_owned())
-        .collect()
+    let mut commands = Vec::new();
+    for file in FILES {
+        let text = fs::read_to_string(file).unwrap();
+        let lines = text.split("```").skip(1).step_by(2).flat_map(str::lines);
+        let lines = lines.filter(|line| !line.is_empty());
+        commands.extend(lines.map(|line| line.strip_prefix("paywatch ").expect(line).to_owned()));
+    }
+    commands
 }
 
 /// As a shell would take it apart.
@@ -46,14 +50,14 @@ fn words(line: &str) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_command_in_it_runs() {
+async fn every_command_in_it_and_in_the_answers_on_held_payments_runs() {
     let world = World::new().await;
     let daemon = world.watch(&[]).await;
     let mut environment = world.beside(&daemon).await;
     environment.push(("USER".into(), "somebody".into()));
     let backup = world.folder.path().join("backup.db").display().to_string();
     let commands = commands();
-    assert!(commands.len() > 12, "{commands:?}");
+    assert!(commands.len() > 22, "{commands:?}");
     for command in commands {
         // A held payment of its own for each, and a checkout it could be for.
         let checkout = world.checkout(&world.usdc).await;
@@ -81,9 +85,9 @@ async fn every_command_in_it_runs() {
         let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
         let output = exit_of(&environment, &arguments);
         let (code, text) = (output.status.code(), said(&output));
-        // `status` says that somebody is needed, and `retry` that nothing of this payment is to be tried.
+        // `status` and `backfill` say that somebody is needed, and `retry` that nothing of this payment is to be tried.
         let expected = match arguments[..] {
-            ["status"] => 2,
+            ["status"] | ["backfill", ..] => 2,
             ["payments", "retry", ..] => 1,
             _ => 0,
         };

@@ -129,6 +129,34 @@ impl Localnet {
         self.wait_for(signature).await
     }
 
+    /// What a wallet does with a Solana Pay address: exactly what it asks for, in a token of the classic program with six decimal places.
+    ///
+    /// # Errors
+    /// When it is no transfer request, or the transaction does not land.
+    pub async fn pay_url(&self, from: &Keypair, url: &str) -> anyhow::Result<Signature> {
+        let asked = url::Url::parse(url)?;
+        anyhow::ensure!(asked.scheme() == "solana", "not a Solana Pay address");
+        let fields: std::collections::HashMap<_, _> = asked.query_pairs().collect();
+        let field = |name: &str| {
+            fields
+                .get(name)
+                .with_context(|| format!("it names no {name}"))
+        };
+        let mint = TestMint::existing(field("spl-token")?.parse()?, 6);
+        let (whole, fraction) = field("amount")?
+            .split_once('.')
+            .unwrap_or((field("amount")?, ""));
+        anyhow::ensure!(fraction.len() <= 6, "finer than the token");
+        let amount = format!("{whole}{fraction:0<6}").parse()?;
+        let mut payment = Payment::new(from, asked.path().parse()?, &mint, amount, "");
+        payment.memos_before = fields
+            .get("memo")
+            .map(ToString::to_string)
+            .into_iter()
+            .collect();
+        self.pay(&payment).await
+    }
+
     /// Makes a payment and waits until it is confirmed.
     ///
     /// # Errors
