@@ -2,7 +2,7 @@
 
 use crate::config::Config;
 use crate::domain::{Checkout, Memo, Mint, Wallet};
-use crate::merchant::{Backend, Merchant};
+use crate::merchant::Backend;
 use crate::pipeline::Pipeline;
 use crate::solana::Rpc;
 use crate::store::{Stage, TakenIn};
@@ -225,18 +225,15 @@ impl Builder {
         }
         let config = Config::from_toml(&table.to_string())?;
         let store = supervisor::open(&config).await?;
-        let rpc = Rpc::new(&config.solana.rpc_urls, config.solana.limits)
-            .context("build the RPC client")?;
-        let backend = match self.backend {
-            Some(backend) => backend,
-            None => {
-                let merchant = Merchant::new(&config.merchant.settings);
-                Arc::new(merchant.context("build the payments API client")?)
+        let pipeline = match self.backend {
+            Some(backend) => {
+                let (urls, limits) = (&config.solana.rpc_urls, config.solana.limits);
+                let rpc = Rpc::new(urls, limits).context("build the RPC client")?;
+                Pipeline::over(config, store, rpc, backend)
             }
+            None => Pipeline::new(config, store)?,
         };
-        Ok(Watcher {
-            pipeline: Pipeline::over(config, store, rpc, backend),
-        })
+        Ok(Watcher { pipeline })
     }
 }
 

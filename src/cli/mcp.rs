@@ -1,9 +1,8 @@
 //! `paywatch mcp`: the payments flow for assistants.
 
-use super::{Failure, block_on, buyer, open_if_there, shutdown_on_signals};
+use super::{Failure, block_on, buyer, open_empty, open_if_there, shutdown_on_signals};
 use crate::config::Config;
 use crate::pipeline::Pipeline;
-use crate::store::Store;
 use crate::{mcp, telemetry};
 use anyhow::Context;
 
@@ -14,14 +13,11 @@ pub(super) fn run(config: Config) -> Result<u8, Failure> {
         let shutdown = shutdown_on_signals().context("listen for signals")?;
         let buyer = buyer::open(&config).await?;
         let folder = tempfile::tempdir().context("make a folder for an empty database")?;
-        let store = match open_if_there(&config).await? {
-            Some(store) => store,
+        let store = if let Some(store) = open_if_there(&config).await? {
+            store
+        } else {
             // No daemon runs here: what is asked of the database has the answer "nothing".
-            None => {
-                let empty = format!("sqlite:{}", folder.path().join("empty.db").display());
-                let store = Store::open(&empty).await;
-                store.context("open an empty database")?
-            }
+            open_empty(&folder).await?
         };
         let pipeline = Pipeline::new(config, store.clone())?;
         let served = mcp::serve(buyer, pipeline, shutdown).await;

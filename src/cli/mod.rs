@@ -29,6 +29,7 @@ use crate::store::Store;
 use anyhow::{Context, bail};
 use clap::{Parser, Subcommand};
 use std::{path::PathBuf, process::ExitCode};
+use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
 /// Exit code: it did not work.
@@ -188,6 +189,12 @@ async fn open_if_there(config: &Config) -> anyhow::Result<Option<Store>> {
     Ok(Some(opened.with_context(|| {
         format!("open the database {}", config.store_url)
     })?))
+}
+
+/// A database that knows nothing, for as long as the folder is there.
+async fn open_empty(folder: &TempDir) -> anyhow::Result<Store> {
+    let url = format!("sqlite:{}", folder.path().join("empty.db").display());
+    Store::open(&url).await.context("open an empty database")
 }
 
 /// Cancelled by the first SIGTERM or SIGINT; the second ends the process at once.

@@ -44,6 +44,8 @@ pub async fn serve(
 ) -> anyhow::Result<()> {
     /// Deadline of one question to the node.
     const NODE_TIMEOUT: Duration = Duration::from_secs(10);
+    /// How long answers under way may take once it is told to stop; one that was ordered to hang never comes.
+    const GRACE: Duration = Duration::from_secs(1);
     let ledger = Ledger::open(&settings.database)
         .await
         .context("open the sandbox's database")?;
@@ -55,8 +57,6 @@ pub async fn serve(
         chain,
         faults: faults::Faults::default(),
     }));
-    /// How long answers under way may take once it is told to stop; one that was ordered to hang never comes.
-    const GRACE: Duration = Duration::from_secs(1);
     let stopped = shutdown.clone();
     let serving = axum::serve(listener, router).with_graceful_shutdown(shutdown.cancelled_owned());
     let patience = async {

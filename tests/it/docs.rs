@@ -86,12 +86,12 @@ impl Reader {
     fn remember(&mut self, text: &str) {
         let mut words = text.split_whitespace();
         if let Some(url) = words.find(|word| word.starts_with("solana:")) {
-            self.url = url.to_owned();
-            self.memo = url.rsplit("memo=").next().unwrap().to_owned();
+            self.url = url.into();
+            self.memo = url.rsplit("memo=").next().unwrap().into();
         }
         let one = text.trim();
         if (86..=88).contains(&one.len()) && one.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
-            self.signature = one.to_owned();
+            self.signature = one.into();
         }
     }
 }

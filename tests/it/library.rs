@@ -4,6 +4,7 @@ use crate::support::{World, eventually};
 use paywatch::domain::{BaseUnits, Checkout, CheckoutStatus, Memo, Signature};
 use paywatch::{Backend, ConfirmResult, Stage, TakenIn, Watcher, async_trait};
 use std::sync::{Arc, Mutex};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 /// Books of a shop that is slow to take the first claim.
@@ -62,7 +63,8 @@ async fn a_shop_is_told_of_each_payment_until_it_takes_it_and_never_of_a_second_
         let watcher = watcher(&world, &shop).await;
         let stop = CancellationToken::new();
         let run = watcher.clone().run(stop.clone().cancelled_owned());
-        let running = tokio::spawn(run);
+        let mut running = JoinSet::new();
+        running.spawn(run);
         let expected = if life == 0 {
             TakenIn::New
         } else {
@@ -85,7 +87,7 @@ async fn a_shop_is_told_of_each_payment_until_it_takes_it_and_never_of_a_second_
             assert!(matches!(stage, Stage::Confirmed { .. }), "{stage:?}");
         }
         stop.cancel();
-        running.await.unwrap().unwrap();
+        running.join_next().await.unwrap().unwrap().unwrap();
     }
     let claim = ("order-1".to_owned(), paid[0].clone());
     assert_eq!(shop.claims(), [claim.clone(), claim]);

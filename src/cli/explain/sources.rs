@@ -1,11 +1,11 @@
 //! Where an explanation comes from: a node or a file; database, API and configuration as far as they are there.
 
 use super::Args;
+use crate::cli::{open_empty, open_if_there};
 use crate::config::Config;
 use crate::domain::{Commitment, Transaction};
 use crate::pipeline::{Background, Pipeline, Recipient, look_at};
 use crate::solana::{Fetched, Limits, Rpc};
-use crate::store::Store;
 use anyhow::{Context, anyhow};
 use std::time::Duration;
 
@@ -45,20 +45,14 @@ pub(super) async fn background(
     recipients: &[Recipient],
 ) -> anyhow::Result<Background> {
     let folder = tempfile::tempdir().context("make a folder for an empty database")?;
-    let empty = format!("sqlite:{}", folder.path().join("empty.db").display());
-    let real = if config.database_file().is_some_and(|file| file.exists()) {
-        Store::open(&config.store_url)
-            .await
-            .map_err(|error| format!("the database was not used: {:#}", anyhow::Error::new(error)))
-    } else {
-        Err(format!("there is no database at {} yet", config.store_url))
+    let real = match open_if_there(&config).await {
+        Ok(Some(store)) => Ok(store),
+        Ok(None) => Err(format!("there is no database at {} yet", config.store_url)),
+        Err(error) => Err(format!("the database was not used: {error:#}")),
     };
     let (store, note) = match real {
         Ok(store) => (store, None),
-        Err(note) => {
-            let store = Store::open(&empty).await;
-            (store.context("open an empty database")?, Some(note))
-        }
+        Err(note) => (open_empty(&folder).await?, Some(note)),
     };
     let pipeline = Pipeline::new(config, store.clone())?;
     let background = pipeline.background(transaction, recipients).await;
