@@ -49,8 +49,8 @@
 //! | `pipeline` | the road of a payment, one file a step | spawn tasks |
 //! | `supervisor` | runs the steps as loops, drains them | know what a step does |
 //! | `buyer` | what comes before a payment: plans, tokens, checkouts | judge or confirm |
-//! | `report` | how payments are told: text, JSON, CSV | ask anybody |
-//! | `mcp` | the same for assistants | pay, confirm or decide |
+//! | `report` | how payments are told: text, JSON, CSV, QR codes | ask anybody |
+//! | `mcp` | that for assistants | pay, confirm or decide |
 //! | `notify` | notices to people, posted until they are taken | make a payment wait |
 //! | `ops` | health and metrics over HTTP | write |
 //! | `sandbox` | a payments API to develop against | use our decoder |

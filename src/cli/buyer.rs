@@ -6,6 +6,14 @@ use crate::config::Config;
 use crate::merchant::Merchant;
 use anyhow::Context;
 
+/// Arguments of a command that lists all there is.
+#[derive(Debug, clap::Args)]
+pub(super) struct Listing {
+    /// Print a list of objects as JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
 /// Asks the configured API, and the daemon's database where there is one.
 pub(super) async fn open(config: &Config) -> anyhow::Result<Buyer> {
     let merchant =

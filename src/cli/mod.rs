@@ -82,9 +82,9 @@ enum Command {
     /// Ask the running daemon whether it is alive (for container health checks)
     Healthcheck,
     /// List what can be bought
-    Plans(plans::Args),
+    Plans(buyer::Listing),
     /// List what can be paid with
-    Tokens(tokens::Args),
+    Tokens(buyer::Listing),
     /// Begin a checkout: shows what to send, with a QR code; --wait follows it until it is confirmed
     Checkout(checkout::Args),
     /// Begin a payment by card: prints the address of the page that takes the card

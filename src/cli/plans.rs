@@ -8,15 +8,7 @@ use crate::report::plan_json;
 use comfy_table::{Table, presets};
 use serde_json::Value;
 
-/// Arguments of `paywatch plans`.
-#[derive(Debug, clap::Args)]
-pub(super) struct Args {
-    /// Print them as JSON, as the API has them
-    #[arg(long)]
-    json: bool,
-}
-
-pub(super) fn run(config: &Config, args: &Args) -> Result<u8, Failure> {
+pub(super) fn run(config: &Config, args: &buyer::Listing) -> Result<u8, Failure> {
     buyer::ask(config, async |buyer| {
         let plans = buyer.plans().await?;
         if args.json {

@@ -5,15 +5,7 @@ use crate::config::Config;
 use crate::domain::visible;
 use crate::report::token_json;
 
-/// Arguments of `paywatch tokens`.
-#[derive(Debug, clap::Args)]
-pub(super) struct Args {
-    /// Print them as JSON
-    #[arg(long)]
-    json: bool,
-}
-
-pub(super) fn run(config: &Config, args: &Args) -> Result<u8, Failure> {
+pub(super) fn run(config: &Config, args: &buyer::Listing) -> Result<u8, Failure> {
     buyer::ask(config, async |buyer| {
         let tokens = buyer.tokens().await?;
         if args.json {
