@@ -4,7 +4,7 @@
 
 use crate::domain::{Checkout, CheckoutStatus, Memo, Mint, TransferRequest};
 use crate::merchant::Backend;
-use crate::merchant::{self, CardOrder, Merchant, Order, Plan, SupportedToken, search};
+use crate::merchant::{self, Merchant, NewCardPayment, NewCheckout, Plan, SupportedToken, search};
 use crate::store::{self, Stage, Store};
 use url::Url;
 
@@ -32,19 +32,14 @@ pub enum Error {
     NoDecimals(String),
     /// The payments API made a checkout in another token.
     #[error(
-        "the payments API made a checkout in {made} although {ordered} was asked for; nothing was paid, do not pay it"
+        "the payments API made a checkout in another token than {0}, which was asked for; do not pay it"
     )]
-    AnotherToken {
-        /// In which it is.
-        made: Mint,
-        /// In which it should be.
-        ordered: Mint,
-    },
+    AnotherToken(Mint),
 }
 
 type Result<T> = std::result::Result<T, Error>;
 
-/// What is ordered, as people say it.
+/// What is to be bought, as people say it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wish {
     /// Id of the plan.
@@ -105,7 +100,7 @@ impl Buyer {
     pub async fn checkout(&self, wish: &Wish) -> Result<TransferRequest> {
         let tokens = self.tokens().await?;
         let token = taken(&tokens, &wish.token)?;
-        let order = Order {
+        let new = NewCheckout {
             plan: wish.plan,
             quantity: wish.quantity,
             organization: wish.organization,
@@ -115,19 +110,18 @@ impl Buyer {
         token
             .decimals
             .ok_or_else(|| Error::NoDecimals(token.symbol.clone()))?;
-        let checkout = self.merchant.start_checkout(order).await?;
-        transfer_request(&checkout, &tokens).ok_or(Error::AnotherToken {
-            made: checkout.mint.unwrap_or(token.mint),
-            ordered: token.mint,
-        })
+        let checkout = self.merchant.start_checkout(new).await?;
+        // Of no other token than that: what was not asked for is not to be paid.
+        transfer_request(&checkout, std::slice::from_ref(token))
+            .ok_or(Error::AnotherToken(token.mint))
     }
 
     /// Begins a payment by card; returns the page that takes the card.
     ///
     /// # Errors
     /// When the API makes none.
-    pub async fn card(&self, order: &CardOrder) -> Result<Url> {
-        Ok(self.merchant.card_link(order).await?)
+    pub async fn card(&self, new: &NewCardPayment) -> Result<Url> {
+        Ok(self.merchant.card_link(new).await?)
     }
 
     /// Checkouts, in the API's order, at most so many.

@@ -52,7 +52,7 @@
 //! | `report` | how payments are told: text, JSON, CSV, QR codes | ask anybody |
 //! | `mcp` | that for assistants | pay, confirm or decide |
 //! | `notify` | notices to people, posted until they are taken | make a payment wait |
-//! | `ops` | health and metrics over HTTP | write |
+//! | `ops` | what is asked of the daemon over HTTP: health, metrics, pages | decide by itself |
 //! | `sandbox` | a payments API to develop against | use our decoder |
 //! | `http`, `clock`, `chance` | the network, the time and the dice: what a simulation replaces | know what they are for |
 //! | [`watcher`](Watcher) | the same loops inside another program | take over logs, signals or systemd |

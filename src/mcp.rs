@@ -4,7 +4,7 @@
 
 use crate::buyer::{Buyer, Which, Wish};
 use crate::domain::{Memo, Signature};
-use crate::merchant::CardOrder;
+use crate::merchant::NewCardPayment;
 use crate::pipeline::Pipeline;
 use crate::report::{
     checkout_json, explanation_json, plan_json, stage_json, token_json, transfer_request_json,
@@ -152,16 +152,16 @@ impl Tools {
     ))]
     async fn create_crypto_checkout(
         &self,
-        Parameters(order): Parameters<CryptoCheckout>,
+        Parameters(new): Parameters<CryptoCheckout>,
     ) -> CallToolResult {
         told(async {
-            let quantity = order.quantity.unwrap_or(1);
+            let quantity = new.quantity.unwrap_or(1);
             anyhow::ensure!(quantity > 0, "quantity: found 0, allowed is 1 or more");
             let wish = Wish {
-                plan: order.plan_id,
-                token: order.token,
+                plan: new.plan_id,
+                token: new.token,
                 quantity,
-                organization: order.organization_id,
+                organization: new.organization_id,
             };
             Ok(transfer_request_json(&self.buyer.checkout(&wish).await?))
         })
@@ -179,15 +179,15 @@ impl Tools {
     ))]
     async fn create_card_checkout(
         &self,
-        Parameters(order): Parameters<CardCheckout>,
+        Parameters(new): Parameters<CardCheckout>,
     ) -> CallToolResult {
         told(async {
-            let order = CardOrder {
-                plan: order.plan_id,
-                success_url: web_address("success_url", &order.success_url)?,
-                cancel_url: web_address("cancel_url", &order.cancel_url)?,
+            let new = NewCardPayment {
+                plan: new.plan_id,
+                success_url: web_address("success_url", &new.success_url)?,
+                cancel_url: web_address("cancel_url", &new.cancel_url)?,
             };
-            let link = self.buyer.card(&order).await?;
+            let link = self.buyer.card(&new).await?;
             Ok(json!({ "payment_link": link.as_str() }))
         })
         .await

@@ -56,7 +56,7 @@ use toml::{Table, Value};
 /// let running = tokio::spawn(watcher.clone().run(stop.clone().cancelled_owned()));
 ///
 /// // A buyer wants to pay 19 USDC: show them amount, wallet and memo.
-/// let memo = Memo::parse("order-1").unwrap();
+/// let memo = Memo::parse("checkout-1").unwrap();
 /// watcher
 ///     .expect(&Checkout {
 ///         memo: memo.clone(),
@@ -67,7 +67,7 @@ use toml::{Table, Value};
 ///         created_at: None,
 ///     })
 ///     .await?;
-/// # let payment = Payment::new(&buyer, merchant.pubkey(), &usdc, 19_000_000, "order-1");
+/// # let payment = Payment::new(&buyer, merchant.pubkey(), &usdc, 19_000_000, "checkout-1");
 /// # network.pay(&payment).await?;
 /// while !matches!(watcher.stage(&memo).await?, Some((_, Stage::Confirmed { .. }))) {
 ///     tokio::time::sleep(std::time::Duration::from_millis(100)).await;

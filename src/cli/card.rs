@@ -2,7 +2,7 @@
 
 use super::{Failure, buyer, print};
 use crate::config::Config;
-use crate::merchant::CardOrder;
+use crate::merchant::NewCardPayment;
 use anyhow::Context;
 use serde_json::json;
 use url::Url;
@@ -29,12 +29,12 @@ pub(super) struct Args {
 
 pub(super) fn run(config: &Config, args: &Args) -> Result<u8, Failure> {
     buyer::ask(config, async |buyer| {
-        let order = CardOrder {
+        let new = NewCardPayment {
             plan: args.plan,
             success_url: args.success_url.clone(),
             cancel_url: args.cancel_url.clone(),
         };
-        let link = buyer.card(&order).await?;
+        let link = buyer.card(&new).await?;
         if args.json {
             print::json(&json!({ "payment_link": link.as_str() }))?;
         } else {

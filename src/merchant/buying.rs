@@ -7,7 +7,7 @@ use url::Url;
 
 /// What a buyer wants to pay for with a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Order {
+pub struct NewCheckout {
     /// Of the plan.
     pub plan: u64,
     /// How many of it.
@@ -20,7 +20,7 @@ pub struct Order {
 
 /// What a buyer wants to pay for by card.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CardOrder {
+pub struct NewCardPayment {
     /// Of the plan.
     pub plan: u64,
     /// Where the buyer is sent after paying.
@@ -30,7 +30,7 @@ pub struct CardOrder {
 }
 
 impl Merchant {
-    /// `GET /credit_plans`. A plan without a readable id is left out: it cannot be ordered.
+    /// `GET /credit_plans`. A plan without a readable id is left out: it cannot be bought.
     ///
     /// # Errors
     /// When the API does not answer with a list.
@@ -44,14 +44,16 @@ impl Merchant {
     ///
     /// # Errors
     /// When the API does not make one, or does not say what, to whom and under which memo is to be paid.
-    pub async fn start_checkout(&self, order: Order) -> Result<Checkout, Error> {
+    pub async fn start_checkout(&self, new: NewCheckout) -> Result<Checkout, Error> {
         let mut query = vec![
-            ("credit_plan_id", order.plan.to_string()),
-            ("quantity", order.quantity.to_string()),
-            ("token", order.mint.to_string()),
+            ("credit_plan_id", new.plan.to_string()),
+            ("quantity", new.quantity.to_string()),
+            ("token", new.mint.to_string()),
         ];
-        let organization = order.organization;
-        query.extend(organization.map(|id| ("organization_id", id.to_string())));
+        query.extend(
+            new.organization
+                .map(|id| ("organization_id", id.to_string())),
+        );
         let body = self.post("crypto/checkout", &query, None).await?;
         wire::handed_over(&body)
             .map_err(|_| Error::Malformed("a checkout with memo, amount, recipient and token"))
@@ -61,8 +63,8 @@ impl Merchant {
     ///
     /// # Errors
     /// When the API does not make one.
-    pub async fn card_link(&self, order: &CardOrder) -> Result<Url, Error> {
-        let body = wire::card_order(order);
+    pub async fn card_link(&self, new: &NewCardPayment) -> Result<Url, Error> {
+        let body = wire::new_card_payment(new);
         let answer = self.post("credit_card", &[], Some(body)).await?;
         wire::payment_link(&answer).ok_or(Error::Malformed("a link to a payment page"))
     }

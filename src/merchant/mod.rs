@@ -11,7 +11,7 @@ mod wire;
 
 pub use backend::{Answer, Backend, ConfirmResult, HistoryPage, search};
 pub(crate) use backend::{OVERLAP, PAGES_MAX};
-pub use buying::{CardOrder, Order};
+pub use buying::{NewCardPayment, NewCheckout};
 pub use client::{Auth, Error, Merchant, Settings};
 pub use secret::Secret;
 pub use wire::{NotACheckout, Plan, SupportedToken, handed_over};

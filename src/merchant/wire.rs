@@ -1,6 +1,6 @@
 //! The payments API's JSON. Tolerant, because it is not published in full (see API.md's table of silences).
 
-use super::CardOrder;
+use super::NewCardPayment;
 use crate::domain::{BaseUnits, Checkout, CheckoutStatus, Decimals, Memo, Mint, Wallet, visible};
 use serde_json::{Map, Value, json};
 use url::Url;
@@ -102,11 +102,11 @@ pub fn handed_over(entry: &Value) -> Result<Checkout, NotACheckout> {
 }
 
 /// The body of `POST /credit_card`.
-pub(super) fn card_order(order: &CardOrder) -> Vec<u8> {
+pub(super) fn new_card_payment(new: &NewCardPayment) -> Vec<u8> {
     let body = json!({
-        "credit_plan_id": order.plan,
-        "success_url": order.success_url.as_str(),
-        "cancel_url": order.cancel_url.as_str(),
+        "credit_plan_id": new.plan,
+        "success_url": new.success_url.as_str(),
+        "cancel_url": new.cancel_url.as_str(),
     });
     body.to_string().into_bytes()
 }

@@ -2,6 +2,7 @@
 //! history, and the buyer's page is there at once.
 
 use super::Shared;
+use crate::domain::Watched;
 use crate::merchant::handed_over;
 use crate::store::TakenIn;
 use axum::{
@@ -40,7 +41,11 @@ pub(super) async fn take_in(State(shared): State<Shared>, body: Bytes) -> Respon
             return problem(StatusCode::SERVICE_UNAVAILABLE, error.into());
         }
     };
-    let mut answer = json!({ "memo": memo, "checkout": word });
+    // Where it is not, a payment for it would not be found (yet): `watch.tokens` leaves it out, or its token is new.
+    let is_watched =
+        |one: &Watched| checkout.mint == Some(one.mint) && checkout.recipient == Some(one.wallet);
+    let watched = shared.pipeline.watching().accounts.iter().any(is_watched);
+    let mut answer = json!({ "memo": memo, "checkout": word, "watched": watched });
     if shared.pay_pages.is_some() {
         let path: String = url::form_urlencoded::byte_serialize(memo.as_bytes()).collect();
         answer["pay_page"] = format!("/pay/{}", path.replace('+', "%20")).into();

@@ -1,4 +1,4 @@
-//! Faults to order: what a payments API does to those who rely on it. They happen to the six endpoints alone, never under `/_sandbox`.
+//! Faults on demand: what a payments API does to those who rely on it. They happen to the six endpoints alone, never under `/_sandbox`.
 
 use super::problem::{Problem, Said, Told};
 use super::{Sandbox, Shared};
@@ -88,10 +88,10 @@ enum Fault {
 
 /// The faults in force.
 #[derive(Default)]
-pub(super) struct Faults(Mutex<Ordered>);
+pub(super) struct Faults(Mutex<InForce>);
 
 #[derive(Default)]
-struct Ordered {
+struct InForce {
     rules: Vec<Rule>,
     first_claimed: HashMap<Signature, Instant>,
 }
@@ -106,7 +106,7 @@ async fn list(State(sandbox): Shared) -> Json<Vec<Rule>> {
     Json(sandbox.faults.lock().rules.clone())
 }
 
-/// Replace the faults in force. Those that fit a request happen to it in their order.
+/// Replace the faults in force. Those that fit a request happen to it one after the other.
 #[utoipa::path(put, path = "/faults", tag = "sandbox", request_body = Vec<Rule>, responses(
     (status = 200, description = "They are in force", body = Vec<Rule>),
     (status = 400, description = "Not such a list", body = Said),
@@ -133,7 +133,7 @@ async fn clear(State(sandbox): Shared) -> StatusCode {
     StatusCode::NO_CONTENT
 }
 
-/// Lets happen what is ordered.
+/// Lets happen what is in force.
 pub(super) async fn happen(State(sandbox): Shared, request: Request, next: Next) -> Response {
     let mut closes = false;
     for fault in sandbox.faults.take_for(Endpoint::of(&request)) {
@@ -148,7 +148,7 @@ pub(super) async fn happen(State(sandbox): Shared, request: Request, next: Next)
                 retry_after_seconds,
             } => {
                 let status = StatusCode::from_u16(status).unwrap_or(StatusCode::IM_A_TEAPOT);
-                let mut answer = Problem::new(status, "a fault that was ordered").into_response();
+                let mut answer = Problem::new(status, "a fault on demand").into_response();
                 if let Some(seconds) = retry_after_seconds {
                     let headers = answer.headers_mut();
                     headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
@@ -164,7 +164,7 @@ pub(super) async fn happen(State(sandbox): Shared, request: Request, next: Next)
 /// The same answer with a body that breaks off at once.
 fn cut(answer: Response) -> Response {
     let (parts, _) = answer.into_parts();
-    let broken = std::io::Error::other("a fault that was ordered");
+    let broken = std::io::Error::other("a fault on demand");
     let body = Body::from_stream(stream::iter([Err::<Vec<u8>, _>(broken)]));
     Response::from_parts(parts, body)
 }
@@ -231,7 +231,7 @@ impl Faults {
         claimed.or_insert_with(Instant::now).elapsed() < lag
     }
 
-    fn lock(&self) -> MutexGuard<'_, Ordered> {
+    fn lock(&self) -> MutexGuard<'_, InForce> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -44,7 +44,7 @@ pub async fn serve(
 ) -> anyhow::Result<()> {
     /// Deadline of one question to the node.
     const NODE_TIMEOUT: Duration = Duration::from_secs(10);
-    /// How long answers under way may take once it is told to stop; one that was ordered to hang never comes.
+    /// How long answers under way may take once it is told to stop; one that hangs on demand never comes.
     const GRACE: Duration = Duration::from_secs(1);
     let ledger = Ledger::open(&settings.database)
         .await

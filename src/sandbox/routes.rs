@@ -27,7 +27,7 @@ const ROOT: &str = "/api/v1/payments";
 #[openapi(
     info(
         title = "paywatch sandbox",
-        description = "The payments API as paywatch understands it, to develop against; and, under /_sandbox, a window into its books and faults to order.",
+        description = "The payments API as paywatch understands it, to develop against; and, under /_sandbox, a window into its books and faults on demand.",
         license(name = "MIT OR Apache-2.0")
     ),
     tags(

@@ -43,7 +43,7 @@ async fn watcher(world: &World, shop: &Shop) -> Watcher {
     builder.build().await.unwrap()
 }
 
-fn order(world: &World, memo: &str) -> Checkout {
+fn checkout(world: &World, memo: &str) -> Checkout {
     Checkout {
         memo: Memo::parse(memo).unwrap(),
         amount: Some(BaseUnits(19_000_000)),
@@ -57,7 +57,7 @@ fn order(world: &World, memo: &str) -> Checkout {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_shop_is_told_of_each_payment_until_it_takes_it_and_never_of_a_second_one() {
     let (world, shop) = (World::new().await, Shop::default());
-    let order = order(&world, "order-1");
+    let checkout = checkout(&world, "checkout-1");
     let mut paid = Vec::new();
     for life in 0..2 {
         let watcher = watcher(&world, &shop).await;
@@ -70,26 +70,26 @@ async fn a_shop_is_told_of_each_payment_until_it_takes_it_and_never_of_a_second_
         } else {
             TakenIn::Known
         };
-        assert_eq!(watcher.expect(&order).await.unwrap(), expected);
-        let payment = world.payment(19_000_000, "order-1");
+        assert_eq!(watcher.expect(&checkout).await.unwrap(), expected);
+        let payment = world.payment(19_000_000, "checkout-1");
         let signature = world.net.pay(&payment).await.unwrap();
         paid.push(signature.to_string());
         if life == 0 {
             eventually("it is credited", async || {
-                let stage = watcher.stage(&order.memo).await.unwrap().unwrap().1;
+                let stage = watcher.stage(&checkout.memo).await.unwrap().unwrap().1;
                 stage.as_str() == "confirmed"
             })
             .await;
         } else {
-            // The same order is paid again: that payment is held.
+            // The same checkout is paid again: that payment is held.
             world.wait_verdict(signature, "already_paid").await;
-            let stage = watcher.stage(&order.memo).await.unwrap().unwrap().1;
+            let stage = watcher.stage(&checkout.memo).await.unwrap().unwrap().1;
             assert!(matches!(stage, Stage::Confirmed { .. }), "{stage:?}");
         }
         stop.cancel();
         running.join_next().await.unwrap().unwrap().unwrap();
     }
-    let claim = ("order-1".to_owned(), paid[0].clone());
+    let claim = ("checkout-1".to_owned(), paid[0].clone());
     assert_eq!(shop.claims(), [claim.clone(), claim]);
 }
 

@@ -57,9 +57,8 @@ async fn from_the_plans_to_confirmed() {
     let assistant = Assistant::beside(&world.environment()).await;
     let plans = assistant.ask("list_plans", json!({})).await;
     let tokens = assistant.ask("list_tokens", json!({})).await;
-    let order =
-        json!({ "plan_id": plans["plans"][0]["id"], "token": tokens["tokens"][0]["symbol"] });
-    let made = assistant.ask("create_crypto_checkout", order).await;
+    let new = json!({ "plan_id": plans["plans"][0]["id"], "token": tokens["tokens"][0]["symbol"] });
+    let made = assistant.ask("create_crypto_checkout", new).await;
     let memo = made["memo"].as_str().unwrap();
     assert!(
         made["solana_pay_url"]

@@ -114,6 +114,7 @@ async fn checkouts_are_handed_over_once_by_who_may_and_match_without_a_poll() {
         (status, &answer["checkout"]),
         (StatusCode::CREATED, &"new".into())
     );
+    assert_eq!(answer["watched"], true);
     world.wait_verdict(early, "matched").await;
     let (status, answer) = hand_over(&world, &root, "open sesame", &text).await;
     assert_eq!(

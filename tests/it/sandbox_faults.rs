@@ -16,13 +16,13 @@ async fn ask(world: &World, method: Method, path: &str, body: &Value) -> (Status
     (status, serde_json::from_str(&text).unwrap_or_default())
 }
 
-async fn order(world: &World, faults: Value) {
+async fn put(world: &World, faults: Value) {
     let (status, answer) = ask(world, Method::PUT, "faults", &faults).await;
     assert_eq!(status, StatusCode::OK, "{answer}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_fault_happens_as_often_as_ordered() {
+async fn each_fault_happens_as_often_as_asked_for() {
     let world = World::new().await;
     let tokens = async || {
         let began = Instant::now();
@@ -30,7 +30,7 @@ async fn each_fault_happens_as_often_as_ordered() {
         let request = request.timeout(Duration::from_secs(1));
         (request.send().await, began.elapsed())
     };
-    order(&world, json!([
+    put(&world, json!([
         { "endpoint": "supported_tokens", "times": 1, "fault": { "kind": "status", "status": 429, "retry_after_seconds": 7 } },
         { "endpoint": "history", "fault": { "kind": "status", "status": 500 } },
     ])).await;
@@ -40,15 +40,15 @@ async fn each_fault_happens_as_often_as_ordered() {
     assert_eq!(tokens().await.0.unwrap().status(), StatusCode::OK);
     let (_, left) = ask(&world, Method::GET, "faults", &Value::Null).await;
     assert_eq!(left.as_array().unwrap().len(), 1, "{left}");
-    order(
+    put(
         &world,
         json!([{ "times": 1, "fault": { "kind": "latency", "milliseconds": 300 } }]),
     )
     .await;
     assert!(tokens().await.1 >= Duration::from_millis(300));
-    order(&world, json!([{ "times": 1, "fault": { "kind": "hang" } }])).await;
+    put(&world, json!([{ "times": 1, "fault": { "kind": "hang" } }])).await;
     assert!(tokens().await.0.unwrap_err().is_timeout());
-    order(
+    put(
         &world,
         json!([{ "fault": { "kind": "close_after_applying" } }]),
     )
@@ -89,7 +89,7 @@ async fn each_fault_happens_as_often_as_ordered() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whatever_is_ordered_a_payment_is_credited_once_and_the_books_add_up() {
+async fn whatever_happens_a_payment_is_credited_once_and_the_books_add_up() {
     let world = World::new().await;
     let _daemon = world.watch(&[]).await;
     let faults = [
@@ -104,7 +104,7 @@ async fn whatever_is_ordered_a_payment_is_credited_once_and_the_books_add_up() {
         if fault["kind"] != "lag" {
             rule["times"] = 1.into();
         }
-        order(&world, json!([rule])).await;
+        put(&world, json!([rule])).await;
         let (checkout, signature) = world.buy().await;
         world.wait_confirmed(&checkout, signature).await;
         world.wait_acknowledged(signature).await;
@@ -158,7 +158,7 @@ async fn it_answers_as_its_document_says_whatever_is_asked() {
             .output()
             .unwrap()
     };
-    // Faults that are ordered at random would happen to the rest.
+    // Faults at random would happen to the rest.
     for which in [
         ["--exclude-path", "/_sandbox/faults"],
         ["--include-path", "/_sandbox/faults"],

@@ -138,6 +138,10 @@ fn adapters_never_use_each_other_nor_what_is_above_them() {
         ],
     );
     never(
+        "buyer",
+        &[&above[..], &["crate::solana", "crate::report"]].concat(),
+    );
+    never(
         "sandbox",
         &[
             "crate::pipeline",

@@ -127,7 +127,11 @@ pub(super) async fn page(
         None => "Payment".into(),
     };
     let contents = contents(&shared.pipeline, &checkout, &stage, network);
-    Ok(document(&title, &html! { div #live { (contents) } }).into_response())
+    Ok(document(
+        &title,
+        &html! { div #live aria-live="polite" { (contents) } },
+    )
+    .into_response())
 }
 
 async fn find(shared: &Shared, memo: &str) -> store::Result<Option<(Memo, (Checkout, Stage))>> {
@@ -163,7 +167,7 @@ fn contents(pipeline: &Pipeline, checkout: &Checkout, stage: &Stage, network: &s
     };
     let explorer = pipeline.config.ops.explorer.as_deref();
     html! {
-        p.health.(tone) role="status" { (stage_words(stage)) }
+        p.health.(tone) { (stage_words(stage)) }
         @if let Some(signature) = stage.signature() {
             dl {
                 dt { "Transaction" }
