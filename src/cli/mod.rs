@@ -141,6 +141,9 @@ impl Cli {
         let (code, error) = match result {
             Ok(code) => return ExitCode::from(code),
             Err(Failure::Configuration(error)) => (USAGE, error),
+            Err(Failure::Failed(error)) if error.is::<print::NobodyReads>() => {
+                return ExitCode::from(FAILED);
+            }
             Err(Failure::Failed(error)) => (FAILED, error),
         };
         eprintln!("paywatch: {error:#}");

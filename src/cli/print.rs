@@ -4,7 +4,7 @@ use crate::domain::is_invisible;
 use anyhow::Context;
 use comfy_table::{Table, presets};
 use serde::Serialize;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 
 /// Prints JSON, with every character that a terminal would act on as an escape of JSON's own.
 ///
@@ -31,8 +31,16 @@ pub(super) fn json(value: &impl Serialize) -> anyhow::Result<()> {
 /// # Errors
 /// When standard output is closed.
 pub(super) fn line(text: &str) -> anyhow::Result<()> {
-    writeln!(std::io::stdout(), "{text}").context("write to standard output")
+    match writeln!(std::io::stdout(), "{text}") {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Err(NobodyReads.into()),
+        written => written.context("write to standard output"),
+    }
 }
+
+/// Whoever read the output has enough of it (`paywatch … | head`): no reason to go on, and nothing to say.
+#[derive(Debug, thiserror::Error)]
+#[error("nobody reads standard output any more")]
+pub(super) struct NobodyReads;
 
 /// A table without lines, under these heads.
 pub(super) fn table<const N: usize>(heads: [&str; N]) -> Table {

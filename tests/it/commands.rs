@@ -111,6 +111,22 @@ async fn a_refused_key_fails_a_backfill_with_a_clear_message() {
     );
 }
 
+#[test]
+fn whose_output_nobody_reads_ends_without_a_word() {
+    let mut process = std::process::Command::new(env!("CARGO_BIN_EXE_paywatch"))
+        .args(["config", "show"])
+        .env_clear()
+        .envs(valid())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(process.stdout.take());
+    let output = process.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    assert_eq!(output.status.code(), Some(1));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn healthcheck_asks_the_running_daemon() {
     let world = World::new().await;

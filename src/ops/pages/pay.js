@@ -1,5 +1,8 @@
 "use strict";
 
+// A checkout that is not known yet may be in a moment.
+if (document.querySelector("[data-again]")) setTimeout(() => location.reload(), 5000);
+
 // Buttons that copy what stands beside them.
 document.addEventListener("click", async (event) => {
   const button = event.target.closest("button[data-copy]");

@@ -97,9 +97,9 @@ pub(super) async fn page(
         return Ok((StatusCode::TOO_MANY_REQUESTS, wait, text).into_response());
     }
     let Some((memo, (checkout, stage))) = find(&shared, &memo).await? else {
-        // Asked for as a stream it is refused, upon which the page is loaded again.
         let body = html! {
-            p #live { "This payment is not known (yet). If you just began it, this page shows it in a moment; otherwise check the link, or ask the shop." }
+            p { "This payment is not known (yet). If you just began it, this page shows it in a moment; otherwise check the link, or ask the shop." }
+            p data-again { (look_again()) }
         };
         return Ok((StatusCode::NOT_FOUND, document("Payment", &body)).into_response());
     };
@@ -126,12 +126,11 @@ pub(super) async fn page(
         ),
         None => "Payment".into(),
     };
-    let contents = contents(&shared.pipeline, &checkout, &stage, network);
-    Ok(document(
-        &title,
-        &html! { div #live aria-live="polite" { (contents) } },
-    )
-    .into_response())
+    let body = html! {
+        div #live aria-live="polite" { (contents(&shared.pipeline, &checkout, &stage, network)) }
+        noscript { p { (look_again()) } }
+    };
+    Ok(document(&title, &body).into_response())
 }
 
 async fn find(shared: &Shared, memo: &str) -> store::Result<Option<(Memo, (Checkout, Stage))>> {
@@ -221,12 +220,17 @@ fn instructions(request: &TransferRequest, network: &str) -> Markup {
     }
 }
 
+/// For whom no script does it. Pages that reload by themselves are hard on those who have them read out.
+fn look_again() -> Markup {
+    html! { a.button href="" { "Look again" } }
+}
+
 /// A picture within a page begins with its element.
 fn without_prolog(svg: &str) -> &str {
     svg.find("<svg").and_then(|at| svg.get(at..)).unwrap_or(svg)
 }
 
-/// A page without the operator's rooms. Where no script runs it is loaded again.
+/// A page without the operator's rooms.
 fn document(title: &str, body: &Markup) -> Markup {
     html! {
         (DOCTYPE)
@@ -235,7 +239,6 @@ fn document(title: &str, body: &Markup) -> Markup {
                 (head(title))
                 script src="/pay.js" defer {}
                 meta name="robots" content="noindex";
-                noscript { meta http-equiv="refresh" content="5"; }
             }
             body {
                 main.pay {
