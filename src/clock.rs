@@ -24,3 +24,11 @@ pub fn now() -> Timestamp {
 pub fn simulate(start: Timestamp) {
     SIMULATED.set(Some((start, Instant::now())));
 }
+
+/// An instant as people and machines write it: RFC 3339 in UTC, not before 1970.
+#[must_use]
+pub fn read(text: &str) -> Option<Timestamp> {
+    let at = humantime::parse_rfc3339_weak(text).ok()?;
+    let since = at.duration_since(UNIX_EPOCH).ok()?;
+    Some(Timestamp(0).plus(since))
+}

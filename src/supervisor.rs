@@ -1,4 +1,4 @@
-//! Runs the loops of the daemon until it is told to stop, and is the only place that spawns tasks.
+//! Runs the loops of the daemon until it is told to stop, and is the only place that spawns loops.
 //!
 //! A step that fails is logged and tried again after a pause; a loop that panics or ends by itself ends the daemon,
 //! because a daemon with a loop missing looks alive and is not.
@@ -87,8 +87,8 @@ pub async fn supervise(
         ),
         None => None,
     };
-    let (mut tasks, _hints) = Loops::spawn(&pipeline, shutdown.clone());
-    tasks.task("checkpoint", checkpoint(pipeline.clone()));
+    let (mut loops, _hints) = Loops::spawn(&pipeline, shutdown.clone());
+    loops.add("checkpoint", checkpoint(pipeline.clone()));
     if let Some(listener) = listener {
         tracing::info!(address = %listener.local_addr().context("read the ops address")?, "ops pages at /healthz, /readyz, /metrics");
         let router = ops::router(
@@ -100,26 +100,26 @@ pub async fn supervise(
         // Pages for buyers bear only so many requests of one address.
         let service = router.into_make_service_with_connect_info::<SocketAddr>();
         let server = axum::serve(listener, service).with_graceful_shutdown(stopped);
-        tasks
+        loops
             .set
             .spawn(async move { ("ops", server.await.context("serve ops pages")) });
     }
     if let Some(settings) = pipeline.config.notify.clone() {
         let notify = Notify::new(pipeline.clone(), settings)?;
-        tasks.task("notify", tell(notify, pipeline.clone()));
+        loops.add("notify", tell(notify, pipeline.clone()));
     }
     if host == Host::Daemon {
-        tasks.speak_to_systemd();
+        loops.speak_to_systemd();
     }
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "watching for payments");
-    let ended = tasks.until_shutdown().await;
+    let ended = loops.until_shutdown().await;
     if host == Host::Daemon {
         systemd::stopping();
     }
     tracing::info!("stopping: finishing the confirmations under way");
     shutdown.cancel();
     pipeline.bells.confirm.notify_one();
-    tasks.drain().await;
+    loops.drain().await;
     pipeline.store.close().await;
     tracing::info!("stopped");
     ended
@@ -139,7 +139,7 @@ impl Loops {
         let (sender, receiver) = hints();
         for url in pipeline.config.solana.ws_urls.clone() {
             let (listening, sender) = (pipeline.clone(), sender.clone());
-            loops.task(
+            loops.add(
                 "listen",
                 async move { listening.listen(&url, &sender).await },
             );
@@ -147,18 +147,18 @@ impl Loops {
         // The queue lives as long as its loop: without any WebSocket nothing is followed, and nothing has ended.
         let open = sender.clone();
         let mut follow = Follow::new(pipeline.clone(), receiver);
-        loops.task("follow", async move {
+        loops.add("follow", async move {
             let _open = open;
             while follow.step().await != FollowOutcome::Ended {}
         });
         if pipeline.config.solana.rpc_urls.len() > 1 {
-            loops.task("endpoints", endpoints(pipeline.clone()));
+            loops.add("endpoints", endpoints(pipeline.clone()));
         }
-        loops.task("watch", watch(pipeline.clone()));
-        loops.task("checkouts", checkouts(pipeline.clone()));
-        loops.task("sweep", sweep(pipeline.clone()));
-        loops.task("settle", settle(pipeline.clone()));
-        loops.task("quarantine", quarantine(pipeline.clone()));
+        loops.add("watch", watch(pipeline.clone()));
+        loops.add("checkouts", checkouts(pipeline.clone()));
+        loops.add("sweep", sweep(pipeline.clone()));
+        loops.add("settle", settle(pipeline.clone()));
+        loops.add("quarantine", quarantine(pipeline.clone()));
         let (confirming, stop) = (pipeline.clone(), loops.shutdown.clone());
         loops.set.spawn(async move {
             confirm(confirming, stop).await;
@@ -169,7 +169,7 @@ impl Loops {
 
     fn speak_to_systemd(&mut self) {
         if let Some(every) = systemd::alive_every() {
-            self.task("watchdog", async move {
+            self.add("watchdog", async move {
                 loop {
                     systemd::alive();
                     sleep(every).await;
@@ -180,10 +180,10 @@ impl Loops {
     }
 
     /// Runs a loop that may be cut off at any await.
-    fn task(&mut self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+    fn add(&mut self, name: &'static str, all: impl Future<Output = ()> + Send + 'static) {
         let stop = self.shutdown.clone();
         self.set.spawn(async move {
-            match stop.run_until_cancelled_owned(task).await {
+            match stop.run_until_cancelled_owned(all).await {
                 None => (name, Ok(())),
                 Some(()) => (name, Err(anyhow!("the {name} loop ended by itself"))),
             }
@@ -195,9 +195,9 @@ impl Loops {
         tokio::select! {
             () = self.shutdown.cancelled() => Ok(()),
             Some(ended) = self.set.join_next() => match ended {
-                Ok((name, Ok(()))) if !self.shutdown.is_cancelled() => Err(anyhow!("the {name} task ended by itself")),
+                Ok((name, Ok(()))) if !self.shutdown.is_cancelled() => Err(anyhow!("the {name} loop ended by itself")),
                 Ok((_, result)) => result,
-                Err(panic) => Err(anyhow!(panic).context("a task panicked")),
+                Err(panic) => Err(anyhow!(panic).context("a loop panicked")),
             },
         }
     }
@@ -378,7 +378,7 @@ async fn confirm(pipeline: Arc<Pipeline>, stop: CancellationToken) {
 }
 
 /// Runs something that lives as long as the process and that nobody waits for.
-pub(crate) fn spawn_detached(task: impl Future<Output = ()> + Send + 'static) {
+pub(crate) fn spawn_detached(work: impl Future<Output = ()> + Send + 'static) {
     #[expect(clippy::disallowed_methods, reason = "the only place that spawns")]
-    let _detached = tokio::spawn(task);
+    let _detached = tokio::spawn(work);
 }

@@ -60,13 +60,9 @@ impl FromStr for When {
         if let Ok(ago) = humantime::parse_duration(text) {
             return Ok(Self(clock::now().minus(ago)));
         }
-        let at = humantime::parse_rfc3339_weak(text).map_err(|_| {
+        clock::read(text).map(Self).ok_or_else(|| {
             "expected a duration (24h) or a time in UTC (2026-11-22T08:00:00Z)".to_owned()
-        })?;
-        let since = at
-            .duration_since(std::time::UNIX_EPOCH)
-            .map_err(|_| "a time before 1970".to_owned())?;
-        Ok(Self(Timestamp(0).plus(since)))
+        })
     }
 }
 

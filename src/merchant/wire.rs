@@ -1,6 +1,7 @@
 //! The payments API's JSON. Tolerant, because it is not published in full (see API.md's table of silences).
 
 use super::NewCardPayment;
+use crate::clock;
 use crate::domain::{BaseUnits, Checkout, CheckoutStatus, Decimals, Memo, Mint, Wallet, visible};
 use serde_json::{Map, Value, json};
 use url::Url;
@@ -185,8 +186,8 @@ fn unix_seconds(value: &Value) -> Option<i64> {
             }
         }),
         Value::String(text) => {
-            let at = humantime::parse_rfc3339_weak(text.trim_end_matches("+00:00")).ok()?;
-            i64::try_from(at.duration_since(std::time::UNIX_EPOCH).ok()?.as_secs()).ok()
+            let at = clock::read(text.trim_end_matches("+00:00"))?;
+            Some(at.unix_seconds())
         }
         _ => None,
     }

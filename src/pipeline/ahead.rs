@@ -2,7 +2,7 @@
 //! takes it from here, in its own order.
 
 use super::Pipeline;
-use super::ingest::{LISTED_PAUSES, Task};
+use super::ingest::{LISTED_PAUSES, Sighting};
 use super::promising::FIRST_MAX;
 use super::skips::Skips;
 use crate::clock;
@@ -74,10 +74,17 @@ impl Ahead {
         while self.under_way.len() < at_once
             && let Some(entry) = self.waiting.pop_front()
         {
-            let task = Task::listed(&entry, self.account, Commitment::Finalized, clock::now());
+            let sighting =
+                Sighting::listed(&entry, self.account, Commitment::Finalized, clock::now());
             let pipeline = self.pipeline.clone();
             // Whatever goes wrong: the walk asks again, and says so.
-            let look = async move { pipeline.look_at(task, &LISTED_PAUSES).await.ok().flatten() };
+            let look = async move {
+                pipeline
+                    .look_at(sighting, &LISTED_PAUSES)
+                    .await
+                    .ok()
+                    .flatten()
+            };
             self.under_way.push(Box::pin(look));
         }
     }

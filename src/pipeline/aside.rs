@@ -5,7 +5,7 @@
 
 use super::Pipeline;
 use super::follow::Hint;
-use super::ingest::Task;
+use super::ingest::Sighting;
 use crate::clock;
 use crate::config::Scope;
 use crate::domain::{Commitment, Memo};
@@ -44,14 +44,14 @@ impl Pipeline {
             .await
             .context("read what was set aside")?
         {
-            let task = Task {
+            let sighting = Sighting {
                 signature: one.signature,
                 token_account: one.token_account,
                 listed_in: one.slot,
                 at: Commitment::Confirmed,
                 seen_at: now,
             };
-            if let Some(ingested) = self.look_at(task, &[]).await? {
+            if let Some(ingested) = self.look_at(sighting, &[]).await? {
                 self.record_promptly(&[ingested]).await?;
                 read.push(one.signature);
             }

@@ -47,13 +47,8 @@ impl FromStr for Bound {
         if let Ok(ago) = humantime::parse_duration(text) {
             return Ok(Self::Ago(ago));
         }
-        if let Ok(at) = humantime::parse_rfc3339_weak(text) {
-            let since = at
-                .duration_since(std::time::UNIX_EPOCH)
-                .map_err(|_| "a time before 1970".to_owned())?;
-            return Ok(Self::Time(
-                i64::try_from(since.as_secs()).unwrap_or(i64::MAX),
-            ));
+        if let Some(at) = clock::read(text) {
+            return Ok(Self::Time(at.unix_seconds()));
         }
         text.parse().map(Self::Signature).map_err(|_| {
             "expected a duration (24h), a time (2026-11-22T08:00:00Z), a slot (331122334) or a transaction signature".to_owned()

@@ -1,7 +1,7 @@
 //! Step 1a: hints from the WebSocket are ingested at once. Losing one costs latency, never money.
 
 use super::Pipeline;
-use super::ingest::{HINT_PAUSES, Task};
+use super::ingest::{HINT_PAUSES, Sighting};
 use crate::domain::{Commitment, Memo, Signature, TokenAccount};
 use crate::solana::{Event, listen_once};
 use crate::{chance, clock};
@@ -186,7 +186,7 @@ impl Follow {
         }
         let (pipeline, signature, seen_at) = (self.pipeline.clone(), hint.signature, clock::now());
         let work = async move {
-            let task = Task {
+            let sighting = Sighting {
                 signature: hint.signature,
                 token_account: hint.token_account,
                 listed_in: None,
@@ -196,7 +196,7 @@ impl Follow {
             if pipeline.can_wait(&hint).await? {
                 return Ok(Some(0));
             }
-            let Some(ingested) = pipeline.look_at(task, &HINT_PAUSES).await? else {
+            let Some(ingested) = pipeline.look_at(sighting, &HINT_PAUSES).await? else {
                 return Ok(None);
             };
             pipeline.record_promptly(&[ingested]).await.map(Some)

@@ -11,9 +11,9 @@ use crate::{clock, solana, store};
 use anyhow::{Context, bail};
 use std::time::Duration;
 
-/// A signature to look at.
+/// A signature that came up, to be looked at.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Task {
+pub(super) struct Sighting {
     pub(super) signature: Signature,
     /// The watched account whose history or subscription brought it.
     pub(super) token_account: TokenAccount,
@@ -24,7 +24,7 @@ pub(super) struct Task {
     pub(super) seen_at: Timestamp,
 }
 
-impl Task {
+impl Sighting {
     /// For what a history lists.
     pub(super) fn listed(
         entry: &SignatureEntry,
@@ -66,30 +66,32 @@ impl Pipeline {
     /// What a hint brings and cannot be read is `None` too: the sweep knows its slot, and quarantines it.
     pub(super) async fn look_at(
         &self,
-        task: Task,
+        sighting: Sighting,
         pauses: &[Duration],
     ) -> anyhow::Result<Option<Ingested>> {
         let (rpc, mut pauses, mut nulls) = (&self.rpc, pauses.iter(), 0_u32);
         loop {
-            let (signature, at) = (task.signature, task.at);
+            let (signature, at) = (sighting.signature, sighting.at);
             let fetched = if nulls < NULLS_BEFORE_OTHERS {
                 rpc.transaction(signature, at).await
             } else {
                 rpc.transaction_anywhere(signature, at).await
             };
             let fetched = match fetched {
-                Err(error) if self.is_poison(&error, task).await => {
+                Err(error) if self.is_poison(&error, sighting).await => {
                     Fetched::Unreadable(error.to_string())
                 }
                 fetched => fetched.context("fetch a transaction")?,
             };
             match fetched {
                 Fetched::Transaction(transaction) => {
-                    let ingested = read(&transaction, task, &self.watching())?;
-                    return Ok(Some(self.with_witnesses(ingested, task).await));
+                    let ingested = read(&transaction, sighting, &self.watching())?;
+                    return Ok(Some(self.with_witnesses(ingested, sighting).await));
                 }
                 Fetched::Unreadable(why) => {
-                    return Ok(task.listed_in.map(|slot| unreadable(task, slot, why)));
+                    return Ok(sighting
+                        .listed_in
+                        .map(|slot| unreadable(sighting, slot, why)));
                 }
                 Fetched::NotYet => nulls += 1,
             }
@@ -102,14 +104,14 @@ impl Pipeline {
 
     /// Whether a node fails because of this transaction: it has listed it, and does answer another question. Without telling these
     /// apart, one transaction that breaks a node would stall the sweep for ever, and an outage would quarantine everything.
-    async fn is_poison(&self, error: &solana::Error, task: Task) -> bool {
-        task.listed_in.is_some()
+    async fn is_poison(&self, error: &solana::Error, sighting: Sighting) -> bool {
+        sighting.listed_in.is_some()
             && !error.is_of_the_node()
             && self.rpc.slot(Commitment::Confirmed).await.is_ok()
     }
 
     /// Keeps what one node told of a large payment only if enough hosts tell the same; otherwise it cannot be read yet.
-    async fn with_witnesses(&self, ingested: Ingested, task: Task) -> Ingested {
+    async fn with_witnesses(&self, ingested: Ingested, sighting: Sighting) -> Ingested {
         let (quorum, watching) = (self.config.solana.quorum, self.watching());
         let is_large = |credit: &Credit| {
             let limit = watching.policy.finalized_above.get(&credit.mint);
@@ -121,7 +123,7 @@ impl Pipeline {
         if quorum <= 1 || !decoded.credits.iter().any(is_large) {
             return ingested;
         }
-        let told = self.rpc.testimonies(task.signature, task.at).await;
+        let told = self.rpc.testimonies(sighting.signature, sighting.at).await;
         let (mut agree, mut differ) = (0_usize, 0_usize);
         for one in &told {
             match one {
@@ -222,7 +224,7 @@ impl Pipeline {
             .await
             .context("read the quarantine")?
         {
-            let task = Task {
+            let sighting = Sighting {
                 signature: one.signature,
                 token_account: one.token_account,
                 listed_in: Some(one.slot),
@@ -231,12 +233,12 @@ impl Pipeline {
             };
             let is_watched = self.watching().accounts.get(&one.token_account).is_some();
             let ingested = if is_watched {
-                let given = self.look_at(task, &[]).await?;
-                given.unwrap_or_else(|| not_given(task, one.slot))
+                let given = self.look_at(sighting, &[]).await?;
+                given.unwrap_or_else(|| not_given(sighting, one.slot))
             } else {
                 // Its time comes again; meanwhile it is in nobody's way.
                 unreadable(
-                    task,
+                    sighting,
                     one.slot,
                     "its token account is not watched now".into(),
                 )
@@ -296,13 +298,17 @@ impl Pipeline {
 /// What a fetched transaction means for what is watched now.
 ///
 /// An account that is not watched (yet, or any more) is not read for: what is recorded as dealt with is never read again.
-fn read(transaction: &Transaction, task: Task, watching: &Watching) -> anyhow::Result<Ingested> {
-    if watching.accounts.get(&task.token_account).is_none() {
-        bail!("{} is not watched", task.token_account);
+fn read(
+    transaction: &Transaction,
+    sighting: Sighting,
+    watching: &Watching,
+) -> anyhow::Result<Ingested> {
+    if watching.accounts.get(&sighting.token_account).is_none() {
+        bail!("{} is not watched", sighting.token_account);
     }
     let mut mentions = watching.accounts.among(&transaction.keys);
-    if !mentions.contains(&task.token_account) {
-        mentions.push(task.token_account);
+    if !mentions.contains(&sighting.token_account) {
+        mentions.push(sighting.token_account);
     }
     let reading = match decode(transaction, &watching.accounts) {
         Ok(decoded) => Reading::Decoded(decoded),
@@ -311,31 +317,31 @@ fn read(transaction: &Transaction, task: Task, watching: &Watching) -> anyhow::R
     Ok(Ingested {
         signature: transaction.signature,
         // History is what the cursor walks over: where it says something else, it is believed.
-        slot: task.listed_in.unwrap_or(transaction.slot),
+        slot: sighting.listed_in.unwrap_or(transaction.slot),
         block_time: transaction.block_time,
-        reached: task.at,
+        reached: sighting.at,
         mentions,
-        seen_at: task.seen_at,
+        seen_at: sighting.seen_at,
         reading,
     })
 }
 
-fn unreadable(task: Task, slot: Slot, why: String) -> Ingested {
+fn unreadable(sighting: Sighting, slot: Slot, why: String) -> Ingested {
     Ingested {
-        signature: task.signature,
+        signature: sighting.signature,
         slot,
         block_time: None,
-        reached: task.at,
-        mentions: vec![task.token_account],
-        seen_at: task.seen_at,
+        reached: sighting.at,
+        mentions: vec![sighting.token_account],
+        seen_at: sighting.seen_at,
         reading: Reading::Unreadable(why),
     }
 }
 
 /// A transaction that the node lists and does not give: quarantined, so that it stalls nothing and is not forgotten.
-pub(super) fn not_given(task: Task, slot: Slot) -> Ingested {
+pub(super) fn not_given(sighting: Sighting, slot: Slot) -> Ingested {
     unreadable(
-        task,
+        sighting,
         slot,
         "the node lists it and answers null when asked for it".into(),
     )

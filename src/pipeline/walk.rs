@@ -4,7 +4,7 @@
 use super::Sweep;
 use super::ahead::Ahead;
 use super::history::{Floor, History, list};
-use super::ingest::{LISTED_PAUSES, Task, not_given};
+use super::ingest::{LISTED_PAUSES, Sighting, not_given};
 use super::progress::Unwatched;
 use super::skips::Skips;
 use super::sweep::Swept;
@@ -222,10 +222,10 @@ impl Sweep {
         if let Some(ingested) = fetched {
             return Ok((ingested, true));
         }
-        let task = Task::listed(entry, account, Commitment::Finalized, seen_at);
-        let ingested = self.pipeline.look_at(task, &LISTED_PAUSES).await?;
+        let sighting = Sighting::listed(entry, account, Commitment::Finalized, seen_at);
+        let ingested = self.pipeline.look_at(sighting, &LISTED_PAUSES).await?;
         Ok((
-            ingested.unwrap_or_else(|| not_given(task, entry.slot)),
+            ingested.unwrap_or_else(|| not_given(sighting, entry.slot)),
             true,
         ))
     }
@@ -292,11 +292,12 @@ impl Sweep {
         let seen_at = clock::now();
         let at_once = self.pipeline.config.solana.limits.max_in_flight;
         let is_new = |entry: &&SignatureEntry| skips.reading(entry).is_none();
-        let task =
-            |entry: &SignatureEntry| Task::listed(entry, account, Commitment::Confirmed, seen_at);
-        let tasks: Vec<_> = entries.iter().filter(is_new).map(task).collect();
-        let mut looked_at = stream::iter(tasks)
-            .map(|task| self.pipeline.look_at(task, &[]))
+        let sighting = |entry: &SignatureEntry| {
+            Sighting::listed(entry, account, Commitment::Confirmed, seen_at)
+        };
+        let sightings: Vec<_> = entries.iter().filter(is_new).map(sighting).collect();
+        let mut looked_at = stream::iter(sightings)
+            .map(|sighting| self.pipeline.look_at(sighting, &[]))
             .buffered(at_once)
             .ready_chunks(at_once);
         let (mut fetched, mut payments) = (0, 0);

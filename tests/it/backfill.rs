@@ -149,22 +149,7 @@ async fn beside_a_running_daemon_nothing_is_confirmed_twice() {
 #[tokio::test(flavor = "multi_thread")]
 async fn interrupted_and_started_again_it_goes_on() {
     let world = World::new().await;
-    let mut bought = Vec::new();
-    for _ in 0..20 {
-        let checkout = world.checkout(&world.usdc).await;
-        let instructions = world
-            .payment(checkout.amount, &checkout.memo)
-            .instructions()
-            .unwrap();
-        bought.push((
-            checkout,
-            world
-                .net
-                .submit(&world.buyer, &[], &instructions)
-                .await
-                .unwrap(),
-        ));
-    }
+    let bought = world.buy_at_once(20).await;
     for (_, signature) in &bought {
         world.net.wait_for(*signature).await.unwrap();
     }

@@ -1,7 +1,7 @@
 //! Payments that deserve it are confirmed, however they are made.
 
 use crate::support::{PATIENCE, World, eventually, try_eventually};
-use localnet::{Payment, Signer, Version, associated, memo, transfer, transfer_checked};
+use localnet::{Payment, Signer, Version, memo, transfer, transfer_checked};
 use std::time::{Duration, Instant};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -56,13 +56,8 @@ async fn memo_before_or_after_the_transfer_in_any_case_and_with_space_around_it(
 #[tokio::test(flavor = "multi_thread")]
 async fn legacy_v0_and_v1_transactions_and_plain_transfers() {
     let world = World::new().await;
-    world
-        .net
-        .fund(&world.merchant.pubkey(), &world.usdc, 1)
-        .await
-        .unwrap();
+    let account = world.open_account().await;
     let _daemon = world.watch(&[]).await;
-    let account = associated(&world.merchant.pubkey(), &world.usdc);
     for version in [
         Version::Legacy,
         Version::V0(vec![account, world.usdc.address]),
@@ -90,14 +85,9 @@ async fn legacy_v0_and_v1_transactions_and_plain_transfers() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_of_the_token_program_names_its_payer() {
     let world = World::new().await;
-    world
-        .net
-        .fund(&world.merchant.pubkey(), &world.usdc, 1)
-        .await
-        .unwrap();
+    let account = world.open_account().await;
     let _daemon = world.watch(&[]).await;
     let checkout = world.checkout(&world.usdc).await;
-    let account = associated(&world.merchant.pubkey(), &world.usdc);
     let halves = [checkout.amount / 2, checkout.amount - checkout.amount / 2];
     let items =
         halves.map(|amount| transfer_checked(&world.buyer, &account, &world.usdc, amount).unwrap());
@@ -248,22 +238,7 @@ async fn a_burst_of_payments_is_confirmed_each_exactly_once() {
     const PAYMENTS: usize = 40;
     let world = World::new().await;
     let daemon = world.watch(&[]).await;
-    let mut pairs = Vec::new();
-    for _ in 0..PAYMENTS {
-        let checkout = world.checkout(&world.usdc).await;
-        let instructions = world
-            .payment(checkout.amount, &checkout.memo)
-            .instructions()
-            .unwrap();
-        pairs.push((
-            checkout,
-            world
-                .net
-                .submit(&world.buyer, &[], &instructions)
-                .await
-                .unwrap(),
-        ));
-    }
+    let pairs = world.buy_at_once(PAYMENTS).await;
     let began = Instant::now();
     for (checkout, signature) in &pairs {
         world.wait_confirmed(checkout, *signature).await;

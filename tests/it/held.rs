@@ -191,14 +191,9 @@ async fn failed_transactions_and_moves_between_own_accounts_are_no_payments() {
 #[tokio::test(flavor = "multi_thread")]
 async fn tokens_minted_straight_into_the_account_are_a_payment_without_payer() {
     let world = World::new().await;
-    world
-        .net
-        .fund(&world.merchant.pubkey(), &world.usdc, 1)
-        .await
-        .unwrap();
+    let account = world.open_account().await;
     let _daemon = world.watch(&[]).await;
     let checkout = world.checkout(&world.usdc).await;
-    let account = associated(&world.merchant.pubkey(), &world.usdc);
     let signature = world
         .net
         .mint_into(&account, &world.usdc, PRICE, &checkout.memo)

@@ -1,7 +1,7 @@
 //! What a test plays on, and what it can see of it.
 
 use super::{Child, PATIENCE, Proxy, eventually, try_eventually};
-use localnet::{Keypair, Localnet, Payment, Pubkey, Signature, Signer, TestMint};
+use localnet::{Keypair, Localnet, Payment, Pubkey, Signature, Signer, TestMint, associated};
 use paywatch::store::{Filter, PaymentSummary, Store};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -136,6 +136,26 @@ impl World {
             .await
             .unwrap();
         (checkout, signature)
+    }
+
+    /// Pays for so many USDC checkouts at once, without waiting for any.
+    pub(crate) async fn buy_at_once(&self, count: usize) -> Vec<(Checkout, Signature)> {
+        let mut bought = Vec::new();
+        for _ in 0..count {
+            let checkout = self.checkout(&self.usdc).await;
+            let payment = self.payment(checkout.amount, &checkout.memo);
+            let instructions = payment.instructions().unwrap();
+            let signature = self.net.submit(&self.buyer, &[], &instructions).await;
+            bought.push((checkout, signature.unwrap()));
+        }
+        bought
+    }
+
+    /// The recipient's USDC account, which is there now and holds next to nothing.
+    pub(crate) async fn open_account(&self) -> Pubkey {
+        let owner = self.recipient();
+        self.net.fund(&owner, &self.usdc, 1).await.unwrap();
+        associated(&owner, &self.usdc)
     }
 
     /// A payment that is confirmed, and one with a memo of no checkout, which is held; returns that one.
