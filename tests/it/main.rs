@@ -34,6 +34,7 @@ mod ops;
 mod outbox;
 mod pages;
 mod paying;
+mod prepared;
 mod quorum;
 mod restarts;
 mod runbook;

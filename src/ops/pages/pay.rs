@@ -21,6 +21,7 @@ use std::{
     net::{IpAddr, Ipv6Addr, SocketAddr},
     num::NonZeroU32,
     sync::Arc,
+    time::Duration,
 };
 use tokio::sync::{OnceCell, Semaphore};
 
@@ -30,6 +31,8 @@ const BURST: NonZeroU32 = NonZeroU32::MIN.saturating_add(29);
 const A_SECOND: NonZeroU32 = NonZeroU32::MIN.saturating_add(9);
 /// Addresses that are remembered before those that asked long ago are forgotten.
 const ADDRESSES_MAX: usize = 10_000;
+/// How long a page waits for a node to name its network.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// How many buyers may look on at a time. The others' pages are loaded again every ten seconds.
 const STREAMS_MAX: usize = 256;
 
@@ -59,10 +62,13 @@ impl PayPages {
         self.visits.check_key(&subscriber(address)).is_ok()
     }
 
-    /// Asked of a node once.
+    /// Asked of a node until one has said it; nobody waits long for that.
     async fn network(&self, pipeline: &Pipeline) -> &'static str {
         let asked = self.network.get_or_try_init(|| pipeline.rpc.network());
-        asked.await.copied().unwrap_or("Solana")
+        match tokio::time::timeout(PATIENCE, asked).await {
+            Ok(Ok(name)) => name,
+            _ => "Solana",
+        }
     }
 }
 
