@@ -47,11 +47,6 @@ impl Tx {
         Ok(())
     }
 
-    /// Ends it, and leaves everything as it was. A connection on which that fails is closed.
-    pub(crate) async fn leave(mut self) {
-        self.is_over = self.send("ROLLBACK").await.is_ok();
-    }
-
     /// To be called once a `COMMIT` that was sent along with other statements has succeeded.
     pub(crate) fn committed(mut self) {
         self.is_over = true;

@@ -4,12 +4,10 @@ use super::Pipeline;
 use super::ingest::{HINT_PAUSES, Sighting};
 use crate::domain::{Commitment, Memo, Signature, TokenAccount};
 use crate::solana::{Event, listen_once};
-use crate::store::Prepared;
 use crate::{chance, clock};
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use std::{
     collections::{HashSet, VecDeque},
-    pin::pin,
     sync::Arc,
     time::Duration,
 };
@@ -108,38 +106,6 @@ impl Pipeline {
         }
     }
 
-    /// Looks at what a hint brought; meanwhile the database is prepared for it, if its logs show memos. What is prepared is kept for
-    /// a moment only: by then somebody else has written, and the database wants to tidy up.
-    async fn preparing_meanwhile<T>(
-        &self,
-        hint: &Hint,
-        looking: impl Future<Output = T>,
-    ) -> (T, Option<Prepared>) {
-        const A_MOMENT: Duration = Duration::from_millis(100);
-        if hint.memos.is_empty() {
-            return (looking.await, None);
-        }
-        let mut looking = pin!(looking);
-        let preparing = self.store.prepare(hint.signature, &hint.memos);
-        let both = async {
-            let (looked, prepared) = tokio::join!(
-                tokio::time::timeout(A_MOMENT, &mut looking),
-                tokio::time::timeout(A_MOMENT, preparing)
-            );
-            // A database that fails here is complained of when it is written to.
-            (looked.ok(), prepared.ok().and_then(Result::ok).flatten())
-        };
-        match both.await {
-            (Some(looked), prepared) => (looked, prepared),
-            (None, prepared) => {
-                if let Some(prepared) = prepared {
-                    prepared.leave().await;
-                }
-                (looking.await, None)
-            }
-        }
-    }
-
     fn on_event(&self, event: Event, hints: &mpsc::Sender<Hint>) {
         match event {
             Event::Slot(slot) => self.status.saw_slot(slot, clock::now()),
@@ -219,8 +185,6 @@ impl Follow {
             return FollowOutcome::Folded;
         }
         let (pipeline, signature, seen_at) = (self.pipeline.clone(), hint.signature, clock::now());
-        // Of several at once each would spoil what the others have prepared.
-        let is_alone = self.under_way.is_empty();
         let work = async move {
             let sighting = Sighting {
                 signature: hint.signature,
@@ -232,20 +196,10 @@ impl Follow {
             if pipeline.can_wait(&hint).await? {
                 return Ok(Some(0));
             }
-            let looking = pipeline.look_at(sighting, &HINT_PAUSES);
-            let (looked_at, prepared) = if is_alone {
-                pipeline.preparing_meanwhile(&hint, looking).await
-            } else {
-                (looking.await, None)
-            };
-            let Some(ingested) = looked_at? else {
+            let Some(ingested) = pipeline.look_at(sighting, &HINT_PAUSES).await? else {
                 return Ok(None);
             };
-            let recorded = match prepared {
-                Some(prepared) => pipeline.record_prepared(&ingested, prepared).await,
-                None => pipeline.record_promptly(&[ingested]).await,
-            };
-            recorded.map(Some)
+            pipeline.record_promptly(&[ingested]).await.map(Some)
         };
         self.under_way
             .push(work.map(move |result| (signature, result)).boxed());

@@ -6,7 +6,7 @@ use crate::domain::{
     Verdict, decode,
 };
 use crate::solana::{Fetched, SignatureEntry};
-use crate::store::{Cursor, Due, Ingested, Prepared, Reading, Recorded};
+use crate::store::{Cursor, Ingested, Reading, Recorded};
 use crate::{clock, solana, store};
 use anyhow::{Context, bail};
 use std::time::Duration;
@@ -175,40 +175,10 @@ impl Pipeline {
         }
         let watching = self.watching();
         let (now, lease) = (clock::now(), self.lease());
-        let recording = self
+        let recorded = self
             .store
-            .record_and_lease(some, &watching.policy, now, lease);
-        let recorded = recording.await;
-        self.hand_over(recorded, &watching).await
-    }
-
-    /// The same for the transaction that the database was prepared for.
-    pub(super) async fn record_prepared(
-        &self,
-        one: &Ingested,
-        prepared: Prepared,
-    ) -> anyhow::Result<usize> {
-        let watching = self.watching();
-        if self.handed.has_room() {
-            let (now, lease) = (clock::now(), self.lease());
-            let recorded = self
-                .store
-                .record_prepared(prepared, one, &watching.policy, now, lease)
-                .await;
-            if let Some(recorded) = recorded.transpose() {
-                return self.hand_over(recorded, &watching).await;
-            }
-        } else {
-            prepared.leave().await;
-        }
-        self.record_promptly(std::slice::from_ref(one)).await
-    }
-
-    async fn hand_over(
-        &self,
-        recorded: Result<(Vec<Recorded>, Vec<Due>), store::Error>,
-        watching: &Watching,
-    ) -> anyhow::Result<usize> {
+            .record_and_lease(some, &watching.policy, now, lease)
+            .await;
         let (recorded, leased) = match recorded {
             Ok((recorded, leased)) => (Ok(recorded), leased),
             Err(error) => (Err(error), Vec::new()),
@@ -216,7 +186,7 @@ impl Pipeline {
         self.handed.put(leased);
         // Whoever sends goes first; telling of it can wait.
         tokio::task::yield_now().await;
-        Ok(self.note_recorded(recorded, watching)?.len())
+        Ok(self.note_recorded(recorded, &watching)?.len())
     }
 
     fn note_recorded(

@@ -48,31 +48,13 @@ impl Desk {
             .iter()
             .filter(|(_, decoded)| !decoded.credits.is_empty());
         let memos: HashSet<&Memo> = credited.flat_map(|(_, decoded)| &decoded.memos).collect();
-        Self::begin(tx, Script::beginning(), &signatures, memos).await
-    }
-
-    /// Begins a transaction that does not write yet, and reads what recording this transaction on chain needs.
-    pub(super) async fn begin_reading(
-        tx: &mut Tx,
-        signature: Signature,
-        memos: &[Memo],
-    ) -> Result<Self> {
-        let (script, signatures) = (Script::beginning_to_read(), [signature.to_string()]);
-        Self::begin(tx, script, &signatures, memos.iter().collect()).await
-    }
-
-    async fn begin(
-        tx: &mut Tx,
-        mut script: Script,
-        signatures: &[String],
-        memos: HashSet<&Memo>,
-    ) -> Result<Self> {
+        let mut script = Script::beginning();
         // One row at least, which says how far ids have got.
         script.select_in(
             "SELECT 'payment' AS about, n.payment, n.confirmation, p.id, p.signature, p.token_account, p.received, p.chain_state, p.dismissed_at \
              FROM (SELECT (SELECT COALESCE(MAX(id), 0) FROM payments) AS payment, \
                (SELECT COALESCE(MAX(id), 0) FROM confirmations) AS confirmation) n LEFT JOIN payments p ON p.signature IN",
-            signatures,
+            &signatures,
         );
         select_named(&mut script, &memos);
         let mut desk = Self::default();

@@ -14,7 +14,6 @@ mod desk;
 mod filter;
 mod notices;
 mod payments;
-mod prepared;
 mod quarantine;
 mod record;
 mod reports;
@@ -34,7 +33,6 @@ pub use decisions::{Decision, Refusal, Which};
 pub use filter::{Filter, PaymentState};
 pub use notices::{DueNotice, Fact, Notice, Unnoticed};
 pub use payments::Unsettled;
-pub use prepared::Prepared;
 pub use quarantine::Quarantined;
 pub use record::{Ingested, Reading, Recorded};
 pub use reports::{Hour, PaymentSummary, Tally};
@@ -84,16 +82,12 @@ pub struct Store {
     read: SqlitePool,
     /// Writes what must not be lost in a power cut: decisions of people.
     durable: SqlitePool,
-    /// Reads ahead of what is to be written.
-    ahead: Option<SqlitePool>,
 }
 
 impl Store {
     /// How long a write waits for another process to finish its own.
     const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
     const READERS: u32 = 2;
-    /// One at work, and one that is just left.
-    const AHEAD: u32 = 2;
     /// Pages (4 KB each) of the write-ahead log at which a write does move them, if nobody else did.
     const WAL_PAGES_MAX: &str = "16000";
 
@@ -110,9 +104,6 @@ impl Store {
             .max_connections(Self::READERS)
             .connect_with(options.clone().read_only(true))
             .await?;
-        let ahead = sqlite::pool_options()
-            .max_connections(Self::AHEAD)
-            .connect_lazy_with(options.clone());
         let durable = sqlite::pool_options()
             .max_connections(1)
             .connect_lazy_with(options.synchronous(SqliteSynchronous::Full));
@@ -120,7 +111,6 @@ impl Store {
             write,
             read,
             durable,
-            ahead: Some(ahead),
         })
     }
 
@@ -148,7 +138,6 @@ impl Store {
         Ok(Self {
             read: write.clone(),
             durable: write.clone(),
-            ahead: None,
             write,
         })
     }
@@ -208,9 +197,6 @@ impl Store {
     pub async fn close(&self) {
         self.read.close().await;
         self.durable.close().await;
-        if let Some(ahead) = &self.ahead {
-            ahead.close().await;
-        }
         self.write.close().await;
     }
 

@@ -104,30 +104,14 @@ impl Store {
         lease_until: Option<Timestamp>,
     ) -> Result<(Vec<Recorded>, Vec<Due>)> {
         let mut tx = self.enter().await?;
-        let desk = Desk::begin_for(&mut tx, batch).await?;
-        let recorded =
-            Self::record_at(&mut tx, desk, batch, cursor, policy, now, lease_until).await?;
-        tx.committed();
-        Ok(recorded)
-    }
-
-    /// Records in a transaction that has read what is needed, and commits it.
-    pub(super) async fn record_at(
-        tx: &mut Tx,
-        mut desk: Desk,
-        batch: &[Ingested],
-        cursor: Option<&Cursor>,
-        policy: &Policy,
-        now: Timestamp,
-        lease_until: Option<Timestamp>,
-    ) -> Result<(Vec<Recorded>, Vec<Due>)> {
+        let mut desk = Desk::begin_for(&mut tx, batch).await?;
         let mut recorded = Vec::new();
         for ingested in batch {
-            record_one(tx, &mut desk, ingested, policy, now, &mut recorded).await?;
+            record_one(&mut tx, &mut desk, ingested, policy, now, &mut recorded).await?;
         }
-        finalize_known(tx, batch, now).await?;
+        finalize_known(&mut tx, batch, now).await?;
         if let Some(cursor) = cursor {
-            Self::advance(tx, cursor).await?;
+            Self::advance(&mut tx, cursor).await?;
         }
         let leased = lease_until.map(|until| desk.lease(now, until));
         let mut script = Script::new();
@@ -135,7 +119,7 @@ impl Store {
         let aside: Vec<_> = batch.iter().filter_map(as_set_aside).collect();
         set_aside::insert(&mut script, &aside, now);
         desk.write_into(&mut script, now);
-        script.commit_in(tx).await?;
+        script.commit(tx).await?;
         Ok((recorded, leased.unwrap_or_default()))
     }
 

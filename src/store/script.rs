@@ -23,11 +23,6 @@ impl Script {
         Self(QueryBuilder::new("BEGIN IMMEDIATE;"))
     }
 
-    /// The same for one that only reads at first, and writes only if nobody else has written by then.
-    pub(super) fn beginning_to_read() -> Self {
-        Self(QueryBuilder::new("BEGIN;"))
-    }
-
     /// Inserts rows, in as many statements as that takes. `head` ends before `VALUES`, `tail` begins after it.
     pub(super) fn insert<T>(
         &mut self,
@@ -78,15 +73,10 @@ impl Script {
     }
 
     /// Runs all of it and commits; returns the rows of all statements.
-    pub(super) async fn commit(self, mut tx: Tx) -> Result<Vec<SqliteRow>> {
-        let rows = self.commit_in(&mut tx).await?;
+    pub(super) async fn commit(mut self, mut tx: Tx) -> Result<Vec<SqliteRow>> {
+        self.0.push("COMMIT");
+        let rows = self.fetch(&mut tx).await?;
         tx.committed();
         Ok(rows)
-    }
-
-    /// The same, with what is to be done after a failure left to the caller.
-    pub(super) async fn commit_in(mut self, tx: &mut Tx) -> Result<Vec<SqliteRow>> {
-        self.0.push("COMMIT");
-        self.fetch(tx).await
     }
 }

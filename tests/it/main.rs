@@ -34,7 +34,6 @@ mod ops;
 mod outbox;
 mod pages;
 mod paying;
-mod prepared;
 mod quorum;
 mod restarts;
 mod runbook;

@@ -5,7 +5,7 @@ use paywatch::domain::{
     Pubkey, Signature, Slot, Timestamp, TokenAccount, Verdict, Wallet,
 };
 use paywatch::store::{Attempt, Cursor, Ingested, Next, Reading, Store};
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 use tempfile::TempDir;
 
 pub(crate) const NOW: Timestamp = Timestamp(1_760_000_000_000);
@@ -14,7 +14,7 @@ pub(crate) const DUE: u64 = 19_000_000;
 pub(crate) struct Books {
     pub(crate) store: Store,
     pub(crate) policy: Policy,
-    folder: TempDir,
+    _folder: TempDir,
 }
 
 pub(crate) fn policy() -> Policy {
@@ -101,13 +101,8 @@ impl Books {
         Self {
             store,
             policy: policy(),
-            folder,
+            _folder: folder,
         }
-    }
-
-    /// Where the database is.
-    pub(crate) fn file(&self) -> PathBuf {
-        self.folder.path().join("books.db")
     }
 
     /// With these checkouts pending, each of the due amount.
