@@ -78,6 +78,19 @@ impl Child {
         Self::spawn(command, folder, "command")
     }
 
+    /// The demo, left running when it is over.
+    pub(crate) fn demo(folder: &TempDir) -> Self {
+        let mut command = Command::new(Self::demo_binary());
+        command.env("KEEP", "1").current_dir(folder.path());
+        Self::spawn(command, folder, "demo")
+    }
+
+    /// Built along with the tests.
+    pub(crate) fn demo_binary() -> PathBuf {
+        let bin = PathBuf::from(BINARY);
+        bin.parent().unwrap().join("examples/demo")
+    }
+
     fn spawn(mut command: Command, folder: &TempDir, name: &str) -> Self {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let log = folder.path().join(format!(
