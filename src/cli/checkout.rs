@@ -35,7 +35,7 @@ pub(super) struct Args {
     /// Write the QR code to a file, too: FILE.png or FILE.svg
     #[arg(long, value_name = "FILE", value_parser = picture)]
     qr: Option<PathBuf>,
-    /// Follow the checkout until it is confirmed, at most so long
+    /// Follow the checkout until it is confirmed or needs help, at most so long
     #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true, default_missing_value = "15m", value_parser = humantime::parse_duration)]
     wait: Option<Duration>,
     /// Print what to send as a JSON object; with --wait a second one says how it ended
@@ -75,7 +75,7 @@ pub(super) fn run(config: &Config, args: &Args) -> Result<u8, Failure> {
     })
 }
 
-/// Ends with the confirmation, in time or not. A payment that needs help may still get it, so it is followed on.
+/// Ends with the confirmation; or once a payment needs somebody's help, or nobody paid in time.
 async fn follow(
     buyer: &Buyer,
     request: &TransferRequest,
@@ -94,14 +94,11 @@ async fn follow(
             // Asked again; the line says why nothing moves.
             Err(error) => line.set_message(format!("{error}; asking again")),
         }
-        if matches!(last, Stage::Confirmed { .. }) {
-            break 0;
-        }
-        if stop.is_cancelled() || began.elapsed() >= patience {
-            break match last {
-                Stage::NeedsHelp { .. } => NEEDS_A_PERSON,
-                _ => FAILED,
-            };
+        match last {
+            Stage::Confirmed { .. } => break 0,
+            Stage::NeedsHelp { .. } => break NEEDS_A_PERSON,
+            _ if stop.is_cancelled() || began.elapsed() >= patience => break FAILED,
+            Stage::Waiting | Stage::Seen { .. } => {}
         }
         let pause = (began.elapsed() / 10).clamp(PAUSE.0, PAUSE.1);
         let pause = pause.min(patience.saturating_sub(began.elapsed()));

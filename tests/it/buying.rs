@@ -111,7 +111,7 @@ async fn a_checkout_that_is_paid_wrongly_or_not_at_all_is_not_called_confirmed()
     let mut following = Child::command(
         &world.folder,
         &environment,
-        &[&begin[..], &["--wait=12s", "--json"]].concat(),
+        &[&begin[..], &["--wait=50s", "--json"]].concat(),
     );
     let mut memo = None;
     eventually("the checkout is shown", async || {

@@ -54,12 +54,18 @@ async fn from_the_qr_code_to_confirmed() {
     assert_eq!(browser.evaluate(link).await, codes[0].as_str());
     browser.click("Copy").await;
     browser.sees_any(&["Copied", "Selected"]).await;
+    let select = "getSelection().selectAllChildren(document.querySelector('#live .key'))";
+    browser.evaluate(select).await;
     let signature = world.net.pay_url(&world.buyer, &codes[0]).await.unwrap();
+    world.wait_confirmed(&checkout, signature).await;
+    // What is selected is not taken away, and what came meanwhile not forgotten.
+    let kept = "return document.querySelector('main').innerText.includes('Open in a wallet')";
+    assert_eq!(browser.evaluate(kept).await, true);
+    browser.evaluate("getSelection().removeAllRanges()").await;
     browser.sees("Your payment is confirmed").await;
     browser.sees(&signature.to_string()).await;
     assert!(!browser.text().await.contains("Open in a wallet"));
     browser.picture("paid").await;
-    world.wait_confirmed(&checkout, signature).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

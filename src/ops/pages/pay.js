@@ -16,5 +16,5 @@ document.addEventListener("click", async (event) => {
     getSelection().selectAllChildren(button.parentElement.querySelector(".key"));
     button.textContent = "Selected";
   }
-  setTimeout(() => (button.textContent = name), 2000);
+  setTimeout(() => (button.textContent = name), 5000);
 });
