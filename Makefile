@@ -32,8 +32,9 @@ setup: ## Install the Debian packages that the build needs (asks nothing, does n
 setup-tests: setup
 	@$(call install,$(TEST_PACKAGES))
 
+# With the whole workspace, so that the tests build nothing of it again.
 demo: setup ## Confirm two payments on an embedded local network (KEEP=1 leaves everything running)
-	$(CARGO) build --locked --bin paywatch --example demo
+	$(CARGO) build --locked --workspace --bin paywatch --example demo
 	$(if $(KEEP),KEEP=1) $(TARGET)/debug/examples/demo
 
 pay: ## Pay what a Solana Pay address asks for (URL='solana:…'), from the demo's buyer
@@ -43,6 +44,7 @@ build: setup ## Build the release binary
 	$(CARGO) build --locked --release --bin paywatch
 
 image: ## Build the container image TAG=paywatch with buildah
+	@$(call install,buildah)
 	buildah bud --format docker --isolation chroot $(IMAGE_ARGS) -f deploy/Dockerfile -t $(or $(TAG),paywatch) .
 
 # Where things go. DESTDIR is for packagers, who put them somewhere else first.
@@ -143,7 +145,7 @@ bench: build-bench ## Print every figure beside its floor (JSON=file writes them
 bench-quick: build-bench ## Print the quick figures: latency and backfill
 	$(BENCH) --quick $(BENCH_JSON)
 
-bench-peers: build-bench ## Print other watchers beside paywatch: backfill, latency, memory, losses, traps (needs node and npm)
+bench-peers: build-bench ## Print other watchers beside paywatch: backfill, latency, memory, losses, traps (needs node 20 and npm)
 	cd benches/peers && npm install --no-package-lock --no-audit --no-fund --loglevel=error
 	$(CARGO) build --locked --release --manifest-path benches/peers/carbon/Cargo.toml --target-dir $(TARGET)/peers
 	$(BENCH) --peers benches/peers --carbon $(TARGET)/peers/release/carbon-peer

@@ -16,6 +16,7 @@ pub use raw::list;
 use raw::{Raw, Written};
 pub use settings::{Origin, Setting, settings};
 use std::{
+    borrow::Cow,
     fmt,
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -169,7 +170,7 @@ pub struct Faults(Vec<Fault>);
 struct Fault {
     key: &'static str,
     found: String,
-    allowed: &'static str,
+    allowed: Cow<'static, str>,
 }
 
 impl fmt::Display for Faults {

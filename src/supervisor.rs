@@ -8,8 +8,9 @@ mod failures;
 use crate::config::Config;
 use crate::notify::Notify;
 use crate::pipeline::{
-    Checkouts, Confirm, Follow, FollowOutcome, Hint, Pipeline, Settle, Sweep, Watch, hints,
+    Checkouts, Confirm, Follow, FollowOutcome, Pipeline, Settle, Sweep, Watch, hints,
 };
+use crate::solana::Hint;
 use crate::store::Store;
 use crate::{ops, systemd, telemetry};
 use anyhow::{Context, anyhow};
@@ -190,7 +191,7 @@ impl Loops {
         });
     }
 
-    /// Waits for the order to stop, or for a loop that ends without it.
+    /// Waits to be told to stop, or for a loop that ends by itself.
     async fn until_shutdown(&mut self) -> anyhow::Result<()> {
         tokio::select! {
             () = self.shutdown.cancelled() => Ok(()),

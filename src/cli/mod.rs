@@ -155,7 +155,7 @@ impl Cli {
     }
 }
 
-/// Runs a command's work to its end, on all cores.
+/// Runs a command's work to its end, on this thread; SQLite has threads of its own.
 fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -4,6 +4,7 @@ use super::daemon::Daemon;
 use super::{Failure, NEEDS_A_PERSON, block_on, print, shutdown_on_signals};
 use crate::config::Config;
 use crate::ops::Snapshot;
+use crate::report::{ago, duration};
 use anyhow::Context;
 use std::time::Duration;
 
@@ -62,9 +63,12 @@ fn shown(snapshot: &Snapshot) -> String {
     let mut line = |name: &str, text: String| lines.push(format!("  {name:<20} {text}"));
     line(
         "chain",
-        match (standing.slot, standing.slot_lag) {
-            (Some(slot), Some(lag)) => format!("slot {slot}, some {lag} behind"),
-            _ => "no slot heard: no WebSocket is open".into(),
+        match standing.slot {
+            Some(slot) => format!(
+                "slot {slot}, heard {}",
+                ago(standing.slot_heard_ago_seconds)
+            ),
+            None => "no slot heard: no WebSocket is open".into(),
         },
     );
     let (open, all) = (standing.sockets_open, standing.sockets);
@@ -122,15 +126,4 @@ fn shown(snapshot: &Snapshot) -> String {
         },
     );
     lines.join("\n")
-}
-
-fn ago(seconds: Option<u64>) -> String {
-    seconds.map_or_else(
-        || "not yet".into(),
-        |seconds| format!("{} ago", duration(seconds)),
-    )
-}
-
-fn duration(seconds: u64) -> String {
-    humantime::format_duration(Duration::from_secs(seconds)).to_string()
 }

@@ -7,7 +7,7 @@ use super::{Config, Fault, Log, LogFormat, Merchant, Policy, Scope, Solana, Toke
 use crate::domain::{AmountRule, Commitment, Decimals, UnknownMemo};
 use crate::merchant::{Auth, Secret};
 use crate::solana::{Limits, hosts};
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 use url::Url;
 
 /// Collects faults instead of stopping at the first. A method returns `None` after it has noted why.
@@ -122,16 +122,13 @@ impl Check {
             );
         }
         let ws_urls = self.urls("solana.ws_urls", &raw.ws_urls, &["ws", "wss"]);
-        let confirm_at = match raw.confirm_at.as_str() {
-            "confirmed" => Some(Commitment::Confirmed),
-            "finalized" => Some(Commitment::Finalized),
-            _ => None,
-        };
-        let confirm_at = self.some(
+        let confirm_at = self.either(
             "solana.confirm_at",
             &raw.confirm_at,
-            "\"confirmed\" or \"finalized\"",
-            confirm_at,
+            [
+                ("confirmed", Commitment::Confirmed),
+                ("finalized", Commitment::Finalized),
+            ],
         );
         let sweep_every = self.duration("solana.sweep_every", &raw.sweep_every);
         let request_timeout = self.duration("solana.request_timeout", &raw.request_timeout);
@@ -151,12 +148,11 @@ impl Check {
     }
 
     fn watch(&mut self, raw: &raw::Watch) -> Option<Watch> {
-        let scope = match raw.scope.as_str() {
-            "all" => Some(Scope::All),
-            "own" => Some(Scope::Own),
-            _ => None,
-        };
-        let scope = self.some("watch.scope", &raw.scope, "\"all\" or \"own\"", scope);
+        let scope = self.either(
+            "watch.scope",
+            &raw.scope,
+            [("all", Scope::All), ("own", Scope::Own)],
+        );
         let look_back = self.duration("watch.look_back", &raw.look_back);
         let tokens: Vec<_> = raw.tokens.iter().map(|token| self.token(token)).collect();
         Some(Watch {
@@ -196,27 +192,21 @@ impl Check {
     }
 
     fn policy(&mut self, raw: &raw::Policy) -> Option<Policy> {
-        let amount = match raw.amount.as_str() {
-            "exact" => Some(AmountRule::Exact),
-            "at_least" => Some(AmountRule::AtLeast),
-            _ => None,
-        };
-        let amount = self.some(
+        let amount = self.either(
             "policy.amount",
             &raw.amount,
-            "\"exact\" or \"at_least\"",
-            amount,
+            [
+                ("exact", AmountRule::Exact),
+                ("at_least", AmountRule::AtLeast),
+            ],
         );
-        let unknown_memo = match raw.unknown_memo.as_str() {
-            "hold" => Some(UnknownMemo::Hold),
-            "confirm" => Some(UnknownMemo::Confirm),
-            _ => None,
-        };
-        let unknown_memo = self.some(
+        let unknown_memo = self.either(
             "policy.unknown_memo",
             &raw.unknown_memo,
-            "\"hold\" or \"confirm\"",
-            unknown_memo,
+            [
+                ("hold", UnknownMemo::Hold),
+                ("confirm", UnknownMemo::Confirm),
+            ],
         );
         let mut limits = Vec::new();
         for (symbol, limit) in &raw.finalized_above {
@@ -241,12 +231,11 @@ impl Check {
     }
 
     fn log(&mut self, raw: &raw::Log) -> Option<Log> {
-        let format = match raw.format.as_str() {
-            "text" => Some(LogFormat::Text),
-            "json" => Some(LogFormat::Json),
-            _ => None,
-        };
-        let format = self.some("log.format", &raw.format, "\"text\" or \"json\"", format);
+        let format = self.either(
+            "log.format",
+            &raw.format,
+            [("text", LogFormat::Text), ("json", LogFormat::Json)],
+        );
         let level = raw
             .level
             .parse::<tracing_subscriber::filter::Targets>()
@@ -264,11 +253,11 @@ impl Check {
         })
     }
 
-    fn fault(&mut self, key: &'static str, found: &str, allowed: &'static str) {
+    fn fault(&mut self, key: &'static str, found: &str, allowed: impl Into<Cow<'static, str>>) {
         self.0.push(Fault {
             key,
             found: found.to_owned(),
-            allowed,
+            allowed: allowed.into(),
         });
     }
 
@@ -280,14 +269,24 @@ impl Check {
         value: Option<T>,
     ) -> Option<T> {
         if value.is_none() {
-            let found = if found.is_empty() {
-                "nothing".to_owned()
-            } else {
-                format!("\"{found}\"")
-            };
-            self.fault(key, &found, allowed);
+            self.fault(key, &quoted(found), allowed);
         }
         value
+    }
+
+    fn either<T: Copy>(
+        &mut self,
+        key: &'static str,
+        found: &str,
+        words: [(&str, T); 2],
+    ) -> Option<T> {
+        let value = words.iter().find(|(word, _)| *word == found);
+        if value.is_none() {
+            let [one, other] = words.map(|(word, _)| word);
+            let allowed = format!("\"{one}\" or \"{other}\"");
+            self.fault(key, &quoted(found), allowed);
+        }
+        value.map(|(_, value)| *value)
     }
 
     fn duration(&mut self, key: &'static str, text: &str) -> Option<Duration> {
@@ -363,5 +362,13 @@ impl Check {
             .filter(|text| !text.is_empty());
         self.some(file.0, file.1, "a readable file that is not empty", text)
             .map(Secret::new)
+    }
+}
+
+fn quoted(found: &str) -> String {
+    if found.is_empty() {
+        "nothing".to_owned()
+    } else {
+        format!("\"{found}\"")
     }
 }

@@ -208,20 +208,20 @@ impl Notify {
         let posted = self.poster.post(&notice, clock::now()).await;
         let now = clock::now();
         let attempts = notice.attempts.saturating_add(1);
-        let (due_at, note, outcome) = match posted {
-            Ok(()) => (None, "told".to_owned(), "sent"),
+        let (due_at, outcome) = match posted {
+            Ok(()) => (None, "sent"),
             Err(why) if now.since(notice.at) > GIVE_UP_AFTER => {
                 tracing::error!(key = notice.key, reason = %why, "notice given up");
-                (None, format!("given up: {why}"), "given_up")
+                (None, "given_up")
             }
             Err(why) => {
                 let due_at = next_attempt(attempts, why.retry_after, now, chance::fraction());
                 tracing::warn!(key = notice.key, reason = %why, again_in = ?due_at.since(now), "notice not taken; will be sent again");
-                (Some(due_at), why.to_string(), "retry")
+                (Some(due_at), "retry")
             }
         };
         metrics::counter!("paywatch_notices_total", "outcome" => outcome).increment(1);
-        let noted = self.pipeline.store.note_sent(&notice, due_at, &note).await;
+        let noted = self.pipeline.store.note_sent(&notice, due_at).await;
         noted.context("note what became of a notice")
     }
 }

@@ -3,7 +3,6 @@
 use super::{Shared, Standing};
 use crate::clock;
 use crate::domain::Held;
-use crate::pipeline::Pipeline;
 use crate::telemetry::lossy;
 use axum::{extract::State, http::header::CONTENT_TYPE, response::IntoResponse};
 use metrics::gauge;
@@ -20,7 +19,10 @@ pub(super) async fn metrics(State(shared): State<Shared>) -> impl IntoResponse {
     }
     let has_failed = pipeline.status.has_store_failed();
     gauge!("paywatch_store_failed").set(flag(has_failed));
-    note_burden(pipeline);
+    let file = pipeline.config.database_file();
+    if let Some(free) = file.as_deref().and_then(free_bytes) {
+        gauge!("paywatch_disk_free_bytes").set(lossy(free));
+    }
     (
         [(CONTENT_TYPE, "text/plain; version=0.0.4")],
         shared.metrics.render(),
@@ -34,19 +36,9 @@ fn note(standing: &Standing) {
     let oldest = standing.outbox.oldest_seconds.unwrap_or(0);
     gauge!("paywatch_outbox_oldest_seconds").set(lossy(oldest));
     gauge!("paywatch_checkouts_pending").set(lossy(standing.pending_checkouts));
-    gauge!("paywatch_slot_lag").set(lossy(standing.slot_lag.unwrap_or(0)));
     for reason in Held::ALL {
         let held = standing.held.get(reason.as_str()).copied().unwrap_or(0);
         gauge!("paywatch_held_payments", "reason" => reason.as_str()).set(lossy(held));
-    }
-}
-
-fn note_burden(pipeline: &Pipeline) {
-    let (requests, payments) = (pipeline.rpc.requests(), pipeline.status.payments());
-    gauge!("paywatch_rpc_requests_per_payment").set(lossy(requests) / lossy(payments.max(1)));
-    let file = pipeline.config.database_file();
-    if let Some(free) = file.as_deref().and_then(free_bytes) {
-        gauge!("paywatch_disk_free_bytes").set(lossy(free));
     }
 }
 

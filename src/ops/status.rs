@@ -31,8 +31,8 @@ pub struct Standing {
     pub not_ready: Option<String>,
     /// The newest slot a WebSocket brought.
     pub slot: Option<Slot>,
-    /// Slots that the chain has made since, by its usual pace of 400 ms.
-    pub slot_lag: Option<u64>,
+    /// Seconds since a WebSocket last brought one.
+    pub slot_heard_ago_seconds: Option<u64>,
     /// WebSockets that are open.
     pub sockets_open: usize,
     /// WebSockets that are configured.
@@ -92,7 +92,7 @@ impl Standing {
     pub(super) async fn take(pipeline: &Pipeline, now: Timestamp) -> store::Result<Self> {
         let (status, store) = (&pipeline.status, &pipeline.store);
         let ago = |at: Option<Timestamp>| at.map(|at| now.since(at).as_secs());
-        let slot = status.slot(now);
+        let slot = status.slot();
         let (sockets_open, sockets) = pipeline.open_sockets();
         let watching = pipeline.watching();
         let accounts = watching.accounts.iter().map(|watched| AccountStatus {
@@ -107,7 +107,7 @@ impl Standing {
             version: env!("CARGO_PKG_VERSION").into(),
             not_ready: unready(pipeline).await.map(|why| why.as_str().into()),
             slot: slot.map(|(slot, _)| slot),
-            slot_lag: slot.map(|(_, lag)| lag),
+            slot_heard_ago_seconds: ago(slot.map(|(_, heard_at)| heard_at)),
             sockets_open,
             sockets,
             token_accounts: accounts.collect(),

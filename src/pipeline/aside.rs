@@ -4,11 +4,11 @@
 //! What a node shows or logs of memos decides only when a transaction is read. What shows none is read at once.
 
 use super::Pipeline;
-use super::follow::Hint;
 use super::ingest::Sighting;
 use crate::clock;
 use crate::config::Scope;
 use crate::domain::{Commitment, Memo};
+use crate::solana::Hint;
 use anyhow::Context;
 
 impl Pipeline {

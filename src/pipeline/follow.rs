@@ -2,8 +2,8 @@
 
 use super::Pipeline;
 use super::ingest::{HINT_PAUSES, Sighting};
-use crate::domain::{Commitment, Memo, Signature, TokenAccount};
-use crate::solana::{Event, listen_once};
+use crate::domain::{Commitment, Signature};
+use crate::solana::{Event, Hint, listen_once};
 use crate::{chance, clock};
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use std::{
@@ -13,17 +13,6 @@ use std::{
 };
 use tokio::sync::mpsc;
 use url::Url;
-
-/// Somebody said that a transaction may concern us.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Hint {
-    /// The transaction.
-    pub signature: Signature,
-    /// Which subscription brought it.
-    pub token_account: TokenAccount,
-    /// What its logs show of memos; nothing, or anything.
-    pub memos: Vec<Memo>,
-}
 
 /// Hints that wait while all hands are full; more are dropped and left to the sweep.
 const QUEUE: usize = 4096;
@@ -111,19 +100,8 @@ impl Pipeline {
             Event::Slot(slot) => self.status.saw_slot(slot, clock::now()),
             // Whatever came while nobody listened.
             Event::Subscribed => self.bells.sweep.notify_one(),
-            Event::Hint {
-                signature,
-                token_account,
-                memos,
-            } => {
-                if hints
-                    .try_send(Hint {
-                        signature,
-                        token_account,
-                        memos,
-                    })
-                    .is_err()
-                {
+            Event::Hint(hint) => {
+                if hints.try_send(hint).is_err() {
                     metrics::counter!("paywatch_hints_dropped_total").increment(1);
                     self.bells.sweep.notify_one();
                 }

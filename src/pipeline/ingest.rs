@@ -196,7 +196,6 @@ impl Pipeline {
     ) -> anyhow::Result<Vec<Recorded>> {
         self.status.store_failed(recorded.is_err());
         let recorded = recorded.context("record payments")?;
-        self.status.saw_payments(recorded.len() as u64);
         self.announce(&recorded, watching);
         Ok(recorded)
     }

@@ -30,7 +30,7 @@ pub use backfill::{Backfill, Bound, Report};
 pub use checkouts::Checkouts;
 pub use confirm::{Confirm, ConfirmOutcome};
 pub use explain::{Background, Explained, Read, Recipient, look_at};
-pub use follow::{Follow, FollowOutcome, Hint, hints};
+pub use follow::{Follow, FollowOutcome, hints};
 pub use history::Floor;
 pub use progress::{LogLines, Progress};
 pub use schedule::next_attempt;

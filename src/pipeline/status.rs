@@ -15,14 +15,13 @@ use std::{
 #[derive(Debug, Default)]
 pub struct Status {
     slot: AtomicU64,
-    slot_at: AtomicI64,
+    slot_heard_at: AtomicI64,
     swept_at: AtomicI64,
     accounts_swept_at: Mutex<HashMap<TokenAccount, Timestamp>>,
     polled_at: AtomicI64,
     key_refused_to_read: AtomicBool,
     key_refused_to_confirm: AtomicBool,
     store_failed: AtomicBool,
-    payments: AtomicU64,
 }
 
 /// What the API's key was used for: it may be good for one and not for the other.
@@ -58,24 +57,21 @@ impl Unready {
 }
 
 impl Status {
-    /// What the network aims at.
-    const SLOT_TIME: Duration = Duration::from_millis(400);
     const SLOT_PATIENCE: Duration = Duration::from_secs(30);
     const SWEEPS_MISSED_MAX: u32 = 3;
 
     pub(super) fn saw_slot(&self, slot: Slot, now: Timestamp) {
         self.slot.fetch_max(slot, Ordering::Relaxed);
-        self.slot_at.store(now.0, Ordering::Relaxed);
+        self.slot_heard_at.store(now.0, Ordering::Relaxed);
         metrics::gauge!("paywatch_slot").set(lossy(self.slot.load(Ordering::Relaxed)));
+        metrics::gauge!("paywatch_last_slot_timestamp_seconds")
+            .set(lossy(now.unix_seconds().unsigned_abs()));
     }
 
-    /// The newest slot that a WebSocket brought, and how many the chain has made since, by its usual pace; `None` before the first.
+    /// The newest slot that a WebSocket brought, and when one last did; `None` before the first.
     #[must_use]
-    pub fn slot(&self, now: Timestamp) -> Option<(Slot, u64)> {
-        let seen_at = Timestamp(self.slot_at.load(Ordering::Relaxed));
-        let since = now.since(seen_at).as_millis() / Self::SLOT_TIME.as_millis();
-        let slot = self.slot.load(Ordering::Relaxed);
-        (seen_at.0 > 0).then(|| (slot, u64::try_from(since).unwrap_or(u64::MAX)))
+    pub fn slot(&self) -> Option<(Slot, Timestamp)> {
+        at(&self.slot_heard_at).map(|heard_at| (self.slot.load(Ordering::Relaxed), heard_at))
     }
 
     /// When the checkouts were last read.
@@ -126,16 +122,6 @@ impl Status {
             || self.key_refused_to_confirm.load(Ordering::Relaxed)
     }
 
-    pub(super) fn saw_payments(&self, count: u64) {
-        self.payments.fetch_add(count, Ordering::Relaxed);
-    }
-
-    /// Payments recorded since the start.
-    #[must_use]
-    pub fn payments(&self) -> u64 {
-        self.payments.load(Ordering::Relaxed)
-    }
-
     /// Notes whether the database works.
     pub fn store_failed(&self, failed: bool) {
         self.store_failed.store(failed, Ordering::Relaxed);
@@ -157,7 +143,7 @@ impl Status {
     #[must_use]
     pub fn unready(&self, sweep_every: Duration, now: Timestamp) -> Option<Unready> {
         let since = |at: &AtomicI64| now.since(Timestamp(at.load(Ordering::Relaxed)));
-        let silent = since(&self.slot_at) > Self::SLOT_PATIENCE
+        let silent = since(&self.slot_heard_at) > Self::SLOT_PATIENCE
             && since(&self.swept_at) > sweep_every.saturating_mul(Self::SWEEPS_MISSED_MAX);
         if self.has_store_failed() {
             Some(Unready::StoreFailed)

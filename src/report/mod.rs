@@ -28,6 +28,21 @@ pub fn instant(at: Timestamp) -> String {
     humantime::format_rfc3339_millis(UNIX_EPOCH + since).to_string()
 }
 
+/// So many seconds, as `1h 5m`.
+#[must_use]
+pub fn duration(seconds: u64) -> String {
+    humantime::format_duration(Duration::from_secs(seconds)).to_string()
+}
+
+/// How long ago, if ever.
+#[must_use]
+pub fn ago(seconds: Option<u64>) -> String {
+    seconds.map_or_else(
+        || "not yet".into(),
+        |seconds| format!("{} ago", duration(seconds)),
+    )
+}
+
 /// Unix seconds in UTC.
 #[must_use]
 pub fn seconds(at: i64) -> String {

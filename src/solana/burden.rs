@@ -2,10 +2,7 @@
 
 use super::pace::Pace;
 use solana_client::rpc_request::RpcRequest;
-use std::{
-    sync::{Arc, atomic::AtomicU64},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// What a node may be burdened with.
@@ -27,8 +24,6 @@ pub(super) struct Burden {
     /// never keeps a sweep from listing history.
     for_fetches: Semaphore,
     pub(super) pace: Pace,
-    /// Requests that were sent.
-    pub(super) asked: AtomicU64,
 }
 
 /// A place, free again when dropped. Semaphores close only when the process ends; a missing permit is no reason to lose the request.
@@ -44,7 +39,6 @@ impl Burden {
             all: Semaphore::new(places),
             for_fetches: Semaphore::new(places.saturating_sub(1).max(1)),
             pace: Pace::new(limits.max_rps),
-            asked: AtomicU64::new(0),
         })
     }
 

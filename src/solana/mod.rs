@@ -18,7 +18,7 @@ mod wire;
 pub use accounts::{Target, Unwatchable, watched_accounts};
 pub use burden::Limits;
 pub use error::Error;
-pub use pubsub::{Event, ListenError, listen_once};
+pub use pubsub::{Event, Hint, ListenError, listen_once};
 pub use rpc::{Fetched, Rpc};
 pub use saved::NotAnAnswer;
 pub use wire::{SignatureEntry, SignatureStatus};

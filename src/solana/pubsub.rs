@@ -19,15 +19,19 @@ pub enum Event {
     Subscribed,
     /// The chain has reached a slot: the connection is alive.
     Slot(Slot),
-    /// A transaction that names a watched token account has reached `confirmed`, or is about to.
-    Hint {
-        /// The transaction.
-        signature: Signature,
-        /// Which subscription brought it.
-        token_account: TokenAccount,
-        /// What its logs show of memos, as far as that can be read and nothing was cut off: good for deciding what to look at first.
-        memos: Vec<Memo>,
-    },
+    /// A transaction may concern us.
+    Hint(Hint),
+}
+
+/// A transaction that names a watched token account has reached `confirmed`, or is about to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hint {
+    /// The transaction.
+    pub signature: Signature,
+    /// Which subscription brought it.
+    pub token_account: TokenAccount,
+    /// What its logs show of memos, as far as that can be read and nothing was cut off: good for deciding what to look at first.
+    pub memos: Vec<Memo>,
 }
 
 /// Why a connection ended.
@@ -91,11 +95,11 @@ pub async fn listen_once(
             if logs.err.is_some() || has_failed(&logs.logs) {
                 return None;
             }
-            Some(Event::Hint {
+            Some(Event::Hint(Hint {
                 signature: logs.signature.parse().ok()?,
                 token_account,
                 memos: logged_memos(&logs.logs),
-            })
+            }))
         });
         events.push(hints.boxed());
     }

@@ -96,12 +96,6 @@ impl Rpc {
         self.sender.compare().await;
     }
 
-    /// Requests that were sent to nodes since the start.
-    #[must_use]
-    pub fn requests(&self) -> u64 {
-        self.sender.requests()
-    }
-
     /// The same endpoints in reverse: what the preferred one hides, lags behind with, or never had, another one tells.
     #[must_use]
     pub fn second_opinion(&self) -> Self {

@@ -17,16 +17,14 @@ use solana_client::{
     rpc_request::RpcRequest,
     rpc_sender::{RpcSender, RpcTransportStats},
 };
-use std::{
-    io,
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::{io, sync::Arc, time::Duration};
 use tokio::time::Instant;
 use url::Url;
 
 /// Largest answer that is read, bytes.
 const BODY_MAX: usize = 64 << 20;
+/// Most characters of a node's error message that are passed on.
+const MESSAGE_MAX: usize = 200;
 /// How often all endpoints are tried before an error is passed on.
 const ROUNDS: u32 = 3;
 /// Longest pause between two rounds, whatever `Retry-After` says; the caller tries again later anyway.
@@ -162,11 +160,6 @@ impl Sender {
         }
     }
 
-    /// Requests that were sent, by this one and all that share its burden.
-    pub(super) fn requests(&self) -> u64 {
-        self.burden.asked.load(Ordering::Relaxed)
-    }
-
     /// The same endpoints, the last one preferred.
     pub(super) fn reversed(&self) -> Self {
         Self {
@@ -185,7 +178,6 @@ impl Sender {
     ) -> Result<T, Error> {
         let _place = self.burden.place(request).await;
         self.burden.pace.wait().await;
-        self.burden.asked.fetch_add(1, Ordering::Relaxed);
         let method = request.to_string();
         let question = Question {
             jsonrpc: "2.0",
@@ -252,18 +244,10 @@ impl Sender {
             return Err(Error::Rpc {
                 endpoint: label(),
                 method: method.to_owned(),
-                code: error
-                    .get("code")
-                    .and_then(Value::as_i64)
+                code: error["code"]
+                    .as_i64()
                     .ok_or_else(|| malformed("a JSON-RPC answer"))?,
-                message: error
-                    .get("message")
-                    .and_then(Value::as_str)
-                    .unwrap_or("")
-                    .chars()
-                    .filter(|c| !c.is_control())
-                    .take(200)
-                    .collect(),
+                message: harmless(error["message"].as_str().unwrap_or_default()),
             });
         }
         let result = answer
@@ -275,6 +259,12 @@ impl Sender {
             method: method.to_owned(),
         })
     }
+}
+
+/// What a node says, as it may be shown.
+fn harmless(message: &str) -> String {
+    let shown = message.chars().filter(|c| !c.is_control());
+    shown.take(MESSAGE_MAX).collect()
 }
 
 #[async_trait]

@@ -2,7 +2,7 @@
 
 use super::record::PaymentId;
 use super::script::Script;
-use super::{Result, Store, Tx, confirmations, quarantine, row};
+use super::{Error, Result, Store, Tx, confirmations, quarantine, row};
 use crate::domain::{CheckoutStatus, Commitment, Memo, Signature, Timestamp, TokenAccount};
 use sqlx::{Row, sqlite::SqliteRow};
 
@@ -90,8 +90,25 @@ struct Found {
     token_account: TokenAccount,
     chain_state: String,
     is_dismissed: bool,
-    /// Its live confirmation: row, checkout, state, whether it has a due time.
-    confirmation: Option<(i64, Memo, String, bool)>,
+    /// The one that is not cancelled.
+    confirmation: Option<FoundConfirmation>,
+}
+
+/// Its confirmation.
+struct FoundConfirmation {
+    id: i64,
+    checkout: Memo,
+    state: String,
+    /// Whether it has a due time; it has none before the payment is finalized, and none once it is closed.
+    is_due: bool,
+}
+
+impl FoundConfirmation {
+    /// It is there, so nobody begins another.
+    fn refusal(&self) -> Error {
+        let (checkout, state) = (self.checkout.clone(), self.state.clone());
+        Refusal::HasConfirmation { checkout, state }.into()
+    }
 }
 
 impl Store {
@@ -111,8 +128,8 @@ impl Store {
         if found.chain_state == "dropped" {
             return Err(Refusal::Dropped.into());
         }
-        if let Some((_, checkout, state, _)) = found.confirmation {
-            return Err(Refusal::HasConfirmation { checkout, state }.into());
+        if let Some(confirmation) = &found.confirmation {
+            return Err(confirmation.refusal());
         }
         check_free(&mut tx, checkout).await?;
         quarantine::give_up(&mut tx, found.signature, found.token_account).await?;
@@ -152,14 +169,14 @@ impl Store {
         if found.is_dismissed {
             return Err(Refusal::AlreadyDismissed.into());
         }
-        if let Some((id, checkout, state, _)) = found.confirmation.clone() {
-            if state != "parked" {
-                return Err(Refusal::HasConfirmation { checkout, state }.into());
+        if let Some(confirmation) = &found.confirmation {
+            if confirmation.state != "parked" {
+                return Err(confirmation.refusal());
             }
             sqlx::query(
                 "UPDATE confirmations SET state = 'cancelled', closed_at = $2 WHERE id = $1",
             )
-            .bind(id)
+            .bind(confirmation.id)
             .bind(now.0)
             .execute(&mut *tx)
             .await?;
@@ -183,20 +200,20 @@ impl Store {
         let mut tx = self.begin_durable().await?;
         let found = find(&mut tx, which).await?;
         match &found.confirmation {
-            Some((_, _, state, _)) if state == "acknowledged" => {
+            Some(one) if one.state == "acknowledged" => {
                 return Err(Refusal::NothingToRetry("it is confirmed").into());
             }
-            Some((_, _, state, false)) if state == "queued" => {
+            Some(one) if one.state == "queued" && !one.is_due => {
                 let why = "its confirmation waits for the chain to finalize it";
                 return Err(Refusal::NothingToRetry(why).into());
             }
-            Some((id, ..)) => {
+            Some(one) => {
                 // It was tried before, and its patience begins anew.
                 sqlx::query(
                     "UPDATE confirmations SET state = 'queued', due_at = $2, queued_at = $2, closed_at = NULL, \
                      attempts = 1, rejected_since = NULL WHERE id = $1",
                 )
-                .bind(id)
+                .bind(one.id)
                 .bind(now.0)
                 .execute(&mut *tx)
                 .await?;
@@ -237,12 +254,12 @@ async fn find(tx: &mut Tx, which: Which) -> Result<Found> {
 fn found(r: &SqliteRow, signature: Signature) -> Result<Found> {
     let confirmation = match r.try_get::<Option<i64>, _>("confirmation")? {
         None => None,
-        Some(id) => Some((
+        Some(id) => Some(FoundConfirmation {
             id,
-            row::memo(r, "memo")?,
-            r.try_get("state")?,
-            r.try_get::<Option<i64>, _>("due_at")?.is_some(),
-        )),
+            checkout: row::memo(r, "memo")?,
+            state: r.try_get("state")?,
+            is_due: r.try_get::<Option<i64>, _>("due_at")?.is_some(),
+        }),
     };
     Ok(Found {
         id: r.try_get("id")?,

@@ -218,21 +218,13 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails; then it is sent again, under the same key.
-    pub async fn note_sent(
-        &self,
-        notice: &DueNotice,
-        due_at: Option<Timestamp>,
-        note: &str,
-    ) -> Result<()> {
+    pub async fn note_sent(&self, notice: &DueNotice, due_at: Option<Timestamp>) -> Result<()> {
         let mut tx = self.begin().await?;
-        sqlx::query(
-            "UPDATE notices SET attempts = attempts + 1, due_at = $2, note = $3 WHERE id = $1",
-        )
-        .bind(notice.id)
-        .bind(due_at.map(|at| at.0))
-        .bind(note)
-        .execute(&mut *tx)
-        .await?;
+        sqlx::query("UPDATE notices SET attempts = attempts + 1, due_at = $2 WHERE id = $1")
+            .bind(notice.id)
+            .bind(due_at.map(|at| at.0))
+            .execute(&mut *tx)
+            .await?;
         tx.commit().await?;
         Ok(())
     }

@@ -110,8 +110,7 @@ fn conclude(script: &mut Script, all: &[(&Due, &Attempt, &Next)]) {
 fn conclude_one(script: &mut Script, due: &Due, attempt: &Attempt, next: &Next) {
     let closed_at = attempt.at.plus(attempt.took);
     script.statement(|sql| {
-        sql.push("UPDATE confirmations SET attempts = attempts + 1, note = ");
-        sql.push_bind(attempt.reason.clone());
+        sql.push("UPDATE confirmations SET attempts = attempts + 1");
         match next {
             Next::Retry {
                 due_at,
@@ -145,12 +144,11 @@ fn conclude_one(script: &mut Script, due: &Due, attempt: &Attempt, next: &Next) 
 async fn hold_as_paid(tx: &mut Tx, due: &Due, attempt: &Attempt) -> Result<()> {
     let (why, now) = (&attempt.reason, attempt.at.plus(attempt.took));
     let payment: Option<i64> = sqlx::query_scalar(
-        "UPDATE confirmations SET state = 'cancelled', note = $3, closed_at = $4, due_at = NULL \
+        "UPDATE confirmations SET state = 'cancelled', closed_at = $3, due_at = NULL \
          WHERE id = $1 AND state = 'queued' AND due_at = $2 RETURNING payment_id",
     )
     .bind(due.id)
     .bind(due.leased_until.0)
-    .bind(why)
     .bind(now.0)
     .fetch_optional(&mut **tx)
     .await?;

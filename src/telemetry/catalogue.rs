@@ -49,7 +49,7 @@ const fn gauge(name: &'static str, labels: &'static [&'static str], help: &'stat
 }
 
 /// All of them.
-pub const METRICS: [Metric; 30] = [
+pub const METRICS: [Metric; 29] = [
     counter(
         "paywatch_payments_total",
         &["verdict"],
@@ -110,9 +110,9 @@ pub const METRICS: [Metric; 30] = [
     ),
     gauge("paywatch_slot", &[], "The newest slot a WebSocket brought"),
     gauge(
-        "paywatch_slot_lag",
+        "paywatch_last_slot_timestamp_seconds",
         &[],
-        "Slots that the chain has made since, by its usual pace of 400 ms",
+        "When a WebSocket last brought one, Unix time",
     ),
     gauge("paywatch_sockets_open", &[], "WebSockets that are open"),
     counter("paywatch_reconnects_total", &[], "WebSockets lost"),
@@ -142,11 +142,6 @@ pub const METRICS: [Metric; 30] = [
         "paywatch_rpc_requests_total",
         &["method", "outcome"],
         "Requests to Solana nodes",
-    ),
-    gauge(
-        "paywatch_rpc_requests_per_payment",
-        &[],
-        "Requests to Solana nodes for each payment, since the start",
     ),
     counter(
         "paywatch_rpc_slowdowns_total",

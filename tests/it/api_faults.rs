@@ -11,11 +11,7 @@ async fn recovers_from(mode: Mode) {
         .watch(&[("MERCHANT__BASE_URL", &world.api_through(&api))])
         .await;
     api.set(mode);
-    let signature = world
-        .net
-        .pay(&world.payment(checkout.amount, &checkout.memo))
-        .await
-        .unwrap();
+    let signature = world.pay(checkout.amount, &checkout.memo).await;
     eventually("an attempt fails", async || {
         daemon.log().contains("confirmation not taken")
     })
@@ -63,11 +59,7 @@ async fn a_refused_key_stops_confirming_keeps_the_queue_and_says_so() {
     let checkout = world.checkout(&world.usdc).await;
     let daemon = world.watch(&[]).await;
     world.restart_sandbox(&[], "secret").await;
-    let signature = world
-        .net
-        .pay(&world.payment(checkout.amount, &checkout.memo))
-        .await
-        .unwrap();
+    let signature = world.pay(checkout.amount, &checkout.memo).await;
     let ops = daemon.ops().await;
     eventually("the daemon is not ready, and says why", async || {
         let answer = reqwest::get(format!("{ops}/readyz")).await.unwrap();
@@ -92,17 +84,9 @@ async fn a_checkout_confirmed_by_hand_is_not_confirmed_again() {
         world.checkout(&world.usdc).await,
         world.checkout(&world.usdc).await,
     );
-    let same = world
-        .net
-        .pay(&world.payment(by_same.amount, &by_same.memo))
-        .await
-        .unwrap();
+    let same = world.pay(by_same.amount, &by_same.memo).await;
     assert_eq!(world.put(&by_same.memo, &same.to_string()).await, 200);
-    let other = world
-        .net
-        .pay(&world.payment(by_other.amount, &by_other.memo))
-        .await
-        .unwrap();
+    let other = world.pay(by_other.amount, &by_other.memo).await;
     assert_eq!(world.put(&by_other.memo, &other.to_string()).await, 200);
     let mut second = world.payment(by_other.amount, &by_other.memo);
     second.memos_after.push("again".into());
@@ -123,11 +107,7 @@ async fn a_checkout_confirmed_by_hand_with_another_payment_holds_the_first_one()
         .watch(&[("MERCHANT__BASE_URL", &world.api_through(&api))])
         .await;
     api.set(Mode::Status500);
-    let first = world
-        .net
-        .pay(&world.payment(checkout.amount, &checkout.memo))
-        .await
-        .unwrap();
+    let first = world.pay(checkout.amount, &checkout.memo).await;
     world.wait_verdict(first, "matched").await;
     let mut payment = world.payment(checkout.amount, &checkout.memo);
     payment.memos_after.push("again".into());

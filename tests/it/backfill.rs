@@ -52,11 +52,7 @@ async fn on_an_empty_database_it_finds_what_the_daemon_would_have_and_twice_is_o
 #[tokio::test(flavor = "multi_thread")]
 async fn held_payments_end_it_with_code_2_and_a_summary() {
     let world = World::new().await;
-    let held = world
-        .net
-        .pay(&world.payment(5, "nobody-knows-this"))
-        .await
-        .unwrap();
+    let held = world.pay(5, "nobody-knows-this").await;
     let output = world.backfill(&["--since", "1h"]);
     let text = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(2), "{text}");
@@ -78,7 +74,7 @@ async fn a_dry_run_tells_and_changes_nothing() {
         "{report}"
     );
     assert_eq!(world.session(&checkout.memo).await["status"], 0);
-    assert!(!world.folder.path().join("paywatch.db").exists());
+    assert!(!world.database().exists());
     assert_eq!(world.calls().await.len(), 0);
 }
 

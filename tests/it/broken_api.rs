@@ -1,32 +1,32 @@
 //! A scripted payments API, behind a real socket, with every answer of API.md and some that are none: each payment is confirmed
 //! once, whatever it says at first.
 
+use crate::support::scripted::Scripted;
 use crate::support::server::{Asked, Said};
-use crate::support::stage::Stage;
 use futures_util::future::join_all;
 use serde_json::json;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// What is answered at first to a path, and how often.
 async fn recovers_from(what: &str, path: &'static str, said: Said, times: usize) {
-    let stage = Stage::with(1).await;
-    let _running = stage.chain.run();
+    let scripted = Scripted::with(1).await;
+    let _running = scripted.chain.run();
     let count = AtomicUsize::new(0);
-    stage.api_says(move |asked: &Asked| {
+    scripted.api_says(move |asked: &Asked| {
         let is_it = asked.url.path() == path && count.fetch_add(1, Ordering::SeqCst) < times;
         is_it.then(|| said.clone())
     });
-    let paid = stage.buy();
+    let paid = scripted.buy();
     let changes = [("MERCHANT__REQUEST_TIMEOUT", "1s")];
-    let daemon = stage.watch(&changes).await;
-    stage.confirmed(what, &paid).await;
+    let daemon = scripted.watch(&changes).await;
+    scripted.confirmed(what, &paid).await;
     crate::support::eventually(what, async || {
         let outbox = daemon.store.count_confirmations().await.unwrap();
         (outbox.queued, outbox.parked) == (0, 0)
     })
     .await;
     assert_eq!(
-        stage.told_of(paid.1),
+        scripted.told_of(paid.1),
         1,
         "{what}: the honest API heard of it once"
     );
@@ -59,16 +59,16 @@ async fn whatever_it_answers_to_a_confirm_at_first() {
 /// One that does not give fewer than it was asked for, but refuses.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_api_that_refuses_large_pages_is_asked_for_small_ones() {
-    let stage = Stage::with(1).await;
-    stage.api_says(|asked| {
+    let scripted = Scripted::with(1).await;
+    scripted.api_says(|asked| {
         let limit = asked.url.query_pairs().find(|(key, _)| key == "limit");
         let is_large = limit.is_some_and(|(_, limit)| limit.parse::<u32>().unwrap() > 50);
         is_large.then_some(Said::Status(422, None))
     });
-    let _daemon = stage.watch(&[]).await;
-    let bought = stage.buy();
-    stage.chain.advance(50);
-    stage.confirmed("it is asked for less", &bought).await;
+    let _daemon = scripted.watch(&[]).await;
+    let bought = scripted.buy();
+    scripted.chain.advance(50);
+    scripted.confirmed("it is asked for less", &bought).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,8 +2,8 @@
 
 use crate::support::eventually;
 use crate::support::node::{Question, Socket, error};
+use crate::support::scripted::Scripted;
 use crate::support::server::Said;
-use crate::support::stage::Stage;
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
@@ -95,20 +95,20 @@ const FAULTS: [(&str, Fault); 26] = [
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_a_node_answers_at_first_each_payment_is_confirmed_once() {
     let tries = FAULTS.map(|(what, fault)| async move {
-        let stage = Stage::with(1).await;
-        let _running = stage.chain.run();
-        stage.nodes[0].says(move |question, honest| {
+        let scripted = Scripted::with(1).await;
+        let _running = scripted.chain.run();
+        scripted.nodes[0].says(move |question, honest| {
             let said = fault(question, &honest).filter(|_| question.before < 2);
             said.unwrap_or(Said::Json(honest))
         });
-        let before = stage.buy();
-        let daemon = stage.watch(&[]).await;
-        stage.confirmed(what, &before).await;
-        let after = stage.buy();
-        stage.confirmed(what, &after).await;
-        stage.swept_past(&daemon, 1).await;
-        assert_eq!(stage.told_of(before.1), 1, "{what}");
-        stage.assert_no_double_confirm();
+        let before = scripted.buy();
+        let daemon = scripted.watch(&[]).await;
+        scripted.confirmed(what, &before).await;
+        let after = scripted.buy();
+        scripted.confirmed(what, &after).await;
+        scripted.swept_past(&daemon, 1).await;
+        assert_eq!(scripted.told_of(before.1), 1, "{what}");
+        scripted.assert_no_double_confirm();
     });
     join_all(tries).await;
 }
@@ -117,16 +117,16 @@ async fn whatever_a_node_answers_at_first_each_payment_is_confirmed_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_stays_broken_harms_nobody_while_another_one_is_well() {
     let tries = FAULTS.map(|(what, fault)| async move {
-        let stage = Stage::with(2).await;
-        let _running = stage.chain.run();
-        stage.nodes[0]
+        let scripted = Scripted::with(2).await;
+        let _running = scripted.chain.run();
+        scripted.nodes[0]
             .says(move |question, honest| fault(question, &honest).unwrap_or(Said::Json(honest)));
-        let _daemon = stage.watch(&[]).await;
+        let _daemon = scripted.watch(&[]).await;
         for _ in 0..3 {
-            let paid = stage.buy();
-            stage.confirmed(what, &paid).await;
+            let paid = scripted.buy();
+            scripted.confirmed(what, &paid).await;
         }
-        stage.assert_no_double_confirm();
+        scripted.assert_no_double_confirm();
     });
     join_all(tries).await;
 }
@@ -146,29 +146,29 @@ async fn a_poison_transaction_is_held_and_stalls_nothing() {
         .into_iter()
         .filter(|(what, _)| !of_the_node.contains(what));
     let tries = of_it.map(|(what, fault)| async move {
-        let stage = Stage::with(1).await;
-        let _running = stage.chain.run();
-        let poison = stage.buy();
+        let scripted = Scripted::with(1).await;
+        let _running = scripted.chain.run();
+        let poison = scripted.buy();
         let id = json!(poison.1.to_string());
-        stage.nodes[0].says(move |question, honest| {
+        scripted.nodes[0].says(move |question, honest| {
             let is_poison = question.method == "getTransaction" && question.params[0] == id;
             let said = fault(question, &honest).filter(|_| is_poison);
             said.unwrap_or(Said::Json(honest))
         });
         // Some of them do no harm to a single transaction.
         let is_harmless = is_for_pages(fault) || matches!(what, "a body of 10 MB");
-        let daemon = stage.watch(&[]).await;
+        let daemon = scripted.watch(&[]).await;
         for _ in 0..2 {
-            let next = stage.buy();
-            stage.confirmed(what, &next).await;
+            let next = scripted.buy();
+            scripted.confirmed(what, &next).await;
         }
         if !is_harmless {
             daemon.judges(poison.1, "unreadable").await;
         }
-        stage.swept_past(&daemon, 2).await;
-        stage.nodes[0].is_honest_again();
-        stage.confirmed(what, &poison).await;
-        stage.assert_no_double_confirm();
+        scripted.swept_past(&daemon, 2).await;
+        scripted.nodes[0].is_honest_again();
+        scripted.confirmed(what, &poison).await;
+        scripted.assert_no_double_confirm();
     });
     join_all(tries).await;
 }
@@ -193,31 +193,31 @@ async fn sockets_that_fail_lose_nothing() {
         Socket::Babbles,
     ];
     let tries = moods.map(|mood| async move {
-        let stage = Stage::with(1).await;
-        let _running = stage.chain.run();
-        stage.nodes[0].socket(mood);
-        let _daemon = stage.watch(&[("SOLANA__SWEEP_EVERY", "1h")]).await;
-        let first = stage.buy();
+        let scripted = Scripted::with(1).await;
+        let _running = scripted.chain.run();
+        scripted.nodes[0].socket(mood);
+        let _daemon = scripted.watch(&[("SOLANA__SWEEP_EVERY", "1h")]).await;
+        let first = scripted.buy();
         eventually("it was connected", async || {
-            stage.nodes[0].connections() > 0
+            scripted.nodes[0].connections() > 0
         })
         .await;
-        let second = stage.buy();
+        let second = scripted.buy();
         if matches!(mood, Socket::Mute | Socket::Speechless) {
             // It looks alive: only its silence tells.
             eventually("its silence is noticed", async || {
-                stage.nodes[0].connections() > 1
+                scripted.nodes[0].connections() > 1
             })
             .await;
         }
-        let third = stage.buy();
+        let third = scripted.buy();
         if !matches!(mood, Socket::Drops(7) | Socket::Babbles) {
-            stage.nodes[0].socket(Socket::Honest);
+            scripted.nodes[0].socket(Socket::Honest);
         }
         for paid in [first, second, third] {
-            stage.confirmed(&format!("{mood:?}"), &paid).await;
+            scripted.confirmed(&format!("{mood:?}"), &paid).await;
         }
-        stage.assert_no_double_confirm();
+        scripted.assert_no_double_confirm();
     });
     join_all(tries).await;
 }
@@ -225,44 +225,46 @@ async fn sockets_that_fail_lose_nothing() {
 /// A payment that another node's history shows late, older than the cursor.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_older_signature_that_is_revealed_late_is_found() {
-    let stage = Stage::with(1).await;
-    let daemon = stage.watch(&[("SOLANA__WS_URLS", "")]).await;
-    let first = stage.buy();
-    let late = stage.buy();
-    let reveal_at = stage.chain.slot() + 200;
-    stage.chain.ledger().entries[1].revealed_at = reveal_at;
-    stage.chain.advance(20);
-    let newer = stage.buy();
-    stage.chain.advance(100);
+    let scripted = Scripted::with(1).await;
+    let daemon = scripted.watch(&[("SOLANA__WS_URLS", "")]).await;
+    let first = scripted.buy();
+    let late = scripted.buy();
+    let reveal_at = scripted.chain.slot() + 200;
+    scripted.chain.ledger().entries[1].revealed_at = reveal_at;
+    scripted.chain.advance(20);
+    let newer = scripted.buy();
+    scripted.chain.advance(100);
     for paid in [&first, &newer] {
-        stage.confirmed("what is shown is confirmed", paid).await;
+        scripted.confirmed("what is shown is confirmed", paid).await;
     }
-    stage.swept_past(&daemon, 2).await;
-    assert_eq!(stage.told_of(late.1), 0);
-    stage.chain.advance(200);
-    stage.confirmed("what was hidden is confirmed", &late).await;
+    scripted.swept_past(&daemon, 2).await;
+    assert_eq!(scripted.told_of(late.1), 0);
+    scripted.chain.advance(200);
+    scripted
+        .confirmed("what was hidden is confirmed", &late)
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_goes_back_in_time_moves_no_cursor() {
-    let stage = Stage::with(1).await;
-    let daemon = stage.watch(&[]).await;
-    let paid = stage.buy();
-    stage.chain.advance(100);
-    stage.confirmed("it is paid", &paid).await;
-    let cursor = async || stage.cursor(&daemon).await;
+    let scripted = Scripted::with(1).await;
+    let daemon = scripted.watch(&[]).await;
+    let paid = scripted.buy();
+    scripted.chain.advance(100);
+    scripted.confirmed("it is paid", &paid).await;
+    let cursor = async || scripted.cursor(&daemon).await;
     eventually("there is a cursor", async || cursor().await.is_some()).await;
     let before = cursor().await;
-    let asked = stage.nodes[0].asked("getSignaturesForAddress");
-    stage.nodes[0].lags(90);
+    let asked = scripted.nodes[0].asked("getSignaturesForAddress");
+    scripted.nodes[0].lags(90);
     eventually("it was swept", async || {
-        stage.nodes[0].asked("getSignaturesForAddress") > asked + 3
+        scripted.nodes[0].asked("getSignaturesForAddress") > asked + 3
     })
     .await;
     assert_eq!(cursor().await, before);
-    let paid = stage.buy();
-    stage.nodes[0].lags(0);
-    stage.chain.advance(100);
-    stage.confirmed("it goes on", &paid).await;
+    let paid = scripted.buy();
+    scripted.nodes[0].lags(0);
+    scripted.chain.advance(100);
+    scripted.confirmed("it goes on", &paid).await;
     eventually("the cursor goes on", async || cursor().await != before).await;
 }

@@ -76,11 +76,7 @@ async fn from_plans_and_tokens_to_a_confirmed_checkout() {
         !memo.is_empty()
     })
     .await;
-    let signature = world
-        .net
-        .pay(&world.payment(19_000_000, &memo))
-        .await
-        .unwrap();
+    let signature = world.pay(19_000_000, &memo).await;
     let status = following.wait_for_exit(std::time::Duration::from_mins(1));
     let log = following.log();
     assert!(status.unwrap().success(), "{log}");
@@ -120,11 +116,7 @@ async fn a_checkout_that_is_paid_wrongly_or_not_at_all_is_not_called_confirmed()
     })
     .await;
     let memo = memo.unwrap()["memo"].as_str().unwrap().to_owned();
-    world
-        .net
-        .pay(&world.payment(1_000_000, &memo))
-        .await
-        .unwrap();
+    world.pay(1_000_000, &memo).await;
     let status = following.wait_for_exit(std::time::Duration::from_mins(1));
     assert_eq!(status.unwrap().code(), Some(2), "{}", following.log());
     assert!(

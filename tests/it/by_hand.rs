@@ -176,11 +176,7 @@ async fn a_given_up_confirmation_is_retried_by_hand() {
     })
     .await;
     proxy.set(Mode::Status500);
-    let signature = world
-        .net
-        .pay(&world.payment(PRICE, &checkout.memo))
-        .await
-        .unwrap();
+    let signature = world.pay(PRICE, &checkout.memo).await;
     let text = signature.to_string();
     eventually("it is given up", async || {
         world.payments_json(&["list", "--state", "parked"])[0]["signature"] == text
@@ -197,12 +193,7 @@ async fn payments_are_listed_as_a_table_as_json_and_as_harmless_csv() {
     let world = World::new().await;
     let _daemon = world.watch(&[]).await;
     let hostile = "=HYPERLINK(\"http://x\",\"y\"),\n\u{1b}[2J";
-    let odd = world
-        .net
-        .pay(&world.payment(7, hostile))
-        .await
-        .unwrap()
-        .to_string();
+    let odd = world.pay(7, hostile).await.to_string();
     let (checkout, paid) = world.buy().await;
     world.wait_acknowledged(paid).await;
     world

@@ -137,7 +137,6 @@ async fn healthcheck_asks_the_running_daemon() {
     let metrics = daemon.metrics().await;
     for name in [
         "paywatch_rpc_requests_total",
-        "paywatch_rpc_requests_per_payment",
         "paywatch_checkouts_pending",
         "paywatch_outbox_depth",
         "paywatch_last_poll_timestamp_seconds",

@@ -34,20 +34,12 @@ async fn memo_before_or_after_the_transfer_in_any_case_and_with_space_around_it(
         world.checkout(&world.usdc),
         world.checkout(&world.usdc)
     );
-    let first = world
-        .net
-        .pay(&world.payment(before.amount, &before.memo))
-        .await
-        .unwrap();
+    let first = world.pay(before.amount, &before.memo).await;
     let mut payment = world.payment(after.amount, "");
     (payment.memos_before, payment.memos_after) = (vec![], vec![after.memo.clone()]);
     let second = world.net.pay(&payment).await.unwrap();
     let spaced = format!(" {}\n", loud.memo.to_uppercase());
-    let third = world
-        .net
-        .pay(&world.payment(loud.amount, &spaced))
-        .await
-        .unwrap();
+    let third = world.pay(loud.amount, &spaced).await;
     world.wait_confirmed(&before, first).await;
     world.wait_confirmed(&after, second).await;
     world.wait_confirmed(&loud, third).await;
@@ -101,15 +93,8 @@ async fn a_batch_of_the_token_program_names_its_payer() {
         .await
         .unwrap();
     world.wait_confirmed(&checkout, signature).await;
-    let path = world.folder.path().join("paywatch.db");
-    let pool = sqlx::SqlitePool::connect(&format!("sqlite:{}", path.display()))
-        .await
-        .unwrap();
-    let payer: String = sqlx::query_scalar("SELECT payer FROM payments WHERE verdict = 'matched'")
-        .fetch_one(&pool)
-        .await
-        .unwrap();
-    assert_eq!(payer, world.buyer.pubkey().to_string());
+    let payer = &world.recorded(signature).await[0].payer;
+    assert_eq!(*payer, Some(world.buyer.pubkey().to_string()));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -194,7 +194,7 @@ async fn going_live() {
         "PAYWATCH__STORE__URL".into(),
         format!("sqlite:{root}/live.db"),
     )]);
-    let mut signature = world.net.pay(&world.payment(1, "a typo")).await.unwrap();
+    let mut signature = world.pay(1, "a typo").await;
     reader.signature = signature.to_string();
     // The daemon of the guide, at an address that is free.
     let environment: Vec<_> = [
@@ -225,7 +225,7 @@ async fn going_live() {
     reader
         .environment
         .insert("PAYWATCH__OPS__LISTEN".into(), address);
-    signature = world.net.pay(&world.payment(2, "a typo")).await.unwrap();
+    signature = world.pay(2, "a typo").await;
     eventually("both are held", async || {
         let metrics = daemon.metrics().await;
         metrics.contains("paywatch_held_payments{reason=\"unknown_memo\"} 2")

@@ -105,10 +105,7 @@ async fn with_a_configuration_the_api_says_which_checkout_it_is_and_the_verdict_
     ] {
         assert!(text.contains(part), "{part} in\n{text}");
     }
-    assert!(
-        !world.folder.path().join("paywatch.db").exists(),
-        "nothing is made"
-    );
+    assert!(!world.database().exists(), "nothing is made");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -294,7 +291,7 @@ fn every_transaction_of_the_corpus_is_explained_from_its_file_and_executes_nothi
 #[tokio::test(flavor = "multi_thread")]
 async fn an_api_that_does_not_answer_is_noted_and_done_without() {
     let mut world = World::new().await;
-    let signature = world.net.pay(&world.payment(PRICE, "x")).await.unwrap();
+    let signature = world.pay(PRICE, "x").await;
     world.sandbox.end();
     let mut environment = world.environment();
     let token = format!("USDC:{}:{}", world.usdc.address, world.merchant.pubkey());

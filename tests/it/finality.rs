@@ -4,7 +4,7 @@
 use crate::support::backend::DUE;
 use crate::support::eventually;
 use crate::support::ledger::{Entry, Fate};
-use crate::support::stage::{Daemon, Stage};
+use crate::support::scripted::{Daemon, Scripted};
 use paywatch::domain::Signature;
 use std::time::Duration;
 
@@ -17,18 +17,18 @@ async fn chain_state(daemon: &Daemon, signature: Signature) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_payment_seen_at_confirmed_is_followed_to_finalized() {
-    let stage = Stage::with(1).await;
-    let daemon = stage.watch(&[]).await;
-    let paid = stage.buy();
-    stage.chain.advance(5);
-    stage.confirmed("at confirmed", &paid).await;
+    let scripted = Scripted::with(1).await;
+    let daemon = scripted.watch(&[]).await;
+    let paid = scripted.buy();
+    scripted.chain.advance(5);
+    scripted.confirmed("at confirmed", &paid).await;
     assert_eq!(chain_state(&daemon, paid.1).await, "confirmed");
-    stage.chain.advance(40);
+    scripted.chain.advance(40);
     eventually("it is finalized", async || {
         chain_state(&daemon, paid.1).await == "finalized"
     })
     .await;
-    assert_eq!(stage.told_of(paid.1), 1);
+    assert_eq!(scripted.told_of(paid.1), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -38,83 +38,85 @@ async fn confirm_at_finalized_and_finalized_above_wait() {
         &[("POLICY__FINALIZED_ABOVE__USDC", "18.999999")],
     ];
     for changes in settings {
-        let stage = Stage::with(1).await;
-        let daemon = stage.watch(changes).await;
-        let paid = stage.buy();
-        stage.chain.advance(5);
+        let scripted = Scripted::with(1).await;
+        let daemon = scripted.watch(changes).await;
+        let paid = scripted.buy();
+        scripted.chain.advance(5);
         daemon.judges(paid.1, "matched").await;
         tokio::time::sleep(A_WHILE).await;
-        assert_eq!(stage.told_of(paid.1), 0, "{changes:?}");
-        stage.chain.advance(40);
-        stage.confirmed("once it is final", &paid).await;
+        assert_eq!(scripted.told_of(paid.1), 0, "{changes:?}");
+        scripted.chain.advance(40);
+        scripted.confirmed("once it is final", &paid).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_payment_at_the_limit_does_not_wait() {
-    let stage = Stage::with(1).await;
-    let _daemon = stage
+    let scripted = Scripted::with(1).await;
+    let _daemon = scripted
         .watch(&[("POLICY__FINALIZED_ABOVE__USDC", "19")])
         .await;
-    let paid = stage.buy();
-    stage.chain.advance(5);
-    stage.confirmed("at confirmed", &paid).await;
+    let paid = scripted.buy();
+    scripted.chain.advance(5);
+    scripted.confirmed("at confirmed", &paid).await;
 }
 
 /// Its fork dies while it waits to be final: it never goes, and its checkout is free for the payment that comes after it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_payment_whose_fork_dies_is_marked_and_never_sent() {
-    let stage = Stage::with(2).await;
-    let daemon = stage.watch(&[("SOLANA__CONFIRM_AT", "finalized")]).await;
-    let memo = stage.checkout();
+    let scripted = Scripted::with(2).await;
+    let daemon = scripted.watch(&[("SOLANA__CONFIRM_AT", "finalized")]).await;
+    let memo = scripted.checkout();
     let dying = Entry {
         fate: Fate::Dies,
-        ..Entry::paid(stage.chain.slot(), DUE, &memo)
+        ..Entry::paid(scripted.chain.slot(), DUE, &memo)
     };
-    let dead = stage.chain.ledger().land(dying);
-    stage.chain.advance(5);
+    let dead = scripted.chain.ledger().land(dying);
+    scripted.chain.advance(5);
     daemon.judges(dead, "matched").await;
-    stage.chain.advance(100);
+    scripted.chain.advance(100);
     eventually("it is dropped", async || {
         chain_state(&daemon, dead).await == "dropped"
     })
     .await;
-    let again = Entry::paid(stage.chain.slot(), DUE, &memo);
-    let again = stage.chain.ledger().land(again);
-    stage.chain.advance(100);
-    stage.confirmed("the next one pays", &(memo, again)).await;
-    assert_eq!(stage.told_of(dead), 0);
+    let again = Entry::paid(scripted.chain.slot(), DUE, &memo);
+    let again = scripted.chain.ledger().land(again);
+    scripted.chain.advance(100);
+    scripted
+        .confirmed("the next one pays", &(memo, again))
+        .await;
+    assert_eq!(scripted.told_of(dead), 0);
 }
 
 /// One of two hosts has lost it, the other one shows it: nobody is believed who only forgot.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_payment_that_one_host_still_has_is_not_dropped() {
-    let stage = Stage::with(2).await;
-    let daemon = stage.watch(&[("SOLANA__CONFIRM_AT", "finalized")]).await;
-    let paid = stage.buy();
-    stage.chain.advance(5);
+    let scripted = Scripted::with(2).await;
+    let daemon = scripted.watch(&[("SOLANA__CONFIRM_AT", "finalized")]).await;
+    let paid = scripted.buy();
+    scripted.chain.advance(5);
     daemon.judges(paid.1, "matched").await;
-    stage.nodes[0].forgets(paid.1);
-    stage.chain.advance(100);
+    scripted.nodes[0].forgets(paid.1);
+    scripted.chain.advance(100);
     tokio::time::sleep(A_WHILE * 2).await;
     assert_ne!(chain_state(&daemon, paid.1).await, "dropped");
-    stage.confirmed("the other host shows it", &paid).await;
+    scripted.confirmed("the other host shows it", &paid).await;
 }
 
 /// No commitment moves for a while: what is seen before is confirmed, what comes after is late, nothing is lost.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_chain_that_stands_still_is_only_late() {
-    let stage = Stage::with(2).await;
-    let daemon = stage.watch(&[("SOLANA__CONFIRM_AT", "finalized")]).await;
-    let paid = stage.buy();
-    stage.chain.advance(5);
+    let scripted = Scripted::with(2).await;
+    let daemon = scripted.watch(&[("SOLANA__CONFIRM_AT", "finalized")]).await;
+    let paid = scripted.buy();
+    scripted.chain.advance(5);
     daemon.judges(paid.1, "matched").await;
     tokio::time::sleep(A_WHILE * 2).await;
     assert_eq!(chain_state(&daemon, paid.1).await, "confirmed");
-    let next = stage.buy();
-    stage.chain.advance(50);
+    let next = scripted.buy();
+    scripted.chain.advance(50);
     for paid in [paid, next] {
-        stage.confirmed("it goes on", &paid).await;
-        assert_eq!(stage.told_of(paid.1), 1);
+        scripted.confirmed("it goes on", &paid).await;
+        assert_eq!(scripted.told_of(paid.1), 1);
     }
 }

@@ -2,13 +2,13 @@
 
 use crate::support::eventually;
 use crate::support::ledger::Entry;
-use crate::support::stage::Stage;
+use crate::support::scripted::Scripted;
 
 const JUNK: u64 = 5_000;
 
 /// Half of it failed transactions, half dust with random memos.
-fn flood(stage: &Stage) {
-    let (mut ledger, slot) = (stage.chain.ledger(), stage.chain.slot());
+fn flood(scripted: &Scripted) {
+    let (mut ledger, slot) = (scripted.chain.ledger(), scripted.chain.slot());
     for number in 0..JUNK {
         let junk = Entry::paid(slot + number / 500, 1, &format!("junk {number}"));
         ledger.land(Entry {
@@ -21,56 +21,56 @@ fn flood(stage: &Stage) {
 /// Without sockets: the sweep that first lists a payment confirms it, however much junk stands before and after it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_payment_among_junk_is_confirmed_by_the_sweep_that_lists_it() {
-    let stage = Stage::with(1).await;
-    flood(&stage);
-    let among = stage.buy();
-    flood(&stage);
-    stage.chain.advance(200);
+    let scripted = Scripted::with(1).await;
+    flood(&scripted);
+    let among = scripted.buy();
+    flood(&scripted);
+    scripted.chain.advance(200);
     let changes = [
         ("SOLANA__WS_URLS", ""),
-        ("SOLANA__MAX_RPS", "500"),
+        ("SOLANA__MAX_RPS", "1000"),
         ("SOLANA__SWEEP_EVERY", "5s"),
     ];
-    let daemon = stage.watch(&changes).await;
-    stage
+    let daemon = scripted.watch(&changes).await;
+    scripted
         .confirmed("it does not wait for the junk", &among)
         .await;
-    let fetched = stage.nodes[0].asked("getTransaction");
+    let fetched = scripted.nodes[0].asked("getTransaction");
     assert!(
         fetched < 1_000,
         "{fetched} of {JUNK} were fetched before it"
     );
-    stage.swept_past(&daemon, 10_000).await;
-    let account = stage.chain.ledger().shop.account;
+    scripted.swept_past(&daemon, 10_000).await;
+    let account = scripted.chain.ledger().shop.account;
     let (fetched, listed) = (
-        stage.nodes[0].asked("getTransaction"),
-        stage.nodes[0].asked(&format!("getSignaturesForAddress [\"{account}\"")),
+        scripted.nodes[0].asked("getTransaction"),
+        scripted.nodes[0].asked(&format!("getSignaturesForAddress [\"{account}\"")),
     );
     // Each that may have paid once, nothing of what failed; and pages: 11 for the sweep and for each look ahead meanwhile.
     assert!(fetched <= JUNK + 10, "{fetched} fetches");
     assert!(listed <= 400, "{listed} pages");
-    stage.assert_no_double_confirm();
+    scripted.assert_no_double_confirm();
 }
 
 /// With sockets: each junk transaction is notified too, faster than it can be looked at.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_payment_behind_a_flood_of_notifications_waits_for_a_sweep_at_most() {
-    let stage = Stage::with(1).await;
+    let scripted = Scripted::with(1).await;
     let changes = [("SOLANA__MAX_RPS", "200"), ("SOLANA__SWEEP_EVERY", "2s")];
-    let _daemon = stage.watch(&changes).await;
-    let first = stage.buy();
-    stage.chain.advance(10);
-    stage.confirmed("it works", &first).await;
-    flood(&stage);
-    stage.chain.advance(50);
-    let node = &stage.nodes[0];
+    let _daemon = scripted.watch(&changes).await;
+    let first = scripted.buy();
+    scripted.chain.advance(10);
+    scripted.confirmed("it works", &first).await;
+    flood(&scripted);
+    scripted.chain.advance(50);
+    let node = &scripted.nodes[0];
     eventually("the flood is on", async || {
         node.asked("getTransaction") > 100
     })
     .await;
-    let behind = stage.buy();
-    stage.chain.advance(10);
-    stage
+    let behind = scripted.buy();
+    scripted.chain.advance(10);
+    scripted
         .confirmed("it does not wait for the flood", &behind)
         .await;
     let fetched = node.asked("getTransaction");
@@ -81,13 +81,13 @@ async fn a_payment_behind_a_flood_of_notifications_waits_for_a_sweep_at_most() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_history_longer_than_memory_is_walked_to_its_end() {
     const PAGES: u64 = 45;
-    let stage = Stage::with(1).await;
+    let scripted = Scripted::with(1).await;
     let mut bought = Vec::new();
     for page in 0..PAGES {
         if page % 11 == 0 {
-            bought.push(stage.buy());
+            bought.push(scripted.buy());
         }
-        let (mut ledger, slot) = (stage.chain.ledger(), stage.chain.slot());
+        let (mut ledger, slot) = (scripted.chain.ledger(), scripted.chain.slot());
         for number in 0..1_000 {
             let junk = Entry::paid(slot + number / 400, 1, "junk");
             ledger.land(Entry {
@@ -96,25 +96,25 @@ async fn a_history_longer_than_memory_is_walked_to_its_end() {
             });
         }
         drop(ledger);
-        stage.chain.advance(2);
+        scripted.chain.advance(2);
     }
-    bought.push(stage.buy());
-    stage.chain.advance(200);
-    let last = stage.chain.ledger().entries.len() - 1;
-    let daemon = stage
+    bought.push(scripted.buy());
+    scripted.chain.advance(200);
+    let last = scripted.chain.ledger().entries.len() - 1;
+    let daemon = scripted
         .watch(&[("SOLANA__WS_URLS", ""), ("SOLANA__SWEEP_EVERY", "10m")])
         .await;
     for one in &bought {
-        stage.confirmed("a payment anywhere in it", one).await;
+        scripted.confirmed("a payment anywhere in it", one).await;
     }
-    stage.swept_past(&daemon, last).await;
-    let account = stage.chain.ledger().shop.account;
-    let listed = stage.nodes[0].asked(&format!("getSignaturesForAddress [\"{account}\""));
-    let fetched = stage.nodes[0].asked("getTransaction");
+    scripted.swept_past(&daemon, last).await;
+    let account = scripted.chain.ledger().shop.account;
+    let listed = scripted.nodes[0].asked(&format!("getSignaturesForAddress [\"{account}\""));
+    let fetched = scripted.nodes[0].asked("getTransaction");
     assert_eq!(fetched, bought.len() as u64, "failed ones are not fetched");
     assert!(
         (PAGES + 20..=2 * PAGES + 10).contains(&listed),
         "{listed} pages"
     );
-    stage.assert_no_double_confirm();
+    scripted.assert_no_double_confirm();
 }

@@ -13,11 +13,7 @@ async fn each_reason_is_reached_and_nothing_is_confirmed() {
     let mut silent = world.payment(PRICE, "");
     silent.memos_before.clear();
     let no_memo = world.net.pay(&silent).await.unwrap();
-    let unknown = world
-        .net
-        .pay(&world.payment(PRICE, "nobody-knows-this"))
-        .await
-        .unwrap();
+    let unknown = world.pay(PRICE, "nobody-knows-this").await;
     let mut two = world.payment(PRICE, &checkout.memo);
     two.memos_after.push(other.memo.clone());
     let several = world.net.pay(&two).await.unwrap();
@@ -29,16 +25,8 @@ async fn each_reason_is_reached_and_nothing_is_confirmed() {
         &checkout.memo,
     );
     let wrong_token = world.net.pay(&wrong_mint).await.unwrap();
-    let underpaid = world
-        .net
-        .pay(&world.payment(PRICE - 1, &checkout.memo))
-        .await
-        .unwrap();
-    let overpaid = world
-        .net
-        .pay(&world.payment(PRICE + 1, &checkout.memo))
-        .await
-        .unwrap();
+    let underpaid = world.pay(PRICE - 1, &checkout.memo).await;
+    let overpaid = world.pay(PRICE + 1, &checkout.memo).await;
 
     for (signature, verdict) in [
         (no_memo, "no_memo"),
@@ -53,11 +41,7 @@ async fn each_reason_is_reached_and_nothing_is_confirmed() {
     assert_eq!(world.calls().await, [], "nothing was confirmed");
 
     // The right payment still gets through, and a second one of the same is one too many.
-    let right = world
-        .net
-        .pay(&world.payment(PRICE, &checkout.memo))
-        .await
-        .unwrap();
+    let right = world.pay(PRICE, &checkout.memo).await;
     world.wait_confirmed(&checkout, right).await;
     let mut again = world.payment(PRICE, &checkout.memo);
     again.memos_after.push("again".into());
@@ -71,11 +55,7 @@ async fn overpaid_is_confirmed_where_the_operator_allows_it() {
     let world = World::new().await;
     let _daemon = world.watch(&[("POLICY__AMOUNT", "at_least")]).await;
     let checkout = world.checkout(&world.usdc).await;
-    let signature = world
-        .net
-        .pay(&world.payment(PRICE + 5, &checkout.memo))
-        .await
-        .unwrap();
+    let signature = world.pay(PRICE + 5, &checkout.memo).await;
     world.wait_verdict(signature, "matched").await;
     // This sandbox takes exact amounts only: what counts here is that it was asked, with the right pair.
     eventually("the backend is asked", async || {
@@ -103,11 +83,7 @@ async fn a_memo_that_becomes_known_is_judged_again() {
 async fn unknown_memos_can_be_left_to_the_backend() {
     let world = World::new().await;
     let _daemon = world.watch(&[("POLICY__UNKNOWN_MEMO", "confirm")]).await;
-    let signature = world
-        .net
-        .pay(&world.payment(PRICE, "only-the-backend-knows"))
-        .await
-        .unwrap();
+    let signature = world.pay(PRICE, "only-the-backend-knows").await;
     eventually("the backend is asked", async || {
         world.calls().await.first().is_some_and(|(memo, hash, _)| {
             memo == "only-the-backend-knows" && *hash == signature.to_string()

@@ -17,7 +17,7 @@ use tokio::{net::TcpListener, task::JoinSet};
 type Sessions = Arc<Mutex<Vec<Value>>>;
 
 /// An API that serves these sessions in its own way, and a pipeline that reads them.
-struct Stage {
+struct Reader {
     sessions: Sessions,
     requests: Arc<Mutex<usize>>,
     pipeline: Arc<Pipeline>,
@@ -29,7 +29,7 @@ fn session(number: usize) -> Value {
     json!({ "memo": format!("{number:08x}"), "amount": 5, "status": 0 })
 }
 
-impl Stage {
+impl Reader {
     /// `serve` makes an answer of all sessions, limit and offset.
     async fn new(
         count: usize,
@@ -88,38 +88,44 @@ fn page(sessions: &[Value], limit: usize, offset: usize) -> Value {
 
 #[tokio::test]
 async fn a_server_that_caps_the_page_is_read_to_its_end() {
-    let stage = Stage::new(
+    let reader = Reader::new(
         97,
         |all, limit, offset| json!({ "total": 97, "data": page(all, limit.min(7), offset) }),
     )
     .await;
     assert_eq!(
-        Checkouts::new(stage.pipeline.clone()).step().await.unwrap(),
+        Checkouts::new(reader.pipeline.clone())
+            .step()
+            .await
+            .unwrap(),
         97
     );
-    assert_eq!(stage.known().await, 97);
+    assert_eq!(reader.known().await, 97);
 }
 
 #[tokio::test]
 async fn a_server_that_ignores_the_offset_is_not_asked_for_ever() {
-    let stage = Stage::new(20, |all, limit, _| page(all, limit, 0)).await;
+    let reader = Reader::new(20, |all, limit, _| page(all, limit, 0)).await;
     assert_eq!(
-        Checkouts::new(stage.pipeline.clone()).step().await.unwrap(),
+        Checkouts::new(reader.pipeline.clone())
+            .step()
+            .await
+            .unwrap(),
         20
     );
-    assert_eq!(*stage.requests.lock().unwrap(), 2);
+    assert_eq!(*reader.requests.lock().unwrap(), 2);
 }
 
 #[tokio::test]
 async fn new_sessions_are_found_at_either_end_with_few_requests() {
-    let stage = Stage::new(450, page).await;
-    let mut checkouts = Checkouts::new(stage.pipeline.clone());
+    let reader = Reader::new(450, page).await;
+    let mut checkouts = Checkouts::new(reader.pipeline.clone());
     checkouts.step().await.unwrap();
-    assert_eq!(stage.known().await, 450);
+    assert_eq!(reader.known().await, 450);
     for at_the_front in [true, false] {
-        let before = *stage.requests.lock().unwrap();
+        let before = *reader.requests.lock().unwrap();
         {
-            let mut sessions = stage.sessions.lock().unwrap();
+            let mut sessions = reader.sessions.lock().unwrap();
             for new in 0..150 {
                 let number = 1000 + 1000 * usize::from(at_the_front) + new;
                 let place = if at_the_front { 0 } else { sessions.len() };
@@ -128,24 +134,27 @@ async fn new_sessions_are_found_at_either_end_with_few_requests() {
         }
         assert_eq!(checkouts.step().await.unwrap(), 150);
         assert_eq!(checkouts.step().await.unwrap(), 0);
-        let requests = *stage.requests.lock().unwrap() - before;
+        let requests = *reader.requests.lock().unwrap() - before;
         assert!(requests <= 12, "{requests} requests");
     }
-    assert_eq!(stage.known().await, 750);
+    assert_eq!(reader.known().await, 750);
 }
 
 #[tokio::test]
 async fn entries_that_cannot_be_read_do_not_hide_the_others() {
-    let stage = Stage::new(0, page).await;
+    let reader = Reader::new(0, page).await;
     let broken = (0..300).map(|number| json!({ "memo": null, "number": number }));
-    stage
+    reader
         .sessions
         .lock()
         .unwrap()
         .extend(broken.chain([session(7)]));
     assert_eq!(
-        Checkouts::new(stage.pipeline.clone()).step().await.unwrap(),
+        Checkouts::new(reader.pipeline.clone())
+            .step()
+            .await
+            .unwrap(),
         1
     );
-    assert_eq!(stage.known().await, 1);
+    assert_eq!(reader.known().await, 1);
 }

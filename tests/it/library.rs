@@ -37,7 +37,7 @@ async fn watcher(world: &World, shop: &Shop) -> Watcher {
         .rpc_url(&world.net.rpc_url)
         .ws_url(&world.net.ws_url)
         .token("USDC", mint, wallet)
-        .database(world.folder.path().join("paywatch.db"))
+        .database(world.database())
         .settings("[solana]\nmax_rps = 0\nsweep_every = \"2s\"")
         .backend(shop.clone());
     builder.build().await.unwrap()
@@ -71,8 +71,7 @@ async fn a_shop_is_told_of_each_payment_until_it_takes_it_and_never_of_a_second_
             TakenIn::Known
         };
         assert_eq!(watcher.expect(&checkout).await.unwrap(), expected);
-        let payment = world.payment(19_000_000, "checkout-1");
-        let signature = world.net.pay(&payment).await.unwrap();
+        let signature = world.pay(19_000_000, "checkout-1").await;
         paid.push(signature.to_string());
         if life == 0 {
             eventually("it is credited", async || {

@@ -71,7 +71,7 @@ async fn from_the_plans_to_confirmed() {
     assert_eq!(status["stage"], "waiting");
     assert_eq!(status["checkout"]["amount_human"], "19");
     let amount = made["amount"].as_str().unwrap().parse().unwrap();
-    let signature = world.net.pay(&world.payment(amount, memo)).await.unwrap();
+    let signature = world.pay(amount, memo).await;
     let mut status = Value::Null;
     eventually("it is confirmed", async || {
         status = assistant.ask("payment_status", of_it.clone()).await;

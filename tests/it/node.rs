@@ -7,6 +7,7 @@ use axum::{Json, Router, response::IntoResponse, routing::post};
 use paywatch::domain::{Commitment, Signature};
 use paywatch::solana::{Fetched, Limits, Rpc};
 use serde_json::{Value, json};
+use sqlx::Executor;
 use std::{
     sync::{Arc, Mutex},
     time::Duration,
@@ -213,13 +214,8 @@ async fn a_node_that_forgot_the_anchor_costs_a_fall_back_and_no_payment() {
     .await;
     assert!(daemon.terminate().success());
     // An anchor is relied on once it is a minute old and behind the cursor: this makes one.
-    let path = world.folder.path().join("paywatch.db");
-    let pool = sqlx::SqlitePool::connect(&format!("sqlite:{}", path.display()))
-        .await
-        .unwrap();
     let anchor = "INSERT INTO cursors SELECT token_account, slot - 1, signature, at - 120000 FROM cursors LIMIT 1";
-    sqlx::query(anchor).execute(&pool).await.unwrap();
-    pool.close().await;
+    world.tables().await.execute(anchor).await.unwrap();
     let (checkout, signature) = world.buy().await;
     let _daemon = world.watch(&changes).await;
     world.wait_confirmed(&checkout, signature).await;
@@ -281,8 +277,9 @@ async fn a_transaction_that_cannot_be_read_is_held_stalls_nothing_and_is_confirm
     })
     .await;
     let poisoned_checkout = world.checkout(&world.usdc).await;
-    let payment = world.payment(poisoned_checkout.amount, &poisoned_checkout.memo);
-    let signature = world.net.pay(&payment).await.unwrap();
+    let signature = world
+        .pay(poisoned_checkout.amount, &poisoned_checkout.memo)
+        .await;
     *poison.lock().unwrap() = Some(signature);
     let _daemon = world.watch(&[("SOLANA__RPC_URLS", &url)]).await;
     let (next, next_signature) = world.buy().await;

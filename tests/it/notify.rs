@@ -96,8 +96,7 @@ async fn notices_are_signed_tried_again_and_told_once() {
     assert_eq!(data["received"], "19000000");
     assert_eq!(told[0].1, told[2].1);
 
-    let payment = world.payment(7, "nobody <b>knows</b>");
-    let held = world.net.pay(&payment).await.unwrap();
+    let held = world.pay(7, "nobody <b>knows</b>").await;
     eventually("the held payment is told", async || {
         listener.of_kind("payment.held").len() == 1
     })

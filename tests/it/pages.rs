@@ -101,7 +101,7 @@ async fn hostile_memos_are_shown_and_do_nothing() {
     let world = World::new().await;
     let daemon = world.watch(&[]).await;
     let memo = "\u{202e}<script>document.title='taken'</script>\"'><img src=x onerror=\"document.title='taken'\">&amp;";
-    let signature = world.net.pay(&world.payment(7, memo)).await.unwrap();
+    let signature = world.pay(7, memo).await;
     world.wait_verdict(signature, "unknown_memo").await;
     let browser = Browser::open(&daemon.ops().await).await;
     for path in [

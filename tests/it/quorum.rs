@@ -3,8 +3,8 @@
 use crate::support::backend::DUE;
 use crate::support::ledger::Entry;
 use crate::support::node::{Chain, Node};
+use crate::support::scripted::Scripted;
 use crate::support::server::Said;
-use crate::support::stage::Stage;
 use paywatch::domain::Signature;
 use std::time::Duration;
 
@@ -17,8 +17,8 @@ const QUORUM: [(&str, &str); 2] = [
 /// What the liar changes.
 type Lie = fn(&mut Entry);
 
-/// A stage with a liar, who is asked first: `paid` is what really happened, `lie` is what the liar says of it.
-async fn stage(paid: Entry, lie: impl Fn(&mut Entry)) -> (Stage, Signature) {
+/// A scripted world with a liar, who is asked first: `paid` is what really happened, `lie` is what the liar says of it.
+async fn scripted(paid: Entry, lie: impl Fn(&mut Entry)) -> (Scripted, Signature) {
     let (truth, lies) = (Chain::new(), Chain::new());
     let signature = truth.ledger().land(paid.clone());
     lies.ledger().land(paid);
@@ -27,9 +27,9 @@ async fn stage(paid: Entry, lie: impl Fn(&mut Entry)) -> (Stage, Signature) {
         Node::start(&lies, "localhost").await,
         Node::start(&truth, "127.0.0.1").await,
     ];
-    let stage = Stage::over(truth, nodes).await;
-    stage.backend().checkout("a".into());
-    (stage, signature)
+    let scripted = Scripted::over(truth, nodes).await;
+    scripted.backend().checkout("a".into());
+    (scripted, signature)
 }
 
 /// Final from the first moment on.
@@ -51,20 +51,20 @@ async fn lies_about_amount_memo_and_success_are_caught() {
         ("success", failed, |entry| entry.failed = false),
     ];
     for (what, truth, lie) in cases {
-        let (stage, signature) = stage(truth, lie).await;
-        let daemon = stage.watch(&QUORUM).await;
+        let (scripted, signature) = scripted(truth, lie).await;
+        let daemon = scripted.watch(&QUORUM).await;
         daemon.judges(signature, "unreadable").await;
         tokio::time::sleep(Duration::from_millis(600)).await;
-        assert_eq!(stage.told_of(signature), 0, "a lie about the {what}");
+        assert_eq!(scripted.told_of(signature), 0, "a lie about the {what}");
     }
 }
 
 #[tokio::test]
 async fn where_both_tell_the_same_it_is_confirmed() {
-    let (stage, signature) = stage(paid(DUE, "a"), |_| ()).await;
-    let daemon = stage.watch(&QUORUM).await;
+    let (scripted, signature) = scripted(paid(DUE, "a"), |_| ()).await;
+    let daemon = scripted.watch(&QUORUM).await;
     daemon.judges(signature, "matched").await;
-    stage
+    scripted
         .confirmed("the API is told", &("a".into(), signature))
         .await;
 }
@@ -72,13 +72,13 @@ async fn where_both_tell_the_same_it_is_confirmed() {
 /// A witness that is away delays a large payment, and stalls nothing.
 #[tokio::test]
 async fn while_a_witness_is_away_a_large_payment_waits() {
-    let (stage, signature) = stage(paid(DUE, "a"), |_| ()).await;
-    stage.nodes[1].says(|_, _| Said::Status(503, None));
-    let daemon = stage.watch(&QUORUM).await;
+    let (scripted, signature) = scripted(paid(DUE, "a"), |_| ()).await;
+    scripted.nodes[1].says(|_, _| Said::Status(503, None));
+    let daemon = scripted.watch(&QUORUM).await;
     daemon.judges(signature, "unreadable").await;
-    assert_eq!(stage.told_of(signature), 0);
-    stage.nodes[1].is_honest_again();
-    stage
+    assert_eq!(scripted.told_of(signature), 0);
+    scripted.nodes[1].is_honest_again();
+    scripted
         .confirmed("the API is told", &("a".into(), signature))
         .await;
 }

@@ -62,11 +62,7 @@ async fn killed_between_the_call_and_its_answer_it_sends_the_same_pair_again() {
     })
     .await;
     api.set(Mode::SwallowAnswers);
-    let signature = world
-        .net
-        .pay(&world.payment(checkout.amount, &checkout.memo))
-        .await
-        .unwrap();
+    let signature = world.pay(checkout.amount, &checkout.memo).await;
     eventually("the API has been told", async || {
         !world.calls().await.is_empty()
     })
@@ -100,11 +96,7 @@ async fn sigterm_lets_the_confirmation_under_way_finish() {
         ])
         .await;
     api.set(Mode::Stall);
-    let signature = world
-        .net
-        .pay(&world.payment(checkout.amount, &checkout.memo))
-        .await
-        .unwrap();
+    let signature = world.pay(checkout.amount, &checkout.memo).await;
     world.wait_verdict(signature, "matched").await;
     daemon.signal("TERM");
     assert!(
@@ -135,11 +127,7 @@ async fn draining_ends_within_ten_seconds_and_a_second_signal_at_once() {
         api.set(Mode::Pass);
         let mut daemon = world.watch(&changes).await;
         api.set(Mode::Stall);
-        let signature = world
-            .net
-            .pay(&world.payment(checkout.amount, &checkout.memo))
-            .await
-            .unwrap();
+        let signature = world.pay(checkout.amount, &checkout.memo).await;
         world.wait_verdict(signature, "matched").await;
         daemon.signal("TERM");
         assert!(daemon.wait_for_exit(Duration::from_millis(300)).is_none());

@@ -126,7 +126,7 @@ async fn a_restored_backup_knows_what_was_confirmed_and_finds_the_rest() {
         // The last connection may have cleared the log away.
         let _gone = fs::remove_file(file);
     }
-    fs::copy(&backup, world.folder.path().join("paywatch.db")).unwrap();
+    fs::copy(&backup, world.database()).unwrap();
     let _again = world.watch(&[]).await;
     world.wait_acknowledged(paid_second).await;
     assert_eq!(world.recorded(paid_first).await.len(), 1);

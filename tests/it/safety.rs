@@ -87,7 +87,7 @@ async fn the_words_of_a_payer_do_nothing() {
     for format in ["text", "json"] {
         let world = World::new().await;
         let daemon = world.start(&[("LOG__FORMAT", format)]);
-        let signature = world.net.pay(&world.payment(5, HOSTILE)).await.unwrap();
+        let signature = world.pay(5, HOSTILE).await;
         world.wait_verdict(signature, "unknown_memo").await;
         let (environment, id) = (world.environment(), signature.to_string());
         let log = daemon.log();

@@ -11,18 +11,8 @@ async fn confirm_takes_the_right_payment_once_and_nothing_else() {
         world.checkout(&world.usdc).await,
         world.checkout(&world.usdc).await,
     );
-    let right = world
-        .net
-        .pay(&world.payment(PRICE, &checkout.memo))
-        .await
-        .unwrap()
-        .to_string();
-    let short = world
-        .net
-        .pay(&world.payment(PRICE - 1, &checkout.memo))
-        .await
-        .unwrap()
-        .to_string();
+    let right = world.pay(PRICE, &checkout.memo).await.to_string();
+    let short = world.pay(PRICE - 1, &checkout.memo).await.to_string();
     let mut silent = world.payment(PRICE, "");
     silent.memos_before.clear();
     let no_memo = world.net.pay(&silent).await.unwrap().to_string();

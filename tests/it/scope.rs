@@ -2,51 +2,51 @@
 
 use crate::support::backend::DUE;
 use crate::support::ledger::Entry;
-use crate::support::stage::Stage;
+use crate::support::scripted::Scripted;
 use paywatch::domain::Signature;
 
 const STRANGERS: usize = 50;
 
 /// Strangers pay into the shared wallet, with memos of their own.
-fn strangers_pay(stage: &Stage) {
-    let (mut ledger, slot) = (stage.chain.ledger(), stage.chain.slot());
+fn strangers_pay(scripted: &Scripted) {
+    let (mut ledger, slot) = (scripted.chain.ledger(), scripted.chain.slot());
     for number in 0..STRANGERS {
         ledger.land(Entry::paid(slot, DUE, &format!("stranger {number}")));
     }
 }
 
-fn pays(stage: &Stage, memo: Option<&str>) -> Signature {
+fn pays(scripted: &Scripted, memo: Option<&str>) -> Signature {
     let entry = Entry {
         memo: memo.map(str::to_owned),
-        ..Entry::paid(stage.chain.slot(), DUE, "")
+        ..Entry::paid(scripted.chain.slot(), DUE, "")
     };
-    stage.chain.ledger().land(entry)
+    scripted.chain.ledger().land(entry)
 }
 
 /// With sockets and without: what is ours is fetched once, what shows no memo too, and nothing else.
 async fn strangers_cost_nothing(sockets: bool) {
-    let stage = Stage::with(1).await;
+    let scripted = Scripted::with(1).await;
     let mut changes = vec![("WATCH__SCOPE", "own"), ("SOLANA__SWEEP_EVERY", "1s")];
     if !sockets {
         changes.push(("SOLANA__WS_URLS", ""));
     }
-    let daemon = stage.watch(&changes).await;
+    let daemon = scripted.watch(&changes).await;
     let mut ours = Vec::new();
     for _ in 0..3 {
-        strangers_pay(&stage);
-        ours.push(stage.buy());
-        stage.chain.advance(5);
+        strangers_pay(&scripted);
+        ours.push(scripted.buy());
+        scripted.chain.advance(5);
     }
-    let silent = pays(&stage, None);
-    stage.chain.advance(60);
+    let silent = pays(&scripted, None);
+    scripted.chain.advance(60);
     for one in &ours {
-        stage.confirmed("what is ours is confirmed", one).await;
+        scripted.confirmed("what is ours is confirmed", one).await;
     }
     daemon.judges(silent, "no_memo").await;
-    stage.swept_past(&daemon, 3 * STRANGERS + 3).await;
-    let fetched = stage.nodes[0].asked("getTransaction");
+    scripted.swept_past(&daemon, 3 * STRANGERS + 3).await;
+    let fetched = scripted.nodes[0].asked("getTransaction");
     assert_eq!(fetched, 4, "three of ours and one without a memo");
-    stage.assert_no_double_confirm();
+    scripted.assert_no_double_confirm();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -63,7 +63,7 @@ async fn strangers_cost_no_fetch_without_sockets() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_checkout_that_becomes_known_late_is_confirmed() {
     for sockets in ["", "ws"] {
-        let stage = Stage::with(1).await;
+        let scripted = Scripted::with(1).await;
         let mut changes = vec![
             ("WATCH__SCOPE", "own"),
             ("SOLANA__SWEEP_EVERY", "1s"),
@@ -72,17 +72,17 @@ async fn a_checkout_that_becomes_known_late_is_confirmed() {
         if sockets.is_empty() {
             changes.push(("SOLANA__WS_URLS", ""));
         }
-        let daemon = stage.watch(&changes).await;
+        let daemon = scripted.watch(&changes).await;
         let memo = format!("{:032x}", 0);
-        let signature = pays(&stage, Some(&memo));
-        let last = stage.chain.ledger().entries.len() - 1;
-        stage.chain.advance(60);
-        stage.swept_past(&daemon, last).await;
-        assert_eq!(stage.nodes[0].asked("getTransaction"), 0, "nobody's yet");
-        assert_eq!(stage.checkout(), memo);
-        stage
+        let signature = pays(&scripted, Some(&memo));
+        let last = scripted.chain.ledger().entries.len() - 1;
+        scripted.chain.advance(60);
+        scripted.swept_past(&daemon, last).await;
+        assert_eq!(scripted.nodes[0].asked("getTransaction"), 0, "nobody's yet");
+        assert_eq!(scripted.checkout(), memo);
+        scripted
             .confirmed("it is taken up again", &(memo, signature))
             .await;
-        stage.assert_no_double_confirm();
+        scripted.assert_no_double_confirm();
     }
 }

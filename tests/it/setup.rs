@@ -150,10 +150,7 @@ async fn check_finds_a_good_set_up_good() {
         text.contains("does not exist yet and can be made"),
         "{text}"
     );
-    assert!(
-        !world.folder.path().join("paywatch.db").exists(),
-        "it only looks"
-    );
+    assert!(!world.database().exists(), "it only looks");
     let (code, found) = findings(&environment, &[]);
     assert_eq!(code, Some(0), "{found:?}");
     for check in [

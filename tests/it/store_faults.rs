@@ -3,19 +3,22 @@
 use crate::support::books::{
     Books, NOW, account, checkout, confirm, ingested, paid, policy, signature,
 };
-use crate::support::{Child, PRICE, World, eventually, exit_of, said};
+use crate::support::{Child, PRICE, World, eventually, exit_of, said, tables};
 use paywatch::domain::Commitment;
 use paywatch::store::{Attempt, Error, Filter, Next, PaymentState, Store};
-use sqlx::{Connection, Executor, SqliteConnection};
+use sqlx::{Connection, Executor};
 use std::{path::Path, time::Duration};
-
-async fn raw(file: &Path) -> SqliteConnection {
-    let url = format!("sqlite:{}?mode=rwc", file.display());
-    SqliteConnection::connect(&url).await.unwrap()
-}
 
 async fn open(file: &Path) -> Result<Store, Error> {
     Store::open(&format!("sqlite:{}", file.display())).await
+}
+
+/// A daemon does not start, and names the database and what is wrong with it.
+fn refused(environment: &[(String, String)], why: &str) {
+    let output = exit_of(environment, &["run"]);
+    assert_eq!(output.status.code(), Some(1));
+    let text = said(&output);
+    assert!(text.contains("paywatch.db") && text.contains(why), "{text}");
 }
 
 /// A migration is the shape of somebody's database: it is never changed, and what is in it comes along.
@@ -29,7 +32,7 @@ async fn a_database_of_each_earlier_version_is_brought_up_with_what_is_in_it() {
     for last in &versions {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("old.db");
-        let mut old = raw(&file).await;
+        let mut old = tables(&file).await;
         let mut until = sqlx::migrate::Migrator::new(Path::new("src/store/migrations"))
             .await
             .unwrap();
@@ -81,7 +84,7 @@ async fn a_database_of_a_newer_version_is_refused_by_name() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("new.db");
     open(&file).await.unwrap().close().await;
-    let mut new = raw(&file).await;
+    let mut new = tables(&file).await;
     new.execute("INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) VALUES (99, 'x', 1, x'00', 0)")
         .await
         .unwrap();
@@ -98,19 +101,13 @@ async fn a_database_of_a_newer_version_is_refused_by_name() {
 #[tokio::test]
 async fn a_file_that_is_no_database_and_a_folder_without_rights_are_refused_by_name() {
     let world = World::new().await;
-    let file = world.folder.path().join("paywatch.db");
+    let file = world.database();
     std::fs::write(
         &file,
         "this is no database, but it is long enough to be read as one".repeat(20),
     )
     .unwrap();
-    let output = exit_of(&world.environment(), &["run"]);
-    assert_eq!(output.status.code(), Some(1));
-    let text = said(&output);
-    assert!(
-        text.contains("paywatch.db") && text.contains("not a database"),
-        "{text}"
-    );
+    refused(&world.environment(), "not a database");
 }
 
 /// Nothing is lost, the daemon says that it is not ready, and goes on once it can write.
@@ -120,13 +117,9 @@ async fn a_locked_database_makes_it_unready_and_its_release_ready_again() {
     let daemon = world.watch(&[]).await;
     let checkout = world.checkout(&world.usdc).await;
     // Another writer holds the database for good: no write succeeds.
-    let mut holder = raw(&world.folder.path().join("paywatch.db")).await;
+    let mut holder = world.tables().await;
     holder.execute("BEGIN EXCLUSIVE").await.unwrap();
-    let signature = world
-        .net
-        .pay(&world.payment(PRICE, &checkout.memo))
-        .await
-        .unwrap();
+    let signature = world.pay(PRICE, &checkout.memo).await;
     let ops = daemon.ops().await;
     eventually("it is not ready", async || {
         let answer = reqwest::get(format!("{ops}/readyz")).await.unwrap();
@@ -148,8 +141,7 @@ async fn a_full_disk_makes_it_unready_and_room_ready_again() {
     let ops = daemon.ops().await;
     let checkout = world.checkout(&world.usdc).await;
     daemon.limit_files("4096");
-    let payment = world.payment(PRICE, &checkout.memo);
-    let signature = world.net.pay(&payment).await.unwrap();
+    let signature = world.pay(PRICE, &checkout.memo).await;
     let why = async || {
         let answer = reqwest::get(format!("{ops}/readyz")).await.unwrap();
         answer.text().await.unwrap()
@@ -168,18 +160,12 @@ async fn a_full_disk_makes_it_unready_and_room_ready_again() {
 #[tokio::test]
 async fn a_read_only_database_is_refused_by_name() {
     let world = World::new().await;
-    let file = world.folder.path().join("paywatch.db");
+    let file = world.database();
     open(&file).await.unwrap().close().await;
     let url = format!("sqlite:{}?mode=ro", file.display());
     let mut environment = world.environment();
     environment.push(("PAYWATCH__STORE__URL".into(), url));
-    let output = exit_of(&environment, &["run"]);
-    assert_eq!(output.status.code(), Some(1));
-    let text = said(&output);
-    assert!(
-        text.contains("paywatch.db") && text.contains("readonly"),
-        "{text}"
-    );
+    refused(&environment, "readonly");
 }
 
 /// Two daemons on one database share the work: each payment is told once.
@@ -298,7 +284,7 @@ async fn store_check_names_what_is_broken() {
         .unwrap();
     assert_eq!(store.audit().await.unwrap(), []);
     store.close().await;
-    let mut raw = raw(&file).await;
+    let mut raw = tables(&file).await;
     raw.execute("UPDATE payments SET checkout = 'b'")
         .await
         .unwrap();

@@ -214,3 +214,98 @@ fn files_stay_readable() {
     assert!(median <= 150, "the median file has {median} lines");
     assert!(fs::read_to_string("src/main.rs").unwrap().lines().count() <= 60);
 }
+
+/// What stands between backticks, and where links lead.
+fn named_in(document: &str) -> Vec<String> {
+    let text = fs::read_to_string(document).unwrap();
+    let quoted = text.split('`').skip(1).step_by(2);
+    let linked = text.split("](").skip(1).filter_map(|rest| {
+        let link = rest.split([')', '#']).next()?;
+        (!link.is_empty() && !link.contains(':')).then_some(link)
+    });
+    quoted.chain(linked).map(str::to_owned).collect()
+}
+
+/// The code of a subject of these tests: a file, or a folder's files; `None` if it is not one.
+fn subject(name: &str) -> Option<String> {
+    let (file, folder) = (
+        format!("tests/it/{name}.rs"),
+        PathBuf::from("tests/it").join(name),
+    );
+    if folder.is_dir() {
+        let all = files(&folder).into_iter();
+        return Some(all.map(|file| fs::read_to_string(file).unwrap()).collect());
+    }
+    fs::read_to_string(file).ok()
+}
+
+#[test]
+fn the_files_that_documents_name_are_there() {
+    let source = files(Path::new("src"));
+    let is_there = |name: &str| {
+        let from = ["", "src/", "docs/", "deploy/"];
+        from.iter()
+            .any(|folder| Path::new(&format!("{folder}{name}")).exists())
+            || source.iter().any(|file| file.ends_with(name))
+    };
+    let roots = [
+        "src", "tests", "docs", "deploy", "config", "benches", "examples", "fuzz",
+    ];
+    let mut checked = 0;
+    let guides = ["tour", "going-live", "backend", "wallets", "held"];
+    let guides = guides.map(|name| format!("docs/{name}.md"));
+    let documents = [
+        "README.md",
+        "ARCHITECTURE.md",
+        "CONTRIBUTING.md",
+        "deploy/runbook.md",
+    ];
+    for document in documents
+        .into_iter()
+        .chain(guides.iter().map(String::as_str))
+    {
+        for name in named_in(document) {
+            let is_code = Path::new(&name).extension().is_some_and(|end| end == "rs");
+            let in_root = name
+                .split_once('/')
+                .is_some_and(|(root, _)| roots.contains(&root));
+            if (is_code || in_root) && !name.contains([' ', '*', '<']) {
+                assert!(
+                    is_there(&name),
+                    "{document} names {name}, which is not there"
+                );
+                checked += 1;
+            }
+        }
+    }
+    assert!(checked > 60, "{checked}");
+}
+
+#[test]
+fn each_promise_names_tests_that_are_there() {
+    let text = fs::read_to_string("ARCHITECTURE.md").unwrap();
+    let promises = text.split("About money.").nth(1).unwrap();
+    let promises = promises.split("\n## ").next().unwrap();
+    let rows = promises
+        .lines()
+        .filter(|line| line.starts_with("| "))
+        .skip(1);
+    let mut named = 0;
+    for row in rows {
+        let held_by = row.rsplit(" | ").next().unwrap();
+        let mut tests = 0;
+        for name in held_by.split('`').skip(1).step_by(2) {
+            let (about, test) = name.split_once("::").unwrap_or((name, "*"));
+            let Some(code) = subject(about) else { continue };
+            let begins = test.trim_end_matches(['…', '*']);
+            assert!(
+                code.contains(&format!("fn {begins}")),
+                "ARCHITECTURE.md names {name}, which is not there"
+            );
+            tests += 1;
+        }
+        assert!(tests > 0, "no test holds this: {row}");
+        named += tests;
+    }
+    assert!(named > 40, "{named}");
+}

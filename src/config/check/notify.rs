@@ -9,16 +9,10 @@ impl Check {
     pub(super) fn notify(&mut self, raw: &raw::Notify) -> Option<Settings> {
         let url =
             (!raw.url.is_empty()).then(|| self.url("notify.url", &raw.url, &["http", "https"]));
-        let format = match raw.format.as_str() {
-            "standard" => Some(Format::Standard),
-            "slack" => Some(Format::Slack),
-            _ => None,
-        };
-        let format = self.some(
+        let format = self.either(
             "notify.format",
             &raw.format,
-            "\"standard\" or \"slack\"",
-            format,
+            [("standard", Format::Standard), ("slack", Format::Slack)],
         );
         let secret = self.secret(
             ("notify.secret", ""),

@@ -8,6 +8,7 @@ use super::live;
 use super::session::Session;
 use crate::clock;
 use crate::domain::Timestamp;
+use crate::report::{ago, duration};
 use crate::store::{self, Hour};
 use axum::{
     Extension,
@@ -16,7 +17,6 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use maud::{Markup, html};
-use std::time::Duration;
 
 /// Of a bar's column, in units of the drawing.
 const COLUMN: u32 = 10;
@@ -107,16 +107,14 @@ fn health(standing: &Standing) -> (&'static str, String) {
 
 fn tiles(standing: &Standing) -> Markup {
     let outbox = standing.outbox;
-    let lag = standing
-        .slot_lag
-        .map_or_else(|| "no slot heard".into(), |lag| format!("{lag} slots"));
+    let heard = ago(standing.slot_heard_ago_seconds);
     let held: u64 = standing.held.values().sum();
     let oldest = outbox
         .oldest_seconds
         .map(|seconds| format!("oldest for {}", duration(seconds)));
     let slot = standing.slot.map(|slot| format!("slot {slot}"));
     let tiles = [
-        ("Behind the chain", lag, slot),
+        ("Chain heard", heard, slot),
         (
             "WebSockets",
             format!("{} of {} open", standing.sockets_open, standing.sockets),
@@ -191,15 +189,4 @@ fn milliseconds(ms: u64) -> String {
     } else {
         duration(ms / 1000)
     }
-}
-
-fn duration(seconds: u64) -> String {
-    humantime::format_duration(Duration::from_secs(seconds)).to_string()
-}
-
-fn ago(seconds: Option<u64>) -> String {
-    seconds.map_or_else(
-        || "not yet".into(),
-        |seconds| format!("{} ago", duration(seconds)),
-    )
 }

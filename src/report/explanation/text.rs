@@ -6,6 +6,7 @@ use crate::domain::{
 };
 use crate::pipeline::{Explained, Read};
 use crate::report;
+use crate::store::PaymentSummary;
 
 /// Most bytes of a memo that are shown as they are.
 const BYTES_SHOWN: usize = 64;
@@ -30,73 +31,25 @@ fn told(reason: &Reason, indent: &str) -> String {
 
 impl Read {
     fn text(&self) -> String {
+        let (explanation, background) = (&self.explanation, &self.background);
         let mut text = self.head();
-        for credit in &self.explanation.credits {
+        for credit in &explanation.credits {
             text += &self.credit(credit);
         }
-        if let Some(reason) = &self.explanation.nothing {
+        if let Some(reason) = &explanation.nothing {
             text += &format!("\nno payment\n{}", told(reason, "  "));
         }
-        let sections = [
-            (
-                "checkouts named",
-                self.explanation
-                    .checkouts
-                    .iter()
-                    .map(|one| self.checkout(one))
-                    .collect(),
-            ),
-            (
-                "memos",
-                self.explanation
-                    .memos
-                    .iter()
-                    .map(|one| memo(one, self.background.known.is_some()))
-                    .collect::<Vec<_>>(),
-            ),
-            (
-                "transfers",
-                self.explanation
-                    .transfers
-                    .iter()
-                    .map(|(one, payer)| self.transfer(one, *payer))
-                    .collect(),
-            ),
-            (
-                "token accounts",
-                self.explanation.accounts.iter().map(account).collect(),
-            ),
-            (
-                "on record",
-                self.background
-                    .recorded
-                    .iter()
-                    .map(|one| {
-                        format!(
-                            "  {} at {}: {}, {}, {}\n",
-                            one.signature,
-                            one.token_account,
-                            one.verdict,
-                            one.state.as_str(),
-                            one.chain_state
-                        )
-                    })
-                    .collect(),
-            ),
-            (
-                "notes",
-                self.background
-                    .notes
-                    .iter()
-                    .map(|note| format!("  {note}\n"))
-                    .collect(),
-            ),
-        ];
-        for (title, lines) in sections {
-            if !lines.is_empty() {
-                text += &format!("\n{title}\n{}", lines.concat());
-            }
-        }
+        let checkouts = explanation.checkouts.iter();
+        text += &section("checkouts named", checkouts.map(|one| self.checkout(one)));
+        let (memos, is_judged) = (explanation.memos.iter(), background.known.is_some());
+        text += &section("memos", memos.map(|one| memo(one, is_judged)));
+        let transfers = explanation.transfers.iter();
+        let transfers = transfers.map(|(one, payer)| self.transfer(one, *payer));
+        text += &section("transfers", transfers);
+        text += &section("token accounts", explanation.accounts.iter().map(account));
+        text += &section("on record", background.recorded.iter().map(recorded));
+        let notes = background.notes.iter();
+        text += &section("notes", notes.map(|note| format!("  {note}\n")));
         text
     }
 
@@ -260,6 +213,27 @@ impl Read {
             (None, None) => format!("{amount} base units of {mint}"),
         }
     }
+}
+
+/// Lines under a title; nothing without lines.
+fn section(title: &str, lines: impl Iterator<Item = String>) -> String {
+    let lines: String = lines.collect();
+    if lines.is_empty() {
+        lines
+    } else {
+        format!("\n{title}\n{lines}")
+    }
+}
+
+fn recorded(one: &PaymentSummary) -> String {
+    format!(
+        "  {} at {}: {}, {}, {}\n",
+        one.signature,
+        one.token_account,
+        one.verdict,
+        one.state.as_str(),
+        one.chain_state
+    )
 }
 
 fn account(one: &AccountChange) -> String {

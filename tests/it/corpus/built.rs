@@ -5,7 +5,7 @@
 use super::by_hand::{Balance, ByHand};
 use super::case::{Case, DUE, Move, Said, memo};
 use super::fixture::Landed;
-use super::stage::Stage;
+use super::studio::Studio;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use localnet::{AccountMeta, Instruction, Pubkey, Signer, batch};
 use serde_json::{Value, json};
@@ -13,19 +13,19 @@ use spl_token_2022_interface::instruction as token;
 
 const CALLS: &str = "inner instructions from the layouts of the token and memo programs";
 
-pub(super) fn land(stage: &Stage) -> Vec<Landed> {
-    let mut all = calls(stage);
-    all.extend(token_data(stage));
-    all.extend(left_out(stage));
-    all.extend(broken(stage));
+pub(super) fn land(studio: &Studio) -> Vec<Landed> {
+    let mut all = calls(studio);
+    all.extend(token_data(studio));
+    all.extend(left_out(studio));
+    all.extend(broken(studio));
     all
 }
 
 /// An instruction of some other program.
-fn other_program(stage: &Stage, name: &str) -> Instruction {
+fn other_program(studio: &Studio, name: &str) -> Instruction {
     Instruction {
-        program_id: stage.key(name).pubkey(),
-        accounts: vec![AccountMeta::new(stage.cast.buyer, true)],
+        program_id: studio.key(name).pubkey(),
+        accounts: vec![AccountMeta::new(studio.cast.buyer, true)],
         data: vec![1, 2, 3],
     }
 }
@@ -35,9 +35,9 @@ fn said(case: &Case) -> Instruction {
 }
 
 /// Programs that pay for somebody: smart wallets, multisigs, routers, bridges.
-fn calls(stage: &Stage) -> Vec<Landed> {
-    let cast = stage.cast;
-    let vault = stage.key("vault").pubkey();
+fn calls(studio: &Studio) -> Vec<Landed> {
+    let cast = studio.cast;
+    let vault = studio.key("vault").pubkey();
     let paid = |case: Case, payer: Pubkey| case.matched(cast.shop_usdc, DUE, Some(payer));
     let from_vault = Move {
         authority: vault,
@@ -60,7 +60,9 @@ fn calls(stage: &Stage) -> Vec<Landed> {
     };
     let by = |owner| ByHand::paying(&cast, DUE).balances(&balances(owner));
     let case = |name, about: &str, program: &str| {
-        stage.case(name, about).step(other_program(stage, program))
+        studio
+            .case(name, about)
+            .step(other_program(studio, program))
     };
 
     let smart = case(
@@ -91,11 +93,11 @@ fn calls(stage: &Stage) -> Vec<Landed> {
     );
     let nested_calls = [
         (said(&nested), 1),
-        (other_program(stage, "vault program"), 1),
+        (other_program(studio, "vault program"), 1),
         (from_vault.checked(), 2),
     ];
 
-    let pool = stage.key("pool").pubkey();
+    let pool = studio.key("pool").pubkey();
     let payout = Move {
         authority: pool,
         payer: pool,
@@ -107,7 +109,7 @@ fn calls(stage: &Stage) -> Vec<Landed> {
         ..cast.pays_usdt(3)
     };
     let into_pool = Move {
-        destination: stage.key("pool usdt").pubkey(),
+        destination: studio.key("pool usdt").pubkey(),
         ..into_pool
     };
     let swap = paid(
@@ -122,12 +124,12 @@ fn calls(stage: &Stage) -> Vec<Landed> {
         pool,
     );
     let swap_calls = [
-        (other_program(stage, "pool program"), 1),
+        (other_program(studio, "pool program"), 1),
         (into_pool.checked(), 2),
         (payout.checked(), 2),
     ];
 
-    let authority = stage.key("bridge").pubkey();
+    let authority = studio.key("bridge").pubkey();
     let give = token::mint_to(
         &spl_token::id(),
         &cast.usdc,
@@ -199,9 +201,9 @@ fn calls(stage: &Stage) -> Vec<Landed> {
 }
 
 /// Token instructions whose bytes are cut short, too long, or hide what they do.
-fn token_data(stage: &Stage) -> Vec<Landed> {
+fn token_data(studio: &Studio) -> Vec<Landed> {
     const LAYOUT: &str = "token instructions from their documented layout";
-    let cast = stage.cast;
+    let cast = studio.cast;
     let paid = |case: Case| case.matched(cast.shop_usdc, DUE, Some(cast.buyer));
     let by = ByHand::paying(&cast, DUE);
     let pays = cast.pays(DUE);
@@ -231,7 +233,7 @@ fn token_data(stage: &Stage) -> Vec<Landed> {
         after: Some(7),
     };
     let watched = [(cast.shop_usdc, cast.shop, cast.usdc, token_2022)];
-    let mut not_text = stage
+    let mut not_text = studio
         .case(
             "memo-not-utf8",
             "Bytes that are no text: they name no checkout",
@@ -242,7 +244,7 @@ fn token_data(stage: &Stage) -> Vec<Landed> {
     vec![
         by.land(
             paid(
-                stage
+                studio
                     .case(
                         "transfer-trailing-data",
                         "Bytes behind a transfer's own are legal",
@@ -254,7 +256,7 @@ fn token_data(stage: &Stage) -> Vec<Landed> {
             LAYOUT,
         ),
         by.land(
-            stage
+            studio
                 .case(
                     "transfer-cut-short",
                     "The balance grew, and no instruction that can be read says by what",
@@ -266,7 +268,7 @@ fn token_data(stage: &Stage) -> Vec<Landed> {
         ),
         by.land(
             paid(
-                stage
+                studio
                     .case("batch-malformed", "A batch whose last item is cut short")
                     .say()
                     .moves(pays, Some(cast.usdc), 0)
@@ -275,7 +277,7 @@ fn token_data(stage: &Stage) -> Vec<Landed> {
             LAYOUT,
         ),
         by.land(
-            stage
+            studio
                 .case("batch-in-batch", "A batch inside a batch is none")
                 .say()
                 .step(inside)
@@ -283,7 +285,7 @@ fn token_data(stage: &Stage) -> Vec<Landed> {
             LAYOUT,
         ),
         by.land(
-            stage
+            studio
                 .case(
                     "other-program-same-bytes",
                     "Another program's instruction looks like a transfer of a fortune",
@@ -291,7 +293,7 @@ fn token_data(stage: &Stage) -> Vec<Landed> {
                 .say()
                 .send(pays)
                 .step(Instruction {
-                    program_id: stage.key("imitator").pubkey(),
+                    program_id: studio.key("imitator").pubkey(),
                     ..cast.pays(u64::MAX).checked()
                 })
                 .matched(cast.shop_usdc, DUE, Some(cast.buyer)),
@@ -316,12 +318,12 @@ fn token_data(stage: &Stage) -> Vec<Landed> {
 }
 
 /// What old, pruned or careless nodes leave out.
-fn left_out(stage: &Stage) -> Vec<Landed> {
+fn left_out(studio: &Studio) -> Vec<Landed> {
     const MADE: &str = "a plain payment with parts of the answer taken out";
-    let cast = stage.cast;
+    let cast = studio.cast;
     let by = ByHand::paying(&cast, DUE);
-    let paid = |name, about: &str| stage.paid(name, about);
-    let silent = |name, about: &str| stage.case(name, about).send(cast.pays(DUE));
+    let paid = |name, about: &str| studio.paid(name, about);
+    let silent = |name, about: &str| studio.case(name, about).send(cast.pays(DUE));
     let unreadable = |case: Case, why: &str| case.sees_nothing().with("unreadable", why);
     let meta = |key: &'static str, value: Value| {
         move |answer: &mut Value| answer["result"]["meta"][key] = value
@@ -352,11 +354,11 @@ fn left_out(stage: &Stage) -> Vec<Landed> {
 }
 
 /// What cannot be right.
-fn broken(stage: &Stage) -> Vec<Landed> {
+fn broken(studio: &Studio) -> Vec<Landed> {
     const MADE: &str = "a plain payment, broken";
-    let by = ByHand::paying(&stage.cast, DUE);
+    let by = ByHand::paying(&studio.cast, DUE);
     let unreadable = |name, about: &str, why: &str| {
-        stage
+        studio
             .paid(name, about)
             .sees_nothing()
             .with("unreadable", why)

@@ -2,17 +2,17 @@
 
 use super::case::{Case, DUE, Move, hex};
 use super::fixture::Landed;
-use super::stage::Stage;
+use super::studio::Studio;
 use localnet::{Signer, associated};
 use serde_json::json;
 
-pub(super) async fn land(stage: &Stage) -> Vec<Landed> {
-    let cast = stage.cast;
+pub(super) async fn land(studio: &Studio) -> Vec<Landed> {
+    let cast = studio.cast;
     let (usdc, buyer) = (cast.usdc, Some(cast.buyer));
-    let pay = |name, about: &str, amount| stage.case(name, about).say().send(cast.pays(amount));
-    let elsewhere = stage.key("another wallet").pubkey();
+    let pay = |name, about: &str, amount| studio.case(name, about).say().send(cast.pays(amount));
+    let elsewhere = studio.key("another wallet").pubkey();
     let other_wallet = {
-        let case = stage.paid(
+        let case = studio.paid(
             "wrong-recipient",
             "The checkout asks to pay another wallet of the merchant",
         );
@@ -25,7 +25,7 @@ pub(super) async fn land(stage: &Stage) -> Vec<Landed> {
         ..cast.pays_usdt(DUE)
     };
     let mut all = vec![
-        stage
+        studio
             .land(pay("overpaid", "One base unit too much", DUE + 1).held(
                 cast.shop_usdc,
                 DUE + 1,
@@ -33,7 +33,7 @@ pub(super) async fn land(stage: &Stage) -> Vec<Landed> {
                 "overpaid",
             ))
             .await,
-        stage
+        studio
             .land(
                 pay(
                     "overpaid-allowed",
@@ -44,7 +44,7 @@ pub(super) async fn land(stage: &Stage) -> Vec<Landed> {
                 .matched(cast.shop_usdc, DUE + 1, buyer),
             )
             .await,
-        stage
+        studio
             .land(pay("underpaid", "One base unit too little", DUE - 1).held(
                 cast.shop_usdc,
                 DUE - 1,
@@ -52,7 +52,7 @@ pub(super) async fn land(stage: &Stage) -> Vec<Landed> {
                 "underpaid",
             ))
             .await,
-        stage
+        studio
             .land(
                 pay(
                     "underpaid-at-least",
@@ -63,9 +63,9 @@ pub(super) async fn land(stage: &Stage) -> Vec<Landed> {
                 .held(cast.shop_usdc, DUE - 1, buyer, "underpaid"),
             )
             .await,
-        stage
+        studio
             .land(
-                stage
+                studio
                     .case("wrong-token", "USDT for a checkout in USDC")
                     .with("why", "in the token")
                     .say()
@@ -73,8 +73,8 @@ pub(super) async fn land(stage: &Stage) -> Vec<Landed> {
                     .held(cast.shop_usdt, DUE, buyer, "wrong_token"),
             )
             .await,
-        stage.land(other_wallet).await,
-        stage
+        studio.land(other_wallet).await,
+        studio
             .land(
                 pay(
                     "paid-again",
@@ -85,7 +85,7 @@ pub(super) async fn land(stage: &Stage) -> Vec<Landed> {
                 .held(cast.shop_usdc, DUE, buyer, "already_paid"),
             )
             .await,
-        stage
+        studio
             .land(
                 pay(
                     "confirmed-by-hand",
@@ -97,14 +97,14 @@ pub(super) async fn land(stage: &Stage) -> Vec<Landed> {
             )
             .await,
     ];
-    all.extend(several(stage).await);
-    all.extend(largest(stage).await);
+    all.extend(several(studio).await);
+    all.extend(largest(studio).await);
     all
 }
 
 /// Memos of several checkouts in one transaction: a person decides, and is told if there is but one way.
-async fn several(stage: &Stage) -> Vec<Landed> {
-    let cast = stage.cast;
+async fn several(studio: &Studio) -> Vec<Landed> {
+    let cast = studio.cast;
     let (usdc, usdt, shop, buyer) = (cast.usdc, cast.usdt, cast.shop, Some(cast.buyer));
     let second = |case: Case, amount, mint| {
         let memo = hex(&format!("{} second", case.name));
@@ -119,7 +119,7 @@ async fn several(stage: &Stage) -> Vec<Landed> {
             .collect();
         case.with("assignment", shares)
     };
-    let case = |name, about: &str| stage.case(name, about);
+    let case = |name, about: &str| studio.case(name, about);
     let unique = second(
         case(
             "several-checkouts-one-way",
@@ -177,18 +177,18 @@ async fn several(stage: &Stage) -> Vec<Landed> {
         )
     };
     vec![
-        stage.land(shares(unique, [DUE, 5])).await,
-        stage.land(tokens).await,
-        stage.land(alike).await,
-        stage
+        studio.land(shares(unique, [DUE, 5])).await,
+        studio.land(tokens).await,
+        studio.land(alike).await,
+        studio
             .land(one_paid.with("assignment", json!([[DUE.to_string(), memo]])))
             .await,
     ]
 }
 
 /// Amounts at the end of what 64 bits hold.
-async fn largest(stage: &Stage) -> Vec<Landed> {
-    let cast = stage.cast;
+async fn largest(studio: &Studio) -> Vec<Landed> {
+    let cast = studio.cast;
     let mut all = Vec::new();
     for (name, about, due, verdict) in [
         (
@@ -204,14 +204,14 @@ async fn largest(stage: &Stage) -> Vec<Landed> {
             Some("overpaid"),
         ),
     ] {
-        let authority = stage.wallet(&format!("{name} authority")).await;
-        let mint = stage
+        let authority = studio.wallet(&format!("{name} authority")).await;
+        let mint = studio
             .net
-            .mint_at(spl_token::id(), authority, &stage.key(name))
+            .mint_at(spl_token::id(), authority, &studio.key(name))
             .await
             .unwrap();
-        stage.net.fund(&cast.buyer, &mint, u64::MAX).await.unwrap();
-        stage.open(&cast.shop, &mint).await;
+        studio.net.fund(&cast.buyer, &mint, u64::MAX).await.unwrap();
+        studio.open(&cast.shop, &mint).await;
         let account = associated(&cast.shop, &mint);
         let all_of_it = Move {
             mint: mint.address,
@@ -219,7 +219,7 @@ async fn largest(stage: &Stage) -> Vec<Landed> {
             destination: account,
             ..cast.pays(u64::MAX)
         };
-        let case = stage
+        let case = studio
             .case_in(name, about, &mint)
             .with("checkouts", json!([]))
             .checkout(due, mint.address, cast.shop)
@@ -229,7 +229,7 @@ async fn largest(stage: &Stage) -> Vec<Landed> {
             None => case.matched(account, u64::MAX, Some(cast.buyer)),
             Some(reason) => case.held(account, u64::MAX, Some(cast.buyer), reason),
         };
-        all.push(stage.land(case).await);
+        all.push(studio.land(case).await);
     }
     all
 }

@@ -4,22 +4,22 @@
 
 use super::case::{Case, DUE, Said, memo};
 use super::fixture::Landed;
-use super::stage::Stage;
+use super::studio::Studio;
 use localnet::{AccountMeta, Version};
 
-pub(super) async fn land(stage: &Stage) -> Vec<Landed> {
-    let cast = stage.cast;
+pub(super) async fn land(studio: &Studio) -> Vec<Landed> {
+    let cast = studio.cast;
     let matched = |case: Case| case.matched(cast.shop_usdc, DUE, Some(cast.buyer));
     let held = |case: Case, reason| case.held(cast.shop_usdc, DUE, Some(cast.buyer), reason);
-    let case = |name, about: &str| stage.case(name, about).send(cast.pays(DUE));
-    stage.deploy_memo(Said::V1).await;
-    stage.deploy_memo(Said::V4).await;
+    let case = |name, about: &str| studio.case(name, about).send(cast.pays(DUE));
+    studio.deploy_memo(Said::V1).await;
+    studio.deploy_memo(Said::V4).await;
 
     let mut all = Vec::new();
     for (name, program) in [("memo-v1", Said::V1), ("memo-v4", Said::V4)] {
         let case = case(name, "A memo of another program than most wallets use");
         let bytes = case.memo.clone().into_bytes();
-        all.push(stage.land(matched(case.say_bytes(program, &bytes))).await);
+        all.push(studio.land(matched(case.say_bytes(program, &bytes))).await);
     }
     let signed = {
         let case = case("memo-signed", "A memo that the buyer signs");
@@ -29,16 +29,16 @@ pub(super) async fn land(stage: &Stage) -> Vec<Landed> {
             .push(AccountMeta::new_readonly(cast.buyer, true));
         case.hears(Said::V3, &bytes, 0).step(said)
     };
-    all.push(stage.land(matched(signed)).await);
+    all.push(studio.land(matched(signed)).await);
     all.push(
-        stage
+        studio
             .land(matched(
                 case("memo-after", "The memo after the transfer").say(),
             ))
             .await,
     );
     all.push(
-        stage
+        studio
             .land(matched(
                 case("memo-two", "Another memo beside that of the checkout")
                     .say_text("thank you")
@@ -47,7 +47,7 @@ pub(super) async fn land(stage: &Stage) -> Vec<Landed> {
             .await,
     );
     all.push(
-        stage
+        studio
             .land(held(
                 case("memo-none", "No memo at all").with("why", "carries no memo"),
                 "no_memo",
@@ -55,7 +55,7 @@ pub(super) async fn land(stage: &Stage) -> Vec<Landed> {
             .await,
     );
     all.push(
-        stage
+        studio
             .land(held(
                 case("memo-empty", "A memo instruction without a byte")
                     .with("why", "memo is empty")
@@ -65,7 +65,7 @@ pub(super) async fn land(stage: &Stage) -> Vec<Landed> {
             .await,
     );
     all.push(
-        stage
+        studio
             .land(held(
                 case("memo-unknown", "A memo that no checkout has").say_text("invoice 7"),
                 "unknown_memo",
@@ -76,20 +76,20 @@ pub(super) async fn land(stage: &Stage) -> Vec<Landed> {
     // The same memo in other clothes.
     let upper = case("memo-upper-case", "The checkout's memo in upper case");
     let text = upper.memo.to_uppercase();
-    all.push(stage.land(matched(upper.say_text(&text))).await);
+    all.push(studio.land(matched(upper.say_text(&text))).await);
     let padded = case(
         "memo-padded",
         "White space and NULs around the checkout's memo",
     );
     let text = format!(" \t{}\r\n\0\0", padded.memo);
-    all.push(stage.land(matched(padded.say_text(&text))).await);
+    all.push(studio.land(matched(padded.say_text(&text))).await);
     let quoted = case(
         "memo-quoted",
         "Quotes around the checkout's memo make another memo of it",
     );
     let text = format!("\"{}\"", quoted.memo);
     all.push(
-        stage
+        studio
             .land(held(quoted.say_text(&text), "unknown_memo"))
             .await,
     );
@@ -124,14 +124,14 @@ pub(super) async fn land(stage: &Stage) -> Vec<Landed> {
         ),
     ] {
         all.push(
-            stage
+            studio
                 .land(held(case(name, about).say_text(text), "unknown_memo"))
                 .await,
         );
     }
     let long = "x".repeat(566);
     all.push(
-        stage
+        studio
             .land(held(
                 case(
                     "memo-566-bytes",
@@ -151,9 +151,13 @@ pub(super) async fn land(stage: &Stage) -> Vec<Landed> {
         .say_text(&longest),
         "unknown_memo",
     );
-    all.push(stage.land_as(longest, Version::V1, &stage.buyer, &[]).await);
     all.push(
-        stage
+        studio
+            .land_as(longest, Version::V1, &studio.buyer, &[])
+            .await,
+    );
+    all.push(
+        studio
             .land(
                 case(
                     "memo-not-utf8-failed",
@@ -166,7 +170,7 @@ pub(super) async fn land(stage: &Stage) -> Vec<Landed> {
             .await,
     );
     all.push(
-        stage
+        studio
             .land(
                 case(
                     "failed-with-memo",

@@ -12,12 +12,12 @@ mod opinion;
 mod ownership;
 mod plain;
 mod shapes;
-mod stage;
+mod studio;
 mod token_2022;
 
 use fixture::Landed;
-use stage::Stage;
 use std::collections::BTreeSet;
+use studio::Studio;
 
 /// Set by `make fixtures`: what is landed is written into the folder.
 const WRITE: &str = "PAYWATCH_WRITE_FIXTURES";
@@ -41,8 +41,8 @@ async fn the_network_agrees_with_what_is_expected() {
     } else {
         format!("{:x}", rand::random::<u64>())
     };
-    let stage = Stage::set(crate::support::localnet(), &seed).await;
-    let landed = land_all(&stage).await;
+    let studio = Studio::set(crate::support::localnet(), &seed).await;
+    let landed = land_all(&studio).await;
     for one in &landed {
         if write {
             one.write();
@@ -58,13 +58,13 @@ async fn the_network_agrees_with_what_is_expected() {
     assert_eq!(names, files, "make fixtures brings the folder up to date");
 }
 
-async fn land_all(stage: &Stage) -> Vec<Landed> {
-    let mut all = plain::land(stage).await;
-    all.extend(shapes::land(stage).await);
-    all.extend(memos::land(stage).await);
-    all.extend(judged::land(stage).await);
-    all.extend(token_2022::land(stage).await);
-    all.extend(ownership::land(stage).await);
-    all.extend(built::land(stage));
+async fn land_all(studio: &Studio) -> Vec<Landed> {
+    let mut all = plain::land(studio).await;
+    all.extend(shapes::land(studio).await);
+    all.extend(memos::land(studio).await);
+    all.extend(judged::land(studio).await);
+    all.extend(token_2022::land(studio).await);
+    all.extend(ownership::land(studio).await);
+    all.extend(built::land(studio));
     all
 }

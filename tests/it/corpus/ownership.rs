@@ -2,27 +2,27 @@
 
 use super::case::{Case, DUE, Move};
 use super::fixture::Landed;
-use super::stage::Stage;
+use super::studio::Studio;
 use localnet::associated_token::instruction::recover_nested;
 use localnet::system::instruction as system;
 use localnet::{Keypair, Pubkey, Signer, Version, associated, create_associated};
 use solana_sdk::program_pack::Pack;
 use spl_token_2022_interface::instruction::{self as token, AuthorityType};
 
-pub(super) async fn land(stage: &Stage) -> Vec<Landed> {
-    let mut all = vec![delegated(stage).await, by_multisig(stage).await];
-    all.extend(source_closed(stage).await);
-    all.extend(owners(stage).await);
-    all.push(account_closed(stage).await);
-    all.push(strange_mint(stage).await);
-    all.push(wrapped(stage).await);
-    all.push(recovered(stage).await);
+pub(super) async fn land(studio: &Studio) -> Vec<Landed> {
+    let mut all = vec![delegated(studio).await, by_multisig(studio).await];
+    all.extend(source_closed(studio).await);
+    all.extend(owners(studio).await);
+    all.push(account_closed(studio).await);
+    all.push(strange_mint(studio).await);
+    all.push(wrapped(studio).await);
+    all.push(recovered(studio).await);
     all
 }
 
-async fn delegated(stage: &Stage) -> Landed {
-    let (cast, program) = (stage.cast, spl_token::id());
-    let delegate = stage.wallet("delegate").await;
+async fn delegated(studio: &Studio) -> Landed {
+    let (cast, program) = (studio.cast, spl_token::id());
+    let delegate = studio.wallet("delegate").await;
     let approve = token::approve(
         &program,
         &cast.buyer_usdc,
@@ -32,12 +32,12 @@ async fn delegated(stage: &Stage) -> Landed {
         DUE,
     )
     .unwrap();
-    stage.prepare(&stage.buyer, &[], &[approve]).await;
+    studio.prepare(&studio.buyer, &[], &[approve]).await;
     let pays = Move {
         authority: delegate.pubkey(),
         ..cast.pays(DUE)
     };
-    let case = stage
+    let case = studio
         .case(
             "delegate",
             "A delegate sends what the buyer owns: the buyer paid",
@@ -45,21 +45,21 @@ async fn delegated(stage: &Stage) -> Landed {
         .say()
         .send(pays)
         .matched(cast.shop_usdc, DUE, Some(cast.buyer));
-    stage.land_by(case, &delegate).await
+    studio.land_by(case, &delegate).await
 }
 
 /// Two of three sign for a token account that belongs to a multisig of the token program.
-async fn by_multisig(stage: &Stage) -> Landed {
-    let (cast, program) = (stage.cast, spl_token::id());
-    let multisig = stage.key("multisig");
+async fn by_multisig(studio: &Studio) -> Landed {
+    let (cast, program) = (studio.cast, spl_token::id());
+    let multisig = studio.key("multisig");
     let signers = [
-        stage.key("signer 1"),
-        stage.key("signer 2"),
-        stage.key("signer 3"),
+        studio.key("signer 1"),
+        studio.key("signer 2"),
+        studio.key("signer 3"),
     ];
     let keys: Vec<Pubkey> = signers.iter().map(Signer::pubkey).collect();
     let size = spl_token::state::Multisig::LEN;
-    let rent = stage
+    let rent = studio
         .net
         .client()
         .get_minimum_balance_for_rent_exemption(size)
@@ -74,16 +74,16 @@ async fn by_multisig(stage: &Stage) -> Landed {
         2,
     )
     .unwrap();
-    stage
-        .prepare(&stage.buyer, &[&multisig], &[create, init])
+    studio
+        .prepare(&studio.buyer, &[&multisig], &[create, init])
         .await;
-    stage
+    studio
         .net
-        .fund(&multisig.pubkey(), &stage.usdc, DUE)
+        .fund(&multisig.pubkey(), &studio.usdc, DUE)
         .await
         .unwrap();
     let pays = Move {
-        source: associated(&multisig.pubkey(), &stage.usdc),
+        source: associated(&multisig.pubkey(), &studio.usdc),
         authority: multisig.pubkey(),
         payer: multisig.pubkey(),
         ..cast.pays(DUE)
@@ -99,7 +99,7 @@ async fn by_multisig(stage: &Stage) -> Landed {
         6,
     )
     .unwrap();
-    let case = stage
+    let case = studio
         .case(
             "multisig",
             "Two of three sign for a multisig of the token program",
@@ -108,22 +108,22 @@ async fn by_multisig(stage: &Stage) -> Landed {
         .moves(pays, Some(cast.usdc), 0)
         .step(signed)
         .matched(cast.shop_usdc, DUE, Some(multisig.pubkey()));
-    stage
+    studio
         .land_as(
             case,
             Version::Legacy,
-            &stage.buyer,
+            &studio.buyer,
             &[&signers[0], &signers[2]],
         )
         .await
 }
 
 /// A temporary account is filled, emptied into the shop and closed, all in one transaction.
-async fn source_closed(stage: &Stage) -> Vec<Landed> {
-    let (cast, program) = (stage.cast, spl_token::id());
-    let source = stage
+async fn source_closed(studio: &Studio) -> Vec<Landed> {
+    let (cast, program) = (studio.cast, spl_token::id());
+    let source = studio
         .net
-        .token_account(&stage.buyer, &cast.buyer, &stage.usdc)
+        .token_account(&studio.buyer, &cast.buyer, &studio.usdc)
         .await
         .unwrap();
     let fill = Move {
@@ -135,7 +135,7 @@ async fn source_closed(stage: &Stage) -> Vec<Landed> {
         ..cast.pays(DUE)
     };
     let close = token::close_account(&program, &source, &cast.buyer, &cast.buyer, &[]).unwrap();
-    let case = stage
+    let case = studio
         .case(
             "source-closed",
             "The account it came from is closed in the transaction",
@@ -145,21 +145,21 @@ async fn source_closed(stage: &Stage) -> Vec<Landed> {
         .send(pay)
         .step(close)
         .matched(cast.shop_usdc, DUE, Some(cast.buyer));
-    vec![stage.land(case).await]
+    vec![studio.land(case).await]
 }
 
 /// Accounts that change hands in the transaction that pays into them.
-async fn owners(stage: &Stage) -> Vec<Landed> {
-    let (cast, program) = (stage.cast, spl_token::id());
-    let thief = stage.key("thief").pubkey();
-    let own = stage
+async fn owners(studio: &Studio) -> Vec<Landed> {
+    let (cast, program) = (studio.cast, spl_token::id());
+    let thief = studio.key("thief").pubkey();
+    let own = studio
         .net
-        .token_account(&stage.buyer, &cast.shop, &stage.usdc)
+        .token_account(&studio.buyer, &cast.shop, &studio.usdc)
         .await
         .unwrap();
-    let given = stage
+    let given = studio
         .net
-        .token_account(&stage.buyer, &cast.buyer, &stage.usdc)
+        .token_account(&studio.buyer, &cast.buyer, &studio.usdc)
         .await
         .unwrap();
     let watching = |account: Pubkey, name, about: &str| {
@@ -192,8 +192,8 @@ async fn owners(stage: &Stage) -> Vec<Landed> {
     .step(hand(&own, &cast.shop, &thief))
     .differs("balance", "the account belongs to somebody else afterwards");
     // The buyer fills an account of their own and hands it over.
-    stage
-        .prepare(&stage.buyer, &[], &[to(given).checked()])
+    studio
+        .prepare(&studio.buyer, &[], &[to(given).checked()])
         .await;
     let over = watching(
         given,
@@ -203,19 +203,19 @@ async fn owners(stage: &Stage) -> Vec<Landed> {
     .with("why", "was handed over")
     .step(hand(&given, &cast.buyer, &cast.shop));
     vec![
-        stage
-            .land_as(away, Version::Legacy, &stage.buyer, &[&stage.shop])
+        studio
+            .land_as(away, Version::Legacy, &studio.buyer, &[&studio.shop])
             .await,
-        stage.land(over).await,
+        studio.land(over).await,
     ]
 }
 
 /// The shop's account is paid into, emptied and closed.
-async fn account_closed(stage: &Stage) -> Landed {
-    let (cast, program) = (stage.cast, spl_token::id());
-    let own = stage
+async fn account_closed(studio: &Studio) -> Landed {
+    let (cast, program) = (studio.cast, spl_token::id());
+    let own = studio
         .net
-        .token_account(&stage.buyer, &cast.shop, &stage.usdc)
+        .token_account(&studio.buyer, &cast.shop, &studio.usdc)
         .await
         .unwrap();
     let into = Move {
@@ -240,21 +240,21 @@ async fn account_closed(stage: &Stage) -> Landed {
     .send(into)
     .send(out)
     .step(close);
-    stage
-        .land_as(case, Version::Legacy, &stage.buyer, &[&stage.shop])
+    studio
+        .land_as(case, Version::Legacy, &studio.buyer, &[&studio.shop])
         .await
 }
 
 /// Anyone can make a mint that calls itself USDC and send it to the merchant's wallet.
-async fn strange_mint(stage: &Stage) -> Landed {
-    let cast = stage.cast;
-    let authority = stage.wallet("forger").await;
-    let mint = stage
+async fn strange_mint(studio: &Studio) -> Landed {
+    let cast = studio.cast;
+    let authority = studio.wallet("forger").await;
+    let mint = studio
         .net
-        .mint_at(spl_token::id(), authority, &stage.key("forged usdc"))
+        .mint_at(spl_token::id(), authority, &studio.key("forged usdc"))
         .await
         .unwrap();
-    stage.net.fund(&cast.buyer, &mint, DUE).await.unwrap();
+    studio.net.fund(&cast.buyer, &mint, DUE).await.unwrap();
     let pays = Move {
         mint: mint.address,
         source: associated(&cast.buyer, &mint),
@@ -265,7 +265,7 @@ async fn strange_mint(stage: &Stage) -> Landed {
     // The real account is named as well, so that its history and subscription bring the transaction.
     pay.accounts
         .push(localnet::AccountMeta::new_readonly(cast.shop_usdc, false));
-    let case = stage
+    let case = studio
         .case(
             "forged-mint",
             "Another mint that calls itself USDC, paid to the same wallet",
@@ -274,15 +274,15 @@ async fn strange_mint(stage: &Stage) -> Landed {
         .say()
         .moves(pays, Some(mint.address), 0)
         .step(pay);
-    stage.land(case).await
+    studio.land(case).await
 }
 
 /// Lamports become wrapped SOL by SyncNative: no transfer of the token program is made.
-async fn wrapped(stage: &Stage) -> Landed {
-    let (cast, program) = (stage.cast, spl_token::id());
+async fn wrapped(studio: &Studio) -> Landed {
+    let (cast, program) = (studio.cast, spl_token::id());
     let native = spl_token::native_mint::id();
-    let (account, space) = (stage.key("wrapped sol"), spl_token::state::Account::LEN);
-    let rent = stage
+    let (account, space) = (studio.key("wrapped sol"), spl_token::state::Account::LEN);
+    let rent = studio
         .net
         .client()
         .get_minimum_balance_for_rent_exemption(space)
@@ -292,8 +292,8 @@ async fn wrapped(stage: &Stage) -> Landed {
         system::create_account(&cast.buyer, &account.pubkey(), rent, space as u64, &program);
     let init =
         token::initialize_account3(&program, &account.pubkey(), &native, &cast.shop).unwrap();
-    stage
-        .prepare(&stage.buyer, &[&account], &[create, init])
+    studio
+        .prepare(&studio.buyer, &[&account], &[create, init])
         .await;
     let key = account.pubkey();
     let case = Case::new(
@@ -306,26 +306,26 @@ async fn wrapped(stage: &Stage) -> Landed {
     .step(system::transfer(&cast.buyer, &key, DUE))
     .step(token::sync_native(&program, &key).unwrap())
     .matched(key, DUE, None);
-    stage.land(case).await
+    studio.land(case).await
 }
 
 /// Tokens that somebody sent to an account owned by the shop's token account come out again, by a call of the program for
 /// associated accounts: a transfer that is an inner instruction.
-async fn recovered(stage: &Stage) -> Landed {
-    let cast = stage.cast;
-    stage
+async fn recovered(studio: &Studio) -> Landed {
+    let cast = studio.cast;
+    studio
         .net
-        .fund(&cast.shop_usdc, &stage.usdc, DUE)
+        .fund(&cast.shop_usdc, &studio.usdc, DUE)
         .await
         .unwrap();
-    let nested = associated(&cast.shop_usdc, &stage.usdc);
+    let nested = associated(&cast.shop_usdc, &studio.usdc);
     let out = Move {
         source: nested,
         authority: cast.shop_usdc,
         payer: cast.shop_usdc,
         ..cast.pays(DUE)
     };
-    let case = stage
+    let case = studio
         .case(
             "inner-transfer-recovered",
             "A transfer made by another program, recorded: tokens come out of a nested account",
@@ -339,6 +339,6 @@ async fn recovered(stage: &Stage) -> Landed {
             &spl_token::id(),
         ))
         .matched(cast.shop_usdc, DUE, Some(cast.shop_usdc));
-    let payer: &Keypair = &stage.shop;
-    stage.land_by(case, payer).await
+    let payer: &Keypair = &studio.shop;
+    studio.land_by(case, payer).await
 }

@@ -4,24 +4,24 @@
 
 use super::case::{DUE, Move};
 use super::fixture::Landed;
-use super::stage::Stage;
+use super::studio::Studio;
 use localnet::{Signer, associated, batch, create_associated};
 use spl_token_2022_interface::instruction as token;
 
-pub(super) async fn land(stage: &Stage) -> Vec<Landed> {
-    let cast = stage.cast;
+pub(super) async fn land(studio: &Studio) -> Vec<Landed> {
+    let cast = studio.cast;
     let (shop, buyer) = (cast.shop, cast.buyer);
     let pays = cast.pays(DUE);
     let mut all = vec![
-        stage.land(stage.case("transfer", "Transfer, which names no mint, after its memo")
+        studio.land(studio.case("transfer", "Transfer, which names no mint, after its memo")
             .say().moves(pays, None, 0).step(pays.plain()).matched(cast.shop_usdc, DUE, Some(buyer))).await,
-        stage.land(stage.paid("transfer-checked", "TransferChecked after its memo, as most wallets pay")).await,
-        stage.land(stage.case("several-transfers-to-one-account", "Two transfers that together are what is due")
+        studio.land(studio.paid("transfer-checked", "TransferChecked after its memo, as most wallets pay")).await,
+        studio.land(studio.case("several-transfers-to-one-account", "Two transfers that together are what is due")
             .say().send(cast.pays(DUE - 9)).send(cast.pays(9)).matched(cast.shop_usdc, DUE, Some(buyer))).await,
-        stage.land(stage.paid("usdc-and-usdt", "One memo, both tokens: the USDC checkout is paid, the USDT is in the wrong token")
+        studio.land(studio.paid("usdc-and-usdt", "One memo, both tokens: the USDC checkout is paid, the USDT is in the wrong token")
             .send(cast.pays_usdt(DUE)).held(cast.shop_usdt, DUE, Some(buyer), "wrong_token")).await,
-        stage.land(stage.case("zero-amount", "A transfer of nothing").say().send(cast.pays(0))).await,
-        stage.land(stage.case("dust", "One base unit with the memo of an open checkout")
+        studio.land(studio.case("zero-amount", "A transfer of nothing").say().send(cast.pays(0))).await,
+        studio.land(studio.case("dust", "One base unit with the memo of an open checkout")
             .say().send(cast.pays(1)).held(cast.shop_usdc, 1, Some(buyer), "underpaid")).await,
     ];
     let to_itself = Move {
@@ -38,61 +38,61 @@ pub(super) async fn land(stage: &Stage) -> Vec<Landed> {
         ..pays
     };
     all.extend([
-        stage
+        studio
             .land_by(
-                stage
+                studio
                     .case("self-transfer", "The shop's account to itself")
                     .say()
                     .send(to_itself),
-                &stage.shop,
+                &studio.shop,
             )
             .await,
-        stage
+        studio
             .land_as(
-                stage
+                studio
                     .case("round-trip", "There and back again in one transaction")
                     .say()
                     .send(pays)
                     .send(back),
                 localnet::Version::Legacy,
-                &stage.buyer,
-                &[&stage.shop],
+                &studio.buyer,
+                &[&studio.shop],
             )
             .await,
-        stage
+        studio
             .land_by(
-                stage
+                studio
                     .case("outgoing", "A refund, with the memo of an open checkout")
                     .with("why", "sent tokens away")
                     .say()
                     .send(back),
-                &stage.shop,
+                &studio.shop,
             )
             .await,
-        stage
+        studio
             .land_by(
-                stage
+                studio
                     .case("burned", "The shop burns tokens of its own")
                     .say()
                     .step(
                         token::burn(&spl_token::id(), &cast.shop_usdc, &cast.usdc, &shop, &[], 5)
                             .unwrap(),
                     ),
-                &stage.shop,
+                &studio.shop,
             )
             .await,
     ]);
-    all.extend(created(stage).await);
-    all.extend(batches(stage).await);
-    all.extend(minted(stage).await);
+    all.extend(created(studio).await);
+    all.extend(batches(studio).await);
+    all.extend(minted(studio).await);
     all
 }
 
 /// Accounts that the transaction itself creates, and a second account of the same wallet.
-async fn created(stage: &Stage) -> Vec<Landed> {
-    let cast = stage.cast;
-    let (buyer, fresh) = (cast.buyer, stage.key("fresh shop").pubkey());
-    let account = associated(&fresh, &stage.usdc);
+async fn created(studio: &Studio) -> Vec<Landed> {
+    let cast = studio.cast;
+    let (buyer, fresh) = (cast.buyer, studio.key("fresh shop").pubkey());
+    let account = associated(&fresh, &studio.usdc);
     let into_new = Move {
         destination: account,
         ..cast.pays(DUE)
@@ -103,14 +103,14 @@ async fn created(stage: &Stage) -> Vec<Landed> {
         &[(account, fresh, cast.usdc, spl_token::id())],
     )
     .checkout(DUE, cast.usdc, fresh)
-    .step(create_associated(&buyer, &fresh, &stage.usdc))
+    .step(create_associated(&buyer, &fresh, &studio.usdc))
     .say()
     .send(into_new)
     .matched(account, DUE, Some(buyer));
 
-    let second = stage
+    let second = studio
         .net
-        .token_account(&stage.buyer, &cast.shop, &stage.usdc)
+        .token_account(&studio.buyer, &cast.shop, &studio.usdc)
         .await
         .unwrap();
     let watched = [
@@ -140,8 +140,8 @@ async fn created(stage: &Stage) -> Vec<Landed> {
         ..cast.pays(DUE)
     };
     vec![
-        stage.land(in_fresh).await,
-        stage
+        studio.land(in_fresh).await,
+        studio
             .land(
                 both(
                     "two-watched-accounts",
@@ -153,7 +153,7 @@ async fn created(stage: &Stage) -> Vec<Landed> {
                 .held(second, 5, Some(buyer), late),
             )
             .await,
-        stage
+        studio
             .land(
                 both(
                     "two-credits-that-are-due-together",
@@ -169,7 +169,7 @@ async fn created(stage: &Stage) -> Vec<Landed> {
                 .held(second, 9, Some(buyer), "underpaid"),
             )
             .await,
-        stage
+        studio
             .land(
                 both(
                     "two-credits-of-one-checkout",
@@ -182,7 +182,7 @@ async fn created(stage: &Stage) -> Vec<Landed> {
                 .held(cast.shop_usdc.max(second), DUE, Some(buyer), "already_paid"),
             )
             .await,
-        stage
+        studio
             .land_by(
                 both(
                     "moved-between-own-accounts",
@@ -194,16 +194,16 @@ async fn created(stage: &Stage) -> Vec<Landed> {
                     "balance",
                     "a wallet is credited no more than all its accounts together gained",
                 ),
-                &stage.shop,
+                &studio.shop,
             )
             .await,
     ]
 }
 
 /// The batch of p-token, which no node before 4.2 parses.
-async fn batches(stage: &Stage) -> Vec<Landed> {
+async fn batches(studio: &Studio) -> Vec<Landed> {
     const UNPARSED: &str = "this network's parser does not know the batch instruction";
-    let cast = stage.cast;
+    let cast = studio.cast;
     let (first, second) = (cast.pays(DUE - 9), cast.pays(9));
     let malformed = {
         let mut batch = batch(&[cast.pays(DUE).checked()]);
@@ -211,9 +211,9 @@ async fn batches(stage: &Stage) -> Vec<Landed> {
         batch
     };
     vec![
-        stage
+        studio
             .land(
-                stage
+                studio
                     .case(
                         "batch",
                         "A batch with a Transfer and a TransferChecked inside",
@@ -226,9 +226,9 @@ async fn batches(stage: &Stage) -> Vec<Landed> {
                     .differs("parsed", UNPARSED),
             )
             .await,
-        stage
+        studio
             .land(
-                stage
+                studio
                     .case(
                         "batch-malformed-failed",
                         "A batch that is cut short fails on chain",
@@ -243,9 +243,9 @@ async fn batches(stage: &Stage) -> Vec<Landed> {
 }
 
 /// Tokens that come from the mint, as bridges and exchanges of the issuer pay.
-async fn minted(stage: &Stage) -> Vec<Landed> {
-    let cast = stage.cast;
-    let authority = stage.usdc.authority.pubkey();
+async fn minted(studio: &Studio) -> Vec<Landed> {
+    let cast = studio.cast;
+    let authority = studio.usdc.authority.pubkey();
     let give = token::mint_to(
         &spl_token::id(),
         &cast.usdc,
@@ -267,7 +267,7 @@ async fn minted(stage: &Stage) -> Vec<Landed> {
     .unwrap();
     let mut all = Vec::new();
     for (name, give) in [("minted", give), ("minted-checked", give_checked)] {
-        let case = stage
+        let case = studio
             .case(
                 name,
                 "Minted straight into the account: there is no transfer and no payer",
@@ -283,7 +283,7 @@ async fn minted(stage: &Stage) -> Vec<Landed> {
             )
             .step(give)
             .matched(cast.shop_usdc, DUE, None);
-        all.push(stage.land_by(case, &stage.usdc.authority).await);
+        all.push(studio.land_by(case, &studio.usdc.authority).await);
     }
     all
 }

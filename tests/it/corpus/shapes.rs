@@ -2,15 +2,15 @@
 
 use super::case::{Case, DUE, Move};
 use super::fixture::Landed;
-use super::stage::Stage;
+use super::studio::Studio;
 use localnet::compute_budget::ComputeBudgetInstruction as Budget;
 use localnet::system::instruction as system;
 use localnet::{AccountMeta, Instruction, Pubkey, Signer, Version, associated, create_associated};
 
-pub(super) async fn land(stage: &Stage) -> Vec<Landed> {
-    let mut all = wallets(stage).await;
-    all.extend(versions(stage).await);
-    all.extend(sponsors(stage).await);
+pub(super) async fn land(studio: &Studio) -> Vec<Landed> {
+    let mut all = wallets(studio).await;
+    all.extend(versions(studio).await);
+    all.extend(sponsors(studio).await);
     all
 }
 
@@ -22,15 +22,15 @@ fn fees() -> [Instruction; 2] {
 }
 
 /// In the orders in which standard wallets and payment links put their instructions.
-async fn wallets(stage: &Stage) -> Vec<Landed> {
-    let cast = stage.cast;
+async fn wallets(studio: &Studio) -> Vec<Landed> {
+    let cast = studio.cast;
     let [limit, price] = fees();
-    let open = create_associated(&cast.buyer, &cast.shop, &stage.usdc);
+    let open = create_associated(&cast.buyer, &cast.shop, &studio.usdc);
     let matched = |case: Case| case.matched(cast.shop_usdc, DUE, Some(cast.buyer));
     // Solana Pay: the memo right before the transfer, and read-only references behind the transfer's own accounts.
     let mut referenced = cast.pays(DUE).checked();
     for name in ["reference 1", "reference 2"] {
-        let reference = stage.key(name).pubkey();
+        let reference = studio.key(name).pubkey();
         referenced
             .accounts
             .push(AccountMeta::new_readonly(reference, false));
@@ -45,9 +45,9 @@ async fn wallets(stage: &Stage) -> Vec<Landed> {
         })
     };
     vec![
-        stage
+        studio
             .land(matched(
-                stage
+                studio
                     .case(
                         "wallet-fees-account-memo-transfer",
                         "Compute limit and price, account if missing, memo, TransferChecked",
@@ -59,9 +59,9 @@ async fn wallets(stage: &Stage) -> Vec<Landed> {
                     .send(cast.pays(DUE)),
             ))
             .await,
-        stage
+        studio
             .land(matched(
-                stage
+                studio
                     .case(
                         "wallet-transfer-memo-fees",
                         "TransferChecked, memo, then the fee instructions",
@@ -72,9 +72,9 @@ async fn wallets(stage: &Stage) -> Vec<Landed> {
                     .step(limit.clone()),
             ))
             .await,
-        stage
+        studio
             .land(matched(
-                stage
+                studio
                     .case(
                         "priority-fee",
                         "A price for compute units and a heap request",
@@ -85,9 +85,9 @@ async fn wallets(stage: &Stage) -> Vec<Landed> {
                     .send(cast.pays(DUE)),
             ))
             .await,
-        stage
+        studio
             .land(matched(
-                stage
+                studio
                     .case(
                         "solana-pay-references",
                         "Solana Pay: memo before the transfer, references as further accounts",
@@ -97,9 +97,9 @@ async fn wallets(stage: &Stage) -> Vec<Landed> {
                     .step(referenced),
             ))
             .await,
-        stage
+        studio
             .land(matched(
-                far(stage
+                far(studio
                     .case(
                         "memo-far-before",
                         "Five other instructions between memo and transfer",
@@ -108,9 +108,9 @@ async fn wallets(stage: &Stage) -> Vec<Landed> {
                 .send(cast.pays(DUE)),
             ))
             .await,
-        stage
+        studio
             .land(matched(
-                far(stage
+                far(studio
                     .case(
                         "memo-far-after",
                         "Five other instructions between transfer and memo",
@@ -122,22 +122,22 @@ async fn wallets(stage: &Stage) -> Vec<Landed> {
     ]
 }
 
-async fn versions(stage: &Stage) -> Vec<Landed> {
-    let cast = stage.cast;
-    let buyer = &stage.buyer;
-    let paid = |name, about| stage.paid(name, about);
+async fn versions(studio: &Studio) -> Vec<Landed> {
+    let cast = studio.cast;
+    let buyer = &studio.buyer;
+    let paid = |name, about| studio.paid(name, about);
     // Somebody else is paid; the shop's account is only read.
-    let stranger = stage.key("stranger").pubkey();
-    stage.open(&stranger, &stage.usdc).await;
+    let stranger = studio.key("stranger").pubkey();
+    studio.open(&stranger, &studio.usdc).await;
     let elsewhere = Move {
-        destination: associated(&stranger, &stage.usdc),
+        destination: associated(&stranger, &studio.usdc),
         ..cast.pays(DUE)
     };
     let mut reading = elsewhere.checked();
     reading
         .accounts
         .push(AccountMeta::new_readonly(cast.shop_usdc, false));
-    let read_only = stage
+    let read_only = studio
         .case(
             "v0-lookup-read-only",
             "The shop's account stands read-only in a lookup table; the money goes elsewhere",
@@ -149,16 +149,16 @@ async fn versions(stage: &Stage) -> Vec<Landed> {
     // 64 keys and about four kilobytes: nothing larger fits into a transaction.
     let mut crowded = cast.pays(DUE).checked();
     for index in 0..58 {
-        let key = stage.key(&format!("bystander {index}")).pubkey();
+        let key = studio.key(&format!("bystander {index}")).pubkey();
         crowded.accounts.push(AccountMeta::new_readonly(key, false));
     }
     let large = |name, about: &str| {
-        let case = stage.case(name, about);
+        let case = studio.case(name, about);
         let text = format!("{}{}", case.memo, " ".repeat(1_815));
         case.say_text(&text)
     };
     vec![
-        stage
+        studio
             .land_as(
                 paid("v0", "Version 0 without any lookup table"),
                 Version::V0(vec![]),
@@ -166,7 +166,7 @@ async fn versions(stage: &Stage) -> Vec<Landed> {
                 &[],
             )
             .await,
-        stage
+        studio
             .land_as(
                 paid(
                     "v0-lookup-writable",
@@ -177,7 +177,7 @@ async fn versions(stage: &Stage) -> Vec<Landed> {
                 &[],
             )
             .await,
-        stage
+        studio
             .land_as(
                 read_only,
                 Version::V0(vec![cast.shop_usdc, cast.usdc]),
@@ -185,10 +185,10 @@ async fn versions(stage: &Stage) -> Vec<Landed> {
                 &[],
             )
             .await,
-        stage
+        studio
             .land_as(paid("v1", "Version 1"), Version::V1, buyer, &[])
             .await,
-        stage
+        studio
             .land_as(
                 large(
                     "v1-64-accounts",
@@ -206,35 +206,35 @@ async fn versions(stage: &Stage) -> Vec<Landed> {
 }
 
 /// Somebody else pays the fee, or a nonce takes the place of the blockhash.
-async fn sponsors(stage: &Stage) -> Vec<Landed> {
-    let sponsor = stage.wallet("sponsor").await;
-    let sponsored = stage.paid(
+async fn sponsors(studio: &Studio) -> Vec<Landed> {
+    let sponsor = studio.wallet("sponsor").await;
+    let sponsored = studio.paid(
         "sponsored",
         "Another wallet pays the fee: the payer is still who owned the tokens",
     );
-    let nonce = stage.key("nonce");
-    let authority = stage.cast.buyer;
+    let nonce = studio.key("nonce");
+    let authority = studio.cast.buyer;
     let create = system::create_nonce_account(&authority, &nonce.pubkey(), &authority, 2_000_000);
-    stage.prepare(&stage.buyer, &[&nonce], &create).await;
-    let durable = stage
+    studio.prepare(&studio.buyer, &[&nonce], &create).await;
+    let durable = studio
         .case("durable-nonce", "A durable nonce is advanced first")
         .step(system::advance_nonce_account(&nonce.pubkey(), &authority))
         .say()
-        .send(stage.cast.pays(DUE))
-        .matched(stage.cast.shop_usdc, DUE, Some(authority));
-    let blockhash = nonce_hash(stage, &nonce.pubkey()).await;
+        .send(studio.cast.pays(DUE))
+        .matched(studio.cast.shop_usdc, DUE, Some(authority));
+    let blockhash = nonce_hash(studio, &nonce.pubkey()).await;
     vec![
-        stage
-            .land_as(sponsored, Version::Legacy, &sponsor, &[&stage.buyer])
+        studio
+            .land_as(sponsored, Version::Legacy, &sponsor, &[&studio.buyer])
             .await,
-        stage
-            .land_with(durable, Version::Legacy, &stage.buyer, &[], blockhash)
+        studio
+            .land_with(durable, Version::Legacy, &studio.buyer, &[], blockhash)
             .await,
     ]
 }
 
 /// The hash a nonce account holds: bytes 40 to 72 of its data (`solana_nonce::versions::Versions`).
-async fn nonce_hash(stage: &Stage, nonce: &Pubkey) -> solana_sdk::hash::Hash {
-    let data = stage.net.client().get_account(nonce).await.unwrap().data;
+async fn nonce_hash(studio: &Studio, nonce: &Pubkey) -> solana_sdk::hash::Hash {
+    let data = studio.net.client().get_account(nonce).await.unwrap().data;
     solana_sdk::hash::Hash::new_from_array(data[40..72].try_into().unwrap())
 }

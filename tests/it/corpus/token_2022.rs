@@ -4,7 +4,7 @@
 
 use super::case::{Case, DUE, Move};
 use super::fixture::Landed;
-use super::stage::Stage;
+use super::studio::Studio;
 use localnet::{AccountMeta, Instruction, Keypair, Pubkey, Signer, TestMint, associated};
 use spl_token_2022_interface::{
     extension::{
@@ -17,63 +17,63 @@ use spl_token_2022_interface::{
 /// One percent is withheld.
 const FEE_BASIS_POINTS: u16 = 100;
 
-pub(super) async fn land(stage: &Stage) -> Vec<Landed> {
-    let mut all = fees(stage).await;
-    all.extend(shown_otherwise(stage).await);
-    all.push(hooked(stage).await);
-    all.push(memo_required(stage).await);
-    all.push(pulled(stage).await);
+pub(super) async fn land(studio: &Studio) -> Vec<Landed> {
+    let mut all = fees(studio).await;
+    all.extend(shown_otherwise(studio).await);
+    all.push(hooked(studio).await);
+    all.push(memo_required(studio).await);
+    all.push(pulled(studio).await);
     all
 }
 
 /// A funded mint with extensions, and the shop's account for it; `before` makes the extensions' own instructions for the
 /// addresses of mint and authority.
 async fn mint(
-    stage: &Stage,
+    studio: &Studio,
     name: &str,
     extensions: &[ExtensionType],
     before: impl FnOnce(&Pubkey, &Pubkey) -> Vec<Instruction>,
 ) -> TestMint {
-    let authority = stage.wallet(&format!("{name} authority")).await;
-    let address: Keypair = stage.key(name);
+    let authority = studio.wallet(&format!("{name} authority")).await;
+    let address: Keypair = studio.key(name);
     let before = before(&address.pubkey(), &authority.pubkey());
-    let mint = stage
+    let mint = studio
         .net
         .mint_with(authority, &address, extensions, &before)
         .await
         .unwrap();
-    stage
+    studio
         .net
-        .fund(&stage.cast.buyer, &mint, 1_000 * DUE)
+        .fund(&studio.cast.buyer, &mint, 1_000 * DUE)
         .await
         .unwrap();
-    stage.open(&stage.cast.shop, &mint).await;
+    studio.open(&studio.cast.shop, &mint).await;
     mint
 }
 
-fn pays(stage: &Stage, mint: &TestMint, amount: u64) -> Move {
+fn pays(studio: &Studio, mint: &TestMint, amount: u64) -> Move {
     Move {
         program: mint.token_program,
         mint: mint.address,
-        source: associated(&stage.cast.buyer, mint),
-        destination: associated(&stage.cast.shop, mint),
-        ..stage.cast.pays(amount)
+        source: associated(&studio.cast.buyer, mint),
+        destination: associated(&studio.cast.shop, mint),
+        ..studio.cast.pays(amount)
     }
 }
 
-fn paid(stage: &Stage, case: Case, mint: &TestMint) -> Case {
+fn paid(studio: &Studio, case: Case, mint: &TestMint) -> Case {
     case.matched(
-        associated(&stage.cast.shop, mint),
+        associated(&studio.cast.shop, mint),
         DUE,
-        Some(stage.cast.buyer),
+        Some(studio.cast.buyer),
     )
 }
 
-async fn fees(stage: &Stage) -> Vec<Landed> {
+async fn fees(studio: &Studio) -> Vec<Landed> {
     let program = spl_token_2022_interface::id();
-    let plain = mint(stage, "token-2022", &[], |_, _| vec![]).await;
+    let plain = mint(studio, "token-2022", &[], |_, _| vec![]).await;
     let fee = mint(
-        stage,
+        studio,
         "token-2022 with fee",
         &[ExtensionType::TransferFeeConfig],
         |mint, authority| {
@@ -92,12 +92,12 @@ async fn fees(stage: &Stage) -> Vec<Landed> {
         },
     )
     .await;
-    let account = associated(&stage.cast.shop, &fee);
-    let case = |name, about: &str| stage.case_in(name, about, &fee).say();
+    let account = associated(&studio.cast.shop, &fee);
+    let case = |name, about: &str| studio.case_in(name, about, &fee).say();
     let withheld = DUE / 100;
     // What arrives is due: the fee is rounded up, so this much must be sent.
     let gross = DUE * 100 / 99 + 1;
-    let with_fee = pays(stage, &fee, DUE + withheld);
+    let with_fee = pays(studio, &fee, DUE + withheld);
     let named = transfer_fee::instruction::transfer_checked_with_fee(
         &program,
         &with_fee.source,
@@ -113,40 +113,45 @@ async fn fees(stage: &Stage) -> Vec<Landed> {
     let received = DUE + withheld - (DUE + withheld).div_ceil(100);
     let authority = fee.authority.pubkey();
     let mut all = vec![
-        stage
+        studio
             .land(
                 paid(
-                    stage,
-                    stage
+                    studio,
+                    studio
                         .case_in("token-2022", "Token-2022 without any extension", &plain)
                         .say(),
                     &plain,
                 )
-                .send(pays(stage, &plain, DUE)),
+                .send(pays(studio, &plain, DUE)),
             )
             .await,
-        stage
+        studio
             .land(
                 case(
                     "token-2022-fee",
                     "One percent is withheld: less arrives than was sent",
                 )
                 .with("why", "the token withheld a transfer fee")
-                .send(pays(stage, &fee, DUE))
-                .held(account, DUE - withheld, Some(stage.cast.buyer), "underpaid"),
+                .send(pays(studio, &fee, DUE))
+                .held(
+                    account,
+                    DUE - withheld,
+                    Some(studio.cast.buyer),
+                    "underpaid",
+                ),
             )
             .await,
-        stage
+        studio
             .land(
                 case(
                     "token-2022-fee-on-top",
                     "The buyer adds the fee, so that what arrives is what is due",
                 )
-                .send(pays(stage, &fee, gross))
-                .matched(account, DUE, Some(stage.cast.buyer)),
+                .send(pays(studio, &fee, gross))
+                .matched(account, DUE, Some(studio.cast.buyer)),
             )
             .await,
-        stage
+        studio
             .land(
                 case(
                     "token-2022-transfer-checked-with-fee",
@@ -154,7 +159,7 @@ async fn fees(stage: &Stage) -> Vec<Landed> {
                 )
                 .moves(with_fee, Some(fee.address), 0)
                 .step(named)
-                .held(account, received, Some(stage.cast.buyer), "underpaid"),
+                .held(account, received, Some(studio.cast.buyer), "underpaid"),
             )
             .await,
     ];
@@ -170,7 +175,7 @@ async fn fees(stage: &Stage) -> Vec<Landed> {
     )
     .unwrap();
     let gathered = withheld + gross.div_ceil(100) + (DUE + withheld).div_ceil(100);
-    let case = stage
+    let case = studio
         .case_in(
             "token-2022-fees-withdrawn",
             "Withheld fees are withdrawn into the account: no transfer explains the credit",
@@ -179,15 +184,15 @@ async fn fees(stage: &Stage) -> Vec<Landed> {
         .say()
         .step(withdraw)
         .held(account, gathered, None, "underpaid");
-    all.push(stage.land_by(case, &fee.authority).await);
+    all.push(studio.land_by(case, &fee.authority).await);
     all
 }
 
 /// Amounts that wallets show scaled or with interest are the same base units.
-async fn shown_otherwise(stage: &Stage) -> Vec<Landed> {
+async fn shown_otherwise(studio: &Studio) -> Vec<Landed> {
     let program = spl_token_2022_interface::id();
     let interest = mint(
-        stage,
+        studio,
         "token-2022 with interest",
         &[ExtensionType::InterestBearingConfig],
         |mint, authority| {
@@ -204,7 +209,7 @@ async fn shown_otherwise(stage: &Stage) -> Vec<Landed> {
     )
     .await;
     let scaled = mint(
-        stage,
+        studio,
         "token-2022 scaled",
         &[ExtensionType::ScaledUiAmount],
         |mint, authority| {
@@ -228,23 +233,23 @@ async fn shown_otherwise(stage: &Stage) -> Vec<Landed> {
             &scaled,
         ),
     ] {
-        let case = stage
+        let case = studio
             .case_in(name, about, mint)
             .say()
-            .send(pays(stage, mint, DUE));
-        all.push(stage.land(paid(stage, case, mint)).await);
+            .send(pays(studio, mint, DUE));
+        all.push(studio.land(paid(studio, case, mint)).await);
     }
     all
 }
 
 /// The token program calls another program at each transfer. Here that is the compute budget program, which takes anything.
-async fn hooked(stage: &Stage) -> Landed {
+async fn hooked(studio: &Studio) -> Landed {
     let (program, hook) = (
         spl_token_2022_interface::id(),
         localnet::compute_budget::id(),
     );
     let mint = mint(
-        stage,
+        studio,
         "token-2022 with hook",
         &[ExtensionType::TransferHook],
         |mint, authority| {
@@ -260,12 +265,12 @@ async fn hooked(stage: &Stage) -> Landed {
         },
     )
     .await;
-    let pays = pays(stage, &mint, DUE);
+    let pays = pays(studio, &mint, DUE);
     let mut transfer = pays.checked();
     transfer
         .accounts
         .push(AccountMeta::new_readonly(hook, false));
-    let case = stage
+    let case = studio
         .case_in(
             "token-2022-transfer-hook",
             "Each transfer calls a hook program",
@@ -274,13 +279,13 @@ async fn hooked(stage: &Stage) -> Landed {
         .say()
         .moves(pays, Some(mint.address), 0)
         .step(transfer);
-    stage.land(paid(stage, case, &mint)).await
+    studio.land(paid(studio, case, &mint)).await
 }
 
-async fn memo_required(stage: &Stage) -> Landed {
+async fn memo_required(studio: &Studio) -> Landed {
     let program = spl_token_2022_interface::id();
-    let mint = mint(stage, "token-2022 with memo", &[], |_, _| vec![]).await;
-    let (shop, account) = (stage.cast.shop, associated(&stage.cast.shop, &mint));
+    let mint = mint(studio, "token-2022 with memo", &[], |_, _| vec![]).await;
+    let (shop, account) = (studio.cast.shop, associated(&studio.cast.shop, &mint));
     let grow = token::reallocate(
         &program,
         &account,
@@ -293,23 +298,23 @@ async fn memo_required(stage: &Stage) -> Landed {
     let require =
         memo_transfer::instruction::enable_required_transfer_memos(&program, &account, &shop, &[])
             .unwrap();
-    stage.prepare(&stage.shop, &[], &[grow, require]).await;
-    let case = stage
+    studio.prepare(&studio.shop, &[], &[grow, require]).await;
+    let case = studio
         .case_in(
             "token-2022-memo-required",
             "The account takes no transfer without a memo right before it",
             &mint,
         )
         .say()
-        .send(pays(stage, &mint, DUE));
-    stage.land(paid(stage, case, &mint)).await
+        .send(pays(studio, &mint, DUE));
+    studio.land(paid(studio, case, &mint)).await
 }
 
 /// A permanent delegate moves tokens of anybody: the payer is still who owned them.
-async fn pulled(stage: &Stage) -> Landed {
+async fn pulled(studio: &Studio) -> Landed {
     let program = spl_token_2022_interface::id();
     let mint = mint(
-        stage,
+        studio,
         "token-2022 with delegate",
         &[ExtensionType::PermanentDelegate],
         |mint, authority| {
@@ -319,9 +324,9 @@ async fn pulled(stage: &Stage) -> Landed {
     .await;
     let pulls = Move {
         authority: mint.authority.pubkey(),
-        ..pays(stage, &mint, DUE)
+        ..pays(studio, &mint, DUE)
     };
-    let case = stage
+    let case = studio
         .case_in(
             "token-2022-permanent-delegate",
             "The mint's permanent delegate takes the tokens from the buyer",
@@ -329,7 +334,7 @@ async fn pulled(stage: &Stage) -> Landed {
         )
         .say()
         .send(pulls);
-    stage
-        .land_by(paid(stage, case, &mint), &mint.authority)
+    studio
+        .land_by(paid(studio, case, &mint), &mint.authority)
         .await
 }

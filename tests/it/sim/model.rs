@@ -5,7 +5,7 @@ use crate::support::ledger::{Entry, Fate, Ledger};
 use futures_util::FutureExt;
 use paywatch::domain::{Memo, Signature, TokenAccount};
 use paywatch::http::{Exchange, Fault, Reply, Request};
-use paywatch::pipeline::Hint;
+use paywatch::solana::Hint;
 use paywatch::store::Store;
 use rand::{Rng, SeedableRng, rngs::StdRng};
 use reqwest::{Method, StatusCode};

@@ -1,4 +1,4 @@
-//! A stage for each test: a fresh wallet, mints, sandbox and database on the one shared network.
+//! A world for each test: a fresh wallet, mints, sandbox and database on the one shared network.
 
 pub(crate) mod backend;
 pub(crate) mod books;
@@ -8,8 +8,8 @@ pub(crate) mod ledger;
 pub(crate) mod node;
 mod proxy;
 mod qr;
+pub(crate) mod scripted;
 pub(crate) mod server;
-pub(crate) mod stage;
 mod world;
 
 pub(crate) use browser::Browser;
@@ -19,7 +19,9 @@ pub(crate) use qr::scanned;
 pub(crate) use world::{PRICE, World};
 
 use localnet::Localnet;
+use sqlx::{Connection, SqliteConnection};
 use std::{
+    path::Path,
     sync::OnceLock,
     time::{Duration, Instant},
 };
@@ -56,6 +58,12 @@ fn network() -> &'static (String, String) {
 pub(crate) fn localnet() -> Localnet {
     let (rpc_url, ws_url) = network();
     Localnet::at(rpc_url, ws_url)
+}
+
+/// A database file, made if it is not there, as anybody may open it.
+pub(crate) async fn tables(file: &Path) -> SqliteConnection {
+    let url = format!("sqlite:{}?mode=rwc", file.display());
+    SqliteConnection::connect(&url).await.unwrap()
 }
 
 /// An environment with some of paywatch's keys set anew.

@@ -4,6 +4,8 @@ use super::{Child, PATIENCE, Proxy, eventually, try_eventually};
 use localnet::{Keypair, Localnet, Payment, Pubkey, Signature, Signer, TestMint, associated};
 use paywatch::store::{Filter, PaymentSummary, Store};
 use serde_json::Value;
+use sqlx::SqliteConnection;
+use std::path::PathBuf;
 use tempfile::TempDir;
 
 /// Price of the sandbox's plan 11, in base units of every test mint.
@@ -127,14 +129,15 @@ impl World {
         )
     }
 
+    /// Pays some amount in USDC with a memo; returns once it has landed.
+    pub(crate) async fn pay(&self, amount: u64, memo: &str) -> Signature {
+        self.net.pay(&self.payment(amount, memo)).await.unwrap()
+    }
+
     /// Opens a USDC checkout and pays it.
     pub(crate) async fn buy(&self) -> (Checkout, Signature) {
         let checkout = self.checkout(&self.usdc).await;
-        let signature = self
-            .net
-            .pay(&self.payment(checkout.amount, &checkout.memo))
-            .await
-            .unwrap();
+        let signature = self.pay(checkout.amount, &checkout.memo).await;
         (checkout, signature)
     }
 
@@ -163,21 +166,19 @@ impl World {
         let (checkout, signature) = self.buy().await;
         self.wait_confirmed(&checkout, signature).await;
         self.wait_acknowledged(signature).await;
-        let held = self
-            .net
-            .pay(&self.payment(7, "nobody-knows"))
-            .await
-            .unwrap();
+        let held = self.pay(7, "nobody-knows").await;
         self.wait_verdict(held, "unknown_memo").await;
         held
     }
 
+    /// The file of the daemon's database.
+    pub(crate) fn database(&self) -> PathBuf {
+        self.folder.path().join("paywatch.db")
+    }
+
     /// Environment of a daemon that watches this world through this API and WebSocket.
     pub(crate) fn environment(&self) -> Vec<(String, String)> {
-        let database = format!(
-            "sqlite:{}",
-            self.folder.path().join("paywatch.db").display()
-        );
+        let database = format!("sqlite:{}", self.database().display());
         let settings = [
             ("MERCHANT__BASE_URL", self.api.as_str()),
             ("MERCHANT__POLL_EVERY", "2s"),
@@ -311,14 +312,15 @@ impl World {
         }
     }
 
+    /// The daemon's database, for what no daemon would do to it.
+    pub(crate) async fn tables(&self) -> SqliteConnection {
+        super::tables(&self.database()).await
+    }
+
     /// The daemon's database.
     pub(crate) async fn store(&self) -> Store {
-        Store::open(&format!(
-            "sqlite:{}",
-            self.folder.path().join("paywatch.db").display()
-        ))
-        .await
-        .unwrap()
+        let url = format!("sqlite:{}", self.database().display());
+        Store::open(&url).await.unwrap()
     }
 
     /// Waits until a transaction is recorded; returns its payments.

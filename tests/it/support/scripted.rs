@@ -1,4 +1,4 @@
-//! A stage without a real chain: scripted nodes and a scripted API behind real sockets, and the daemon's loops before them.
+//! A world without a real chain: scripted nodes and a scripted API behind real sockets, and the daemon's loops before them.
 
 use super::backend::{Backend, DUE};
 use super::ledger::Entry;
@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 /// What the API says instead of its honest answer.
 type Script = Box<dyn Fn(&Asked) -> Option<Said> + Send + Sync>;
 
-pub(crate) struct Stage {
+pub(crate) struct Scripted {
     pub(crate) chain: Arc<Chain>,
     pub(crate) nodes: Vec<Node>,
     backend: Arc<Mutex<Backend>>,
@@ -35,7 +35,7 @@ pub(crate) struct Daemon {
     _loops: Loops,
 }
 
-impl Stage {
+impl Scripted {
     /// So many honest nodes, each of a host of its own, look at one chain.
     pub(crate) async fn with(nodes: usize) -> Self {
         let chain = Chain::new();

@@ -9,7 +9,7 @@ use localnet::{
 use serde_json::{Value, json};
 use solana_sdk::hash::{Hash, hash};
 
-pub(super) struct Stage {
+pub(super) struct Studio {
     pub(super) net: Localnet,
     pub(super) shop: Keypair,
     pub(super) buyer: Keypair,
@@ -20,7 +20,7 @@ pub(super) struct Stage {
     http: reqwest::Client,
 }
 
-impl Stage {
+impl Studio {
     pub(super) async fn set(net: Localnet, seed: &str) -> Self {
         let key = |name: &str| keypair(seed, name);
         let (shop, buyer) = (key("shop"), key("buyer"));
