@@ -105,6 +105,12 @@ async fn notices_are_signed_tried_again_and_told_once() {
     assert_eq!(body["data"]["signature"], held.to_string());
     assert_eq!(body["data"]["verdict"], "unknown_memo");
 
+    // What is told and not yet noted is told again, under the same id.
+    eventually("what was told is noted", async || {
+        let due = store.due_notices(Timestamp(i64::MAX), 9).await.unwrap();
+        due.is_empty()
+    })
+    .await;
     let before = listener.asked().len();
     daemon.kill();
     let _again = world.watch(&changes(url, file)).await;

@@ -69,7 +69,7 @@ impl Chain {
 pub(crate) struct Question<'a> {
     pub(crate) method: &'a str,
     pub(crate) params: &'a Value,
-    /// How often the very same was asked before.
+    /// How often the very same was asked before; of a transaction, at whatever commitment.
     pub(crate) before: u64,
 }
 
@@ -212,7 +212,11 @@ impl Shared {
         let (method, params) = (question["method"].as_str().unwrap(), &question["params"]);
         let before = {
             let mut asked = self.asked.lock().unwrap();
-            let count = asked.entry(format!("{method} {params}")).or_insert(0);
+            let key = match method {
+                "getTransaction" => format!("{method} [{}]", params[0]),
+                _ => format!("{method} {params}"),
+            };
+            let count = asked.entry(key).or_insert(0);
             *count += 1;
             *count - 1
         };
