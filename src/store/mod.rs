@@ -41,7 +41,8 @@ pub use stage::Stage;
 pub use timeline::{Event, Happened};
 
 use crate::sqlite::{self, Tx};
-use sqlx::migrate::MigrateError;
+use sqlx::Connection;
+use sqlx::migrate::{Migrate, MigrateError};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
@@ -163,13 +164,10 @@ impl Store {
             .max_connections(1)
             .connect_with(options.clone())
             .await?;
-        sqlx::migrate!("src/store/migrations")
-            .run(&write)
-            .await
-            .map_err(|error| match error {
-                MigrateError::VersionMissing(version) => Error::Newer(version),
-                other => Error::Migrate(other),
-            })?;
+        migrate(&write).await.map_err(|error| match error {
+            MigrateError::VersionMissing(version) => Error::Newer(version),
+            other => Error::Migrate(other),
+        })?;
         Ok(write)
     }
 
@@ -266,4 +264,19 @@ async fn touch(pool: &SqlitePool) -> Result<()> {
         .await?;
     tx.commit().await?;
     Ok(())
+}
+
+/// Brings the tables to this version. Of those who open a database at the same moment one does it and the others wait: sqlx locks no
+/// SQLite database for it by itself.
+async fn migrate(write: &SqlitePool) -> std::result::Result<(), MigrateError> {
+    let migrator = sqlx::migrate!("src/store/migrations");
+    let mut connection = write.acquire().await?;
+    connection.ensure_migrations_table().await?;
+    if connection.list_applied_migrations().await?.len() < migrator.iter().count() {
+        let mut tx = connection.begin_with("BEGIN IMMEDIATE").await?;
+        migrator.run_direct(&mut *tx).await?;
+        tx.commit().await?;
+    }
+    // Says so if a newer program wrote it.
+    migrator.run_direct(&mut *connection).await
 }

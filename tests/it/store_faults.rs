@@ -4,6 +4,7 @@ use crate::support::books::{
     Books, NOW, account, checkout, confirm, ingested, paid, policy, signature,
 };
 use crate::support::{Child, PRICE, World, eventually, exit_of, said, tables};
+use futures_util::future::join_all;
 use paywatch::domain::Commitment;
 use paywatch::store::{Attempt, Error, Filter, Next, PaymentState, Store};
 use sqlx::{Connection, Executor};
@@ -76,6 +77,18 @@ async fn a_database_of_each_earlier_version_is_brought_up_with_what_is_in_it() {
         assert_eq!(store.cursors(account()).await.unwrap()[0].slot, 7);
         assert_eq!(store.count_checkouts().await.unwrap(), (1, 1));
         assert_eq!(store.audit().await.unwrap(), []);
+    }
+}
+
+/// A daemon and a command, say, right after an upgrade.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_opens_a_database_while_it_is_brought_up_waits() {
+    for _ in 0..10 {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("new.db");
+        for opened in join_all((0..6).map(|_| open(&file))).await {
+            opened.unwrap().close().await;
+        }
     }
 }
 

@@ -333,6 +333,8 @@ impl World {
             !found.is_empty()
         })
         .await;
+        // Who opens the file anew is not to meet this one's leave.
+        store.close().await;
         found
     }
 
