@@ -19,7 +19,9 @@ use paywatch::domain::{
 };
 use paywatch::store::{Cursor, Ingested, Reading, Store};
 use serde_json::{Value, json};
-use sqlx::{QueryBuilder, sqlite::SqliteConnectOptions, sqlite::SqlitePoolOptions};
+use sqlx::{
+    QueryBuilder, SqliteConnection, sqlite::SqliteConnectOptions, sqlite::SqlitePoolOptions,
+};
 use std::{collections::HashSet, str::FromStr, time::Instant};
 use tokio_tungstenite::{connect_async, tungstenite::Message};
 
@@ -165,68 +167,71 @@ async fn insert(database: &str, count: usize) -> anyhow::Result<f64> {
     let began = Instant::now();
     for batch in all.chunks(BATCH) {
         let mut tx = pool.begin().await?;
-        let mut rows =
-            QueryBuilder::new("INSERT INTO ingested (token_account, signature, slot, at) ");
-        rows.push_values(batch, |mut values, (id, one)| {
-            values
-                .push_bind(one.mentions[0].to_string())
-                .push_bind(one.signature.to_string())
-                .push_bind(id)
-                .push_bind(id);
-        });
-        rows.build().execute(&mut *tx).await?;
-        let mut rows = QueryBuilder::new(
-            "INSERT INTO payments (id, signature, token_account, slot, wallet, mint, received, memos, verdict, checkout, chain_state, seen_at, recorded_at) ",
-        );
-        rows.push_values(batch, |mut values, (id, one)| {
-            let account = one.mentions[0].to_string();
-            values
-                .push_bind(id)
-                .push_bind(one.signature.to_string())
-                .push_bind(account.clone())
-                .push_bind(id);
-            values
-                .push_bind(account.clone())
-                .push_bind(account)
-                .push_bind("19000000")
-                .push_bind(memo_of(*id));
-            values
-                .push_bind("matched")
-                .push_bind(memo_of(*id))
-                .push_bind("finalized")
-                .push_bind(id)
-                .push_bind(id);
-        });
-        rows.build().execute(&mut *tx).await?;
-        let mut rows = QueryBuilder::new("INSERT INTO payment_memos (payment_id, folded) ");
-        rows.push_values(batch, |mut values, (id, _)| {
-            values.push_bind(id).push_bind(memo_of(*id));
-        });
-        rows.build().execute(&mut *tx).await?;
-        let mut rows =
-            QueryBuilder::new("INSERT INTO judgements (payment_id, at, verdict, checkout) ");
-        rows.push_values(batch, |mut values, (id, _)| {
-            values
-                .push_bind(id)
-                .push_bind(id)
-                .push_bind("matched")
-                .push_bind(memo_of(*id));
-        });
-        rows.build().execute(&mut *tx).await?;
-        let mut rows = QueryBuilder::new(
-            "INSERT INTO confirmations (payment_id, memo, signature, state, due_at, queued_at) ",
-        );
-        rows.push_values(batch, |mut values, (id, one)| {
-            values
-                .push_bind(id)
-                .push_bind(memo_of(*id))
-                .push_bind(one.signature.to_string());
-            values.push_bind("queued").push_bind(id).push_bind(id);
-        });
-        rows.build().execute(&mut *tx).await?;
+        insert_batch(&mut tx, batch).await?;
         tx.commit().await?;
     }
     per_second(count, began)
+}
+
+async fn insert_batch(tx: &mut SqliteConnection, batch: &[(i64, Ingested)]) -> anyhow::Result<()> {
+    let mut rows = QueryBuilder::new("INSERT INTO ingested (token_account, signature, slot, at) ");
+    rows.push_values(batch, |mut values, (id, one)| {
+        values
+            .push_bind(one.mentions[0].to_string())
+            .push_bind(one.signature.to_string())
+            .push_bind(id)
+            .push_bind(id);
+    });
+    rows.build().execute(&mut *tx).await?;
+    let mut rows = QueryBuilder::new(
+        "INSERT INTO payments (id, signature, token_account, slot, wallet, mint, received, memos, verdict, checkout, chain_state, seen_at, recorded_at) ",
+    );
+    rows.push_values(batch, |mut values, (id, one)| {
+        let account = one.mentions[0].to_string();
+        values
+            .push_bind(id)
+            .push_bind(one.signature.to_string())
+            .push_bind(account.clone())
+            .push_bind(id);
+        values
+            .push_bind(account.clone())
+            .push_bind(account)
+            .push_bind("19000000")
+            .push_bind(memo_of(*id));
+        values
+            .push_bind("matched")
+            .push_bind(memo_of(*id))
+            .push_bind("finalized")
+            .push_bind(id)
+            .push_bind(id);
+    });
+    rows.build().execute(&mut *tx).await?;
+    let mut rows = QueryBuilder::new("INSERT INTO payment_memos (payment_id, folded) ");
+    rows.push_values(batch, |mut values, (id, _)| {
+        values.push_bind(id).push_bind(memo_of(*id));
+    });
+    rows.build().execute(&mut *tx).await?;
+    let mut rows = QueryBuilder::new("INSERT INTO judgements (payment_id, at, verdict, checkout) ");
+    rows.push_values(batch, |mut values, (id, _)| {
+        values
+            .push_bind(id)
+            .push_bind(id)
+            .push_bind("matched")
+            .push_bind(memo_of(*id));
+    });
+    rows.build().execute(&mut *tx).await?;
+    let mut rows = QueryBuilder::new(
+        "INSERT INTO confirmations (payment_id, memo, signature, state, due_at, queued_at) ",
+    );
+    rows.push_values(batch, |mut values, (id, one)| {
+        values
+            .push_bind(id)
+            .push_bind(memo_of(*id))
+            .push_bind(one.signature.to_string());
+        values.push_bind("queued").push_bind(id).push_bind(id);
+    });
+    rows.build().execute(&mut *tx).await?;
+    Ok(())
 }
 
 async fn record(database: &str, count: usize) -> anyhow::Result<f64> {

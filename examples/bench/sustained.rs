@@ -68,34 +68,23 @@ pub async fn measure(world: &World, figures: &mut Figures) -> anyhow::Result<()>
     })
     .await?;
     let repeated = calls().await?.len() - told.len();
-    figures.add(
-        "(e) sustained: payments/s",
-        as_f64(in_time) / FOR.as_secs_f64(),
-        None,
-        "1/s",
-        sent,
-    );
-    figures.add(
-        "(e) sustained: payments lost",
-        as_f64(sent - told.len()),
-        None,
-        "",
-        sent,
-    );
-    figures.add(
-        "(e) sustained: calls repeated",
-        as_f64(repeated),
-        None,
-        "",
-        sent,
-    );
-    figures.add(
-        "(e) sustained: memory after it",
-        daemon.resident_mb()?,
-        None,
-        "MB",
-        sent,
-    );
+    let rate = as_f64(in_time) / FOR.as_secs_f64();
+    for (name, value, unit) in [
+        ("(e) sustained: payments/s", rate, "1/s"),
+        (
+            "(e) sustained: payments lost",
+            as_f64(sent - told.len()),
+            "",
+        ),
+        ("(e) sustained: calls repeated", as_f64(repeated), ""),
+        (
+            "(e) sustained: memory after it",
+            daemon.resident_mb()?,
+            "MB",
+        ),
+    ] {
+        figures.add(name, value, None, unit, sent);
+    }
     drop(sandbox);
     Ok(())
 }

@@ -3,7 +3,7 @@
 use super::daemon::Daemon;
 use super::{Failure, NEEDS_A_PERSON, block_on, print, shutdown_on_signals};
 use crate::config::Config;
-use crate::ops::Snapshot;
+use crate::ops::{Snapshot, Standing};
 use crate::report::{ago, duration};
 use anyhow::Context;
 use std::time::Duration;
@@ -107,23 +107,22 @@ fn shown(snapshot: &Snapshot) -> String {
             format!("{} recorded, {} confirmed", rate.payments, rate.confirmed),
         );
     }
-    let held: Vec<_> = standing
-        .held
-        .iter()
-        .map(|(reason, payments)| format!("{payments} {reason}"))
-        .collect();
-    line(
-        "needs a person",
-        if held.is_empty() && outbox.parked == 0 {
-            "nothing".into()
-        } else {
-            let parked = (outbox.parked > 0).then(|| format!("{} parked", outbox.parked));
-            let all: Vec<_> = parked.into_iter().chain(held).collect();
-            format!(
-                "{}: paywatch payments list --state held, or parked",
-                all.join(", ")
-            )
-        },
-    );
+    line("needs a person", waiting(standing));
     lines.join("\n")
+}
+
+/// What waits for a person.
+fn waiting(standing: &Standing) -> String {
+    let parked = standing.outbox.parked;
+    let parked = (parked > 0).then(|| format!("{parked} parked"));
+    let held = standing.held.iter();
+    let held = held.map(|(reason, payments)| format!("{payments} {reason}"));
+    let all: Vec<_> = parked.into_iter().chain(held).collect();
+    if all.is_empty() {
+        return "nothing".into();
+    }
+    format!(
+        "{}: paywatch payments list --state held, or parked",
+        all.join(", ")
+    )
 }

@@ -3,6 +3,10 @@
 //! One test binary: it links an embedded Solana network once, and starts it once.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test may fail")]
+#![allow(
+    clippy::too_many_lines,
+    reason = "a story, or a list of cases, is told in one go"
+)]
 
 mod support;
 

@@ -149,6 +149,7 @@ fn what_a_transaction_gave() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a list of cases")]
 fn transfers_are_read_from_every_instruction_that_moves_tokens() {
     let checked = [&[12_u8][..], &10_u64.to_le_bytes(), &[6]].concat();
     let with_fee = [

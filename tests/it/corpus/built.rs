@@ -1,7 +1,5 @@
 //! The cases that are built by hand: calls of other programs, and answers no node should give.
 
-#![expect(clippy::too_many_lines, reason = "lists of cases")]
-
 use super::by_hand::{Balance, ByHand};
 use super::case::{Case, DUE, Move, Said, memo};
 use super::fixture::Landed;

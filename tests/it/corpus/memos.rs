@@ -1,7 +1,5 @@
 //! What memos can be: three programs, any bytes, anywhere.
 
-#![expect(clippy::too_many_lines, reason = "lists of cases")]
-
 use super::case::{Case, DUE, Said, memo};
 use super::fixture::Landed;
 use super::studio::Studio;

@@ -1,7 +1,5 @@
 //! Ways money moves, or does not, with the classic token program.
 
-#![expect(clippy::too_many_lines, reason = "lists of cases")]
-
 use super::case::{DUE, Move};
 use super::fixture::Landed;
 use super::studio::Studio;

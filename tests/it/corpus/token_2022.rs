@@ -1,7 +1,5 @@
 //! What the extensions of Token-2022 do to a payment.
 
-#![expect(clippy::too_many_lines, reason = "lists of cases")]
-
 use super::case::{Case, DUE, Move};
 use super::fixture::Landed;
 use super::studio::Studio;
