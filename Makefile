@@ -32,7 +32,8 @@ setup: ## Install the Debian packages that the build needs (asks nothing, does n
 setup-tests: setup
 	@$(call install,$(TEST_PACKAGES))
 
-# With the whole workspace, so that the tests build nothing of it again.
+# What embeds the network is built with the whole workspace: with less of it, the features of its hundreds of crates are others, and
+# all of them are built again.
 demo: setup ## Confirm two payments on an embedded local network (KEEP=1 leaves everything running)
 	$(CARGO) build --locked --workspace --bin paywatch --example demo
 	$(if $(KEEP),KEEP=1) $(TARGET)/debug/examples/demo
@@ -74,7 +75,7 @@ test: setup-tests $(PROMTOOL) $(SCHEMATHESIS) ## Run all tests, on an embedded l
 	PROMTOOL=$(abspath $(PROMTOOL)) SCHEMATHESIS=$(abspath $(SCHEMATHESIS)) RUST_TEST_THREADS=$${RUST_TEST_THREADS:-4} $(CARGO) test --locked --workspace
 
 sim: setup ## Try to break it: the daemon in virtual time, killed and lied to (SEEDS=500 of them, SEED=7 for one)
-	SEEDS=$(or $(SEEDS),100) $(if $(SEED),SEED=$(SEED)) $(CARGO) test --locked --test it -- sim::whatever --nocapture
+	SEEDS=$(or $(SEEDS),100) $(if $(SEED),SEED=$(SEED)) $(CARGO) test --locked --workspace --test it -- sim::whatever --nocapture
 
 # Built without a sanitizer: there is no unsafe code here, so the pinned compiler will do.
 fuzz: setup $(CARGO_FUZZ) ## Throw bytes at whatever reads bytes: each target for SECONDS=60
@@ -95,10 +96,10 @@ fuzz: setup $(CARGO_FUZZ) ## Throw bytes at whatever reads bytes: each target fo
 	done
 
 fixtures: setup ## Make the corpus of transactions in tests/fixtures anew, on an embedded network
-	PAYWATCH_WRITE_FIXTURES=1 $(CARGO) test --locked --test it corpus::the_network
+	PAYWATCH_WRITE_FIXTURES=1 $(CARGO) test --locked --workspace --test it corpus::the_network
 
 screenshots: setup-tests ## Take the README's pictures anew
-	PAYWATCH_SCREENSHOTS=$(CURDIR)/docs/screenshots $(CARGO) test --locked --test it pages::
+	PAYWATCH_SCREENSHOTS=$(CURDIR)/docs/screenshots $(CARGO) test --locked --workspace --test it pages::
 	cd docs/screenshots && ls | grep -vE '^(now|needs-a-person)\.png$$' | xargs rm -f
 
 lint: setup ## Formatting and lints, warnings are errors

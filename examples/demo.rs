@@ -31,7 +31,7 @@ async fn main() -> anyhow::Result<()> {
 }
 
 /// What the demo set up.
-struct Stage {
+struct Scene {
     network: Localnet,
     tokens: Vec<(&'static str, TestMint)>,
     buyer: Keypair,
@@ -46,21 +46,21 @@ async fn demo(keep: bool) -> anyhow::Result<()> {
         began,
         "starting an embedded Solana network, two stand-in tokens and a buyer's wallet",
     );
-    let (stage, mut tasks) = set_up().await?;
+    let (scene, mut tasks) = set_up().await?;
     say(
         began,
         &format!(
             "network at {}, payments API at {}",
-            stage.network.rpc_url, stage.api
+            scene.network.rpc_url, scene.api
         ),
     );
     say(began, "paywatch is watching");
     let http = reqwest::Client::new();
-    for (symbol, mint) in &stage.tokens {
-        story(&stage, &http, began, symbol, mint).await?;
+    for (symbol, mint) in &scene.tokens {
+        story(&scene, &http, began, symbol, mint).await?;
     }
     let history: Vec<Value> = http
-        .get(format!("{}/history", stage.api))
+        .get(format!("{}/history", scene.api))
         .send()
         .await?
         .json()
@@ -80,14 +80,14 @@ async fn demo(keep: bool) -> anyhow::Result<()> {
         "the API's history shows both as confirmed; nobody pasted a hash",
     );
     if keep {
-        say_what_to_try(&stage);
+        say_what_to_try(&scene);
         tokio::signal::ctrl_c().await?;
     }
     tasks.abort_all();
     Ok(())
 }
 
-async fn set_up() -> anyhow::Result<(Stage, JoinSet<()>)> {
+async fn set_up() -> anyhow::Result<(Scene, JoinSet<()>)> {
     let network = Localnet::start(SLOT_TIME_MS).await?;
     let (merchant, buyer) = (Keypair::new(), network.wallet().await?);
     let mut tokens = Vec::new();
@@ -114,7 +114,7 @@ async fn set_up() -> anyhow::Result<(Stage, JoinSet<()>)> {
     let (api_shutdown, watcher_shutdown) = (shutdown.clone(), shutdown);
     tasks.spawn(async move { complain(sandbox::serve(settings, listener, api_shutdown).await) });
     tasks.spawn(async move { complain(supervisor::run(config, watcher_shutdown).await) });
-    let stage = Stage {
+    let scene = Scene {
         network,
         tokens,
         buyer,
@@ -128,7 +128,7 @@ async fn set_up() -> anyhow::Result<(Stage, JoinSet<()>)> {
             .is_ok_and(|answer| answer.status().is_success())
     })
     .await?;
-    Ok((stage, tasks))
+    Ok((scene, tasks))
 }
 
 fn complain(result: anyhow::Result<()>) {
@@ -181,7 +181,7 @@ fn paywatch_config(
 
 /// One checkout from its beginning to its credits.
 async fn story(
-    stage: &Stage,
+    scene: &Scene,
     http: &reqwest::Client,
     began: Instant,
     symbol: &str,
@@ -194,7 +194,7 @@ async fn story(
         ("token", &mint.address.to_string()),
     ];
     let request = http
-        .post(format!("{}/crypto/checkout", stage.api))
+        .post(format!("{}/crypto/checkout", scene.api))
         .query(&query);
     let checkout: Value = request.send().await?.error_for_status()?.json().await?;
     let (memo, amount) = (
@@ -207,15 +207,15 @@ async fn story(
     );
     let recipient = checkout["recipient"].as_str().unwrap_or_default().parse()?;
     let paid_at = clock::now();
-    let signature = stage
+    let signature = scene
         .network
-        .pay(&Payment::new(&stage.buyer, recipient, mint, amount, memo))
+        .pay(&Payment::new(&scene.buyer, recipient, mint, amount, memo))
         .await?;
     let landed_at = clock::now();
-    let session = session(stage, http, memo).await?;
+    let session = session(scene, http, memo).await?;
     let store = sqlx::SqlitePool::connect(&format!(
         "sqlite:{}",
-        stage.folder.join("paywatch.db").display()
+        scene.folder.join("paywatch.db").display()
     ))
     .await?;
     let (seen_at, judged_at, acknowledged_at): (i64, i64, i64) = sqlx::query_as(
@@ -243,11 +243,11 @@ async fn story(
 }
 
 /// Waits until the API shows a session as confirmed.
-async fn session(stage: &Stage, http: &reqwest::Client, memo: &str) -> anyhow::Result<Value> {
+async fn session(scene: &Scene, http: &reqwest::Client, memo: &str) -> anyhow::Result<Value> {
     let deadline = Instant::now() + PATIENCE;
     while Instant::now() < deadline {
         let history: Vec<Value> = http
-            .get(format!("{}/history", stage.api))
+            .get(format!("{}/history", scene.api))
             .send()
             .await?
             .json()
@@ -282,12 +282,12 @@ fn say(began: Instant, what: &str) {
     let _closed = std::io::stdout().flush();
 }
 
-fn say_what_to_try(stage: &Stage) {
-    let (api, ops, folder) = (&stage.api, stage.ops, stage.folder.display());
+fn say_what_to_try(scene: &Scene) {
+    let (api, ops, folder) = (&scene.api, scene.ops, scene.folder.display());
     println!("\nEverything keeps running until Ctrl-C.");
     println!("  pages         http://{ops}/");
     println!("  payments API  {api}");
-    println!("  Solana        {}", stage.network.rpc_url);
+    println!("  Solana        {}", scene.network.rpc_url);
     println!("\nIn another terminal (docs/tour.md says more):");
     println!("  export PATH=\"$PWD/target/debug:$PATH\" PAYWATCH_CONFIG={folder}/paywatch.toml");
     println!(
