@@ -137,7 +137,8 @@ bench-decode: setup ## Print how long reading and decoding a transaction takes
 	$(CARGO) bench --locked -p benches
 
 # Every figure beside its floor. The daemon and the bare work are release binaries, the network is embedded.
-BENCH = $(CARGO) run --locked --example bench -- $(TARGET)/release/paywatch $(TARGET)/release/bare
+BENCH = $(CARGO) build --locked --workspace --example bench && \
+	$(TARGET)/debug/examples/bench $(TARGET)/release/paywatch $(TARGET)/release/bare
 BENCH_JSON = $(if $(JSON),--json $(abspath $(JSON)))
 
 bench: build-bench ## Print every figure beside its floor (JSON=file writes them too; ONLY=latency,calls some of them)
