@@ -279,7 +279,7 @@ impl Pipeline {
         let now = clock::now();
         let hurried = self
             .store
-            .hurry(now, now.plus(self.lease()))
+            .hurry(now, self.lease())
             .await
             .context("hurry confirmations")?;
         if hurried > 0 {

@@ -94,18 +94,19 @@ impl Store {
         Ok(at.map(Timestamp))
     }
 
-    /// Makes due what was tried in vain and is due only after `later`. What is leased is due before that; what the API said no to
-    /// keeps its pauses. Returns how many.
+    /// Makes due what was tried in vain and waits for longer than any `lease`, also one that somebody takes while this waits to
+    /// write. What the API said no to keeps its pauses. Returns how many.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn hurry(&self, now: Timestamp, later: Timestamp) -> Result<u64> {
+    pub async fn hurry(&self, now: Timestamp, lease: Duration) -> Result<u64> {
+        let leased_at_most_until = now.plus(Self::BUSY_TIMEOUT).plus(lease);
         let mut tx = self.begin().await?;
         let done = sqlx::query(
-            "UPDATE confirmations SET due_at = $1 WHERE state = 'queued' AND due_at > $2 AND rejected_since IS NULL",
+            "UPDATE confirmations SET due_at = $1 WHERE state = 'queued' AND attempts > 0 AND due_at > $2 AND rejected_since IS NULL",
         )
         .bind(now.0)
-        .bind(later.0)
+        .bind(leased_at_most_until.0)
         .execute(&mut *tx)
         .await?;
         tx.commit().await?;

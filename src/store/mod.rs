@@ -42,6 +42,7 @@ pub use timeline::{Event, Happened};
 
 use crate::sqlite::{self, Tx};
 use sqlx::Connection;
+use sqlx::error::DatabaseError;
 use sqlx::migrate::{Migrate, MigrateError};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
@@ -101,10 +102,8 @@ impl Store {
     pub async fn open(url: &str) -> Result<Self> {
         let options = Self::options(url)?;
         let write = Self::open_writer(sqlite::pool_options(), &options).await?;
-        let read = sqlite::pool_options()
-            .max_connections(Self::READERS)
-            .connect_with(options.clone().read_only(true))
-            .await?;
+        let readers = sqlite::pool_options().max_connections(Self::READERS);
+        let read = connect(readers, options.clone().read_only(true)).await?;
         let durable = sqlite::pool_options()
             .max_connections(1)
             .connect_lazy_with(options.synchronous(SqliteSynchronous::Full));
@@ -160,10 +159,7 @@ impl Store {
         pool: SqlitePoolOptions,
         options: &SqliteConnectOptions,
     ) -> Result<SqlitePool> {
-        let write = pool
-            .max_connections(1)
-            .connect_with(options.clone())
-            .await?;
+        let write = connect(pool.max_connections(1), options.clone()).await?;
         migrate(&write).await.map_err(|error| match error {
             MigrateError::VersionMissing(version) => Error::Newer(version),
             other => Error::Migrate(other),
@@ -264,6 +260,29 @@ async fn touch(pool: &SqlitePool) -> Result<()> {
         .await?;
     tx.commit().await?;
     Ok(())
+}
+
+/// Opens the first connection. To make a new file, or to take over the log that a killed process left, somebody must be alone with it for
+/// a moment: then SQLite says that it is busy, without the patience it has otherwise.
+async fn connect(pool: SqlitePoolOptions, options: SqliteConnectOptions) -> Result<SqlitePool> {
+    const TRIES: u32 = 100;
+    const PAUSE: Duration = Duration::from_millis(20);
+    for _ in 1..TRIES {
+        match pool.clone().connect_with(options.clone()).await {
+            Err(sqlx::Error::Database(error)) if is_busy(&*error) => {
+                tokio::time::sleep(PAUSE).await;
+            }
+            opened => return Ok(opened?),
+        }
+    }
+    Ok(pool.connect_with(options).await?)
+}
+
+/// Whether it is `SQLITE_BUSY`, in whichever of its extended forms: the primary code is in the lowest byte.
+fn is_busy(error: &dyn DatabaseError) -> bool {
+    const BUSY: u32 = 5;
+    let code = error.code().and_then(|code| code.parse::<u32>().ok());
+    code.is_some_and(|code| code & 0xff == BUSY)
 }
 
 /// Brings the tables to this version. Of those who open a database at the same moment one does it and the others wait: sqlx locks no

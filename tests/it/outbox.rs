@@ -229,3 +229,26 @@ async fn what_was_final_while_unreadable_is_due_once_it_is_read() {
         .await;
     assert_eq!(books.due().await, ["a"]);
 }
+
+/// The API is back, and another daemon noticed it a moment earlier: what that one sends now is not sent twice.
+#[tokio::test]
+async fn what_waits_far_off_is_hurried_and_what_somebody_just_took_is_not() {
+    const LEASE: Duration = Duration::from_secs(35);
+    let books = Books::with(&["a"]).await;
+    let later = |seconds| NOW.plus(Duration::from_secs(seconds));
+    let retry = |seconds| Next::Retry {
+        due_at: later(seconds),
+        rejected_since: None,
+    };
+    books
+        .record(ingested(1, 5, Commitment::Confirmed, paid("a")))
+        .await;
+    books.attempt(NOW, &retry(3_600)).await;
+    let store = &books.store;
+    assert_eq!(store.hurry(later(10), LEASE).await.unwrap(), 1);
+    books.attempt(later(10), &retry(11)).await;
+    let taken = store.turn_over(&[], later(13), LEASE, 1).await.unwrap();
+    assert_eq!(taken.len(), 1);
+    // Its time was read before the other one's, and it waited for the other one's write.
+    assert_eq!(store.hurry(later(12), LEASE).await.unwrap(), 0);
+}
