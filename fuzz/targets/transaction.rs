@@ -29,7 +29,7 @@ static CORPUS: LazyLock<Vec<Value>> = LazyLock::new(|| {
     answers.filter(whole).collect()
 });
 
-/// The first byte chooses a transaction, every four after it change something in it.
+// The first byte chooses a transaction, every four after it change something in it.
 fuzz_target!(|data: &[u8]| {
     let Some((which, changes)) = data.split_first() else {
         return;
