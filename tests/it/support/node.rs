@@ -196,6 +196,15 @@ impl Node {
         let about = asked.iter().filter(|(question, _)| question.contains(part));
         about.map(|(_, count)| count).sum()
     }
+
+    /// Transactions that were asked for, each counted once.
+    pub(crate) fn fetched(&self) -> usize {
+        let asked = self.shared.asked.lock().unwrap();
+        let fetches = asked
+            .keys()
+            .filter(|key| key.starts_with("getTransaction "));
+        fetches.count()
+    }
 }
 
 fn honest() -> Script {
