@@ -4,10 +4,11 @@
 //! that should long be.
 
 use super::Pipeline;
+use super::ingest::Sighting;
 use crate::clock;
-use crate::domain::{Commitment, Outcome, Signature};
+use crate::domain::{Commitment, Decoded, Outcome, Signature, Slot, decode};
 use crate::solana::{Fetched, Rpc};
-use crate::store::Unsettled;
+use crate::store::{Reading, Unsettled};
 use anyhow::Context;
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -64,17 +65,16 @@ impl Settle {
             .statuses(&signatures)
             .await
             .context("ask for statuses")?;
-        let (mut finalized, mut missing) = (Vec::new(), Vec::new());
+        let (mut finalized, mut moved, mut missing) = (Vec::new(), Vec::new(), Vec::new());
         for (one, status) in waiting.iter().zip(statuses) {
             match status {
                 Some(status) if status.commitment == Some(Commitment::Finalized) => {
-                    if status.slot == one.slot && status.outcome == Outcome::Succeeded {
-                        finalized.push(one.signature);
-                    } else if status.outcome == Outcome::Failed {
+                    if status.outcome == Outcome::Failed {
                         missing.push(*one);
+                    } else if status.slot == one.slot {
+                        finalized.push((one.signature, one.slot));
                     } else {
-                        // It landed elsewhere than it was seen: the sweep reads it anew.
-                        self.pipeline.bells.sweep.notify_one();
+                        moved.push((*one, status.slot));
                     }
                 }
                 Some(_) => {
@@ -86,6 +86,11 @@ impl Settle {
         if !finalized.is_empty() {
             self.pipeline.finalize(&finalized).await?;
         }
+        for (one, slot) in moved {
+            if self.read_anew(&one, slot).await? {
+                missing.push(one);
+            }
+        }
         let (found, dropped) = self.look_for(&missing).await?;
         Ok(SettleOutcome {
             asked: waiting.len(),
@@ -94,14 +99,48 @@ impl Settle {
         })
     }
 
-    /// What all hosts say of a payment that the one asked first knows nothing of.
+    /// Reads a transaction that landed elsewhere than it was seen. Its payment goes along, unless it was given on the fork alone.
+    /// Returns whether it could be read; else it is asked about again in the next step.
+    async fn read_anew(&self, one: &Unsettled, slot: Slot) -> anyhow::Result<bool> {
+        let pipeline = &self.pipeline;
+        if pipeline
+            .watching()
+            .accounts
+            .get(&one.token_account)
+            .is_none()
+        {
+            return Ok(false);
+        }
+        let sighting = Sighting {
+            signature: one.signature,
+            token_account: one.token_account,
+            listed_in: Some(slot),
+            at: Commitment::Finalized,
+            seen_at: clock::now(),
+        };
+        match pipeline.look_at(sighting, &[]).await? {
+            Some(ingested) if matches!(ingested.reading, Reading::Decoded(_)) => {
+                pipeline.record(&[ingested], None).await?;
+                Ok(true)
+            }
+            _ => Ok(false),
+        }
+    }
+
+    /// What all hosts say of a payment that the one asked first knows nothing of, or not where it was seen.
     async fn hear(&self, one: &Unsettled) -> Told {
         const HOSTS: usize = 2;
-        let rpc = &self.pipeline.rpc;
+        let (rpc, watching) = (&self.pipeline.rpc, self.pipeline.watching());
         let told = rpc.testimonies(one.signature, Commitment::Finalized).await;
+        let gives = |decoded: &Decoded| {
+            let mut credits = decoded.credits.iter();
+            credits.any(|credit| credit.token_account == one.token_account)
+        };
         let denies = |fetched: &Fetched| match fetched {
             Fetched::NotYet => true,
-            Fetched::Transaction(transaction) => transaction.outcome == Outcome::Failed,
+            Fetched::Transaction(transaction) => {
+                decode(transaction, &watching.accounts).is_ok_and(|decoded| !gives(&decoded))
+            }
             Fetched::Unreadable(_) => false,
         };
         let shows = |fetched: &Fetched| {
@@ -117,7 +156,7 @@ impl Settle {
         }
     }
 
-    /// A fork is dead when the finalized chain is past it and the transaction is, again and again, nowhere. What only one node
+    /// A fork is dead when the finalized chain is past it and the payment is, again and again, nowhere. What only one node
     /// has forgotten is finalized. Returns how many were finalized, and dropped.
     async fn look_for(&mut self, missing: &[Unsettled]) -> anyhow::Result<(usize, usize)> {
         if missing.is_empty() {
@@ -138,13 +177,10 @@ impl Settle {
             }
             match self.hear(one).await {
                 Told::Finalized => {
-                    pipeline.finalize(&[one.signature]).await?;
+                    pipeline.finalize(&[(one.signature, one.slot)]).await?;
                     found += 1;
                 }
-                Told::Nowhere => {
-                    pipeline.drop_payment(one.signature).await?;
-                    dropped += 1;
-                }
+                Told::Nowhere => dropped += usize::from(pipeline.drop_payment(one).await?),
                 Told::Unclear => {}
             }
         }
@@ -155,32 +191,37 @@ impl Settle {
 enum Told {
     Finalized,
     Nowhere,
-    /// Too few answer, or it landed elsewhere: the sweep reads it anew.
+    /// Too few answer, or it gave the same elsewhere.
     Unclear,
 }
 
 impl Pipeline {
-    async fn finalize(&self, signatures: &[Signature]) -> anyhow::Result<()> {
+    async fn finalize(&self, seen: &[(Signature, Slot)]) -> anyhow::Result<()> {
         self.store
-            .finalize(signatures, clock::now())
+            .finalize(seen, clock::now())
             .await
             .context("record finality")?;
         self.bells.confirm.notify_one();
         Ok(())
     }
 
-    async fn drop_payment(&self, signature: Signature) -> anyhow::Result<()> {
-        let was_sent = self
+    /// Returns whether there was a payment to drop.
+    async fn drop_payment(&self, one: &Unsettled) -> anyhow::Result<bool> {
+        let signature = one.signature;
+        let dropped = self
             .store
-            .drop_payment(signature, clock::now())
+            .drop_payment(signature, one.slot, clock::now())
             .await
             .context("drop a payment")?;
-        metrics::counter!("paywatch_dropped_payments_total").increment(1);
-        if was_sent {
+        if dropped.payments == 0 {
+            return Ok(false);
+        }
+        metrics::counter!("paywatch_dropped_payments_total").increment(dropped.payments);
+        if dropped.was_sent {
             tracing::error!(%signature, "a confirmed payment's fork died: the merchant was told of money that is not there");
         } else {
             tracing::warn!(%signature, "payment dropped: its fork died before it was confirmed");
         }
-        Ok(())
+        Ok(true)
     }
 }

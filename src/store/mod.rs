@@ -32,7 +32,7 @@ pub use cursors::Cursor;
 pub use decisions::{Decision, Refusal, Which};
 pub use filter::{Filter, PaymentState};
 pub use notices::{DueNotice, Fact, Notice, Unnoticed};
-pub use payments::Unsettled;
+pub use payments::{Dropped, Unsettled};
 pub use quarantine::Quarantined;
 pub use record::{Ingested, Reading, Recorded};
 pub use reports::{Hour, PaymentSummary, Tally};

@@ -34,8 +34,19 @@ pub(super) struct Judgeable {
 pub struct Unsettled {
     /// The transaction.
     pub signature: Signature,
+    /// A token account that it credited there.
+    pub token_account: TokenAccount,
     /// The slot it was seen in.
     pub slot: Slot,
+}
+
+/// What was dropped with a fork.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Dropped {
+    /// How many payments.
+    pub payments: u64,
+    /// Whether one was sent, so that the merchant may have credited money that is not there.
+    pub was_sent: bool,
 }
 
 impl Store {
@@ -50,7 +61,7 @@ impl Store {
         limit: usize,
     ) -> Result<Vec<Unsettled>> {
         let rows = sqlx::query(
-            "SELECT p.signature, MIN(p.slot) AS slot FROM payments p \
+            "SELECT p.signature, p.token_account, MIN(p.slot) AS slot FROM payments p \
              LEFT JOIN confirmations c ON c.payment_id = p.id AND c.state = 'queued' AND c.due_at IS NULL \
              WHERE p.chain_state = 'confirmed' AND (p.recorded_at < $1 OR c.id IS NOT NULL) \
              GROUP BY p.signature ORDER BY 2 LIMIT $2",
@@ -63,33 +74,39 @@ impl Store {
             .map(|r| {
                 Ok(Unsettled {
                     signature: row::parse(r, "signature")?,
+                    token_account: row::parse(r, "token_account")?,
                     slot: row::slot(r)?,
                 })
             })
             .collect()
     }
 
-    /// Notes that payments can no longer be undone; what waited for that becomes due.
+    /// Notes that payments of these transactions in these slots can no longer be undone; what waited for that becomes due.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn finalize(&self, signatures: &[Signature], now: Timestamp) -> Result<()> {
+    pub async fn finalize(&self, seen: &[(Signature, Slot)], now: Timestamp) -> Result<()> {
         let mut tx = self.begin().await?;
-        finalize(&mut tx, signatures, now).await?;
+        finalize(&mut tx, seen, now).await?;
         tx.commit().await?;
         Ok(())
     }
 
-    /// Notes that the fork a payment was on died. A confirmation that was never sent is cancelled;
-    /// returns `true` if one was sent, so that the merchant may have credited money that is not there.
+    /// Notes that the fork died on which a transaction paid in this slot. A confirmation that was never sent is cancelled.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn drop_payment(&self, signature: Signature, now: Timestamp) -> Result<bool> {
+    pub async fn drop_payment(
+        &self,
+        signature: Signature,
+        slot: Slot,
+        now: Timestamp,
+    ) -> Result<Dropped> {
         let mut tx = self.begin().await?;
         let ids: Vec<PaymentId> =
-            sqlx::query_scalar("UPDATE payments SET chain_state = 'dropped', settled_at = $2 WHERE signature = $1 AND chain_state = 'confirmed' RETURNING id")
+            sqlx::query_scalar("UPDATE payments SET chain_state = 'dropped', settled_at = $3 WHERE signature = $1 AND slot = $2 AND chain_state = 'confirmed' RETURNING id")
                 .bind(signature.to_string())
+                .bind(row::slot_column(slot))
                 .bind(now.0)
                 .fetch_all(&mut *tx)
                 .await?;
@@ -98,16 +115,17 @@ impl Store {
             .bind(signature.to_string())
             .execute(&mut *tx)
             .await?;
-        let mut was_sent = false;
+        let mut dropped = Dropped::default();
         for id in ids {
+            dropped.payments += 1;
             if confirmations::was_attempted(&mut tx, id).await? {
-                was_sent = true;
+                dropped.was_sent = true;
             } else {
                 confirmations::cancel(&mut tx, id, now).await?;
             }
         }
         tx.commit().await?;
-        Ok(was_sent)
+        Ok(dropped)
     }
 }
 
@@ -186,7 +204,7 @@ pub(super) fn insert(script: &mut Script, all: &[New], now: Timestamp) {
     });
 }
 
-/// Returns the row if it is new.
+/// Returns the row if it is new; one that still cannot be read may stand in another slot now.
 pub(super) async fn insert_unreadable(
     tx: &mut Tx,
     ingested: &Ingested,
@@ -210,6 +228,15 @@ pub(super) async fn insert_unreadable(
     .bind((ingested.reached == Commitment::Finalized).then_some(now.0))
     .fetch_optional(&mut **tx)
     .await?;
+    if id.is_none() {
+        sqlx::query("UPDATE payments SET slot = $3 WHERE signature = $1 AND token_account = $2 AND reason = $4 AND chain_state <> 'finalized'")
+            .bind(ingested.signature.to_string())
+            .bind(token_account.to_string())
+            .bind(row::slot_column(ingested.slot))
+            .bind(Held::Unreadable.as_str())
+            .execute(&mut **tx)
+            .await?;
+    }
     Ok(id)
 }
 
@@ -261,25 +288,31 @@ pub(super) async fn seen_again(
         .execute(&mut **tx)
         .await?;
     if ingested.reached == Commitment::Finalized {
-        finalize(tx, &[ingested.signature], now).await?;
+        finalize(tx, &[(ingested.signature, ingested.slot)], now).await?;
     }
     Ok(())
 }
 
-/// Notes that payments can no longer be undone; what waited for that becomes due.
-pub(super) async fn finalize(tx: &mut Tx, signatures: &[Signature], now: Timestamp) -> Result<()> {
+/// Notes that payments of these transactions in these slots can no longer be undone; what waited for that becomes due. What a
+/// transaction gave in another slot, on another fork, need not be what it gave here.
+pub(super) async fn finalize(
+    tx: &mut Tx,
+    seen: &[(Signature, Slot)],
+    now: Timestamp,
+) -> Result<()> {
     const BOUND_MAX: usize = 2_000;
-    for chunk in signatures.chunks(BOUND_MAX) {
+    for chunk in seen.chunks(BOUND_MAX) {
         let mut update =
             QueryBuilder::new("UPDATE payments SET chain_state = 'finalized', settled_at = ");
-        update
-            .push_bind(now.0)
-            .push(" WHERE chain_state = 'confirmed' AND signature IN (");
-        let mut list = update.separated(", ");
-        for signature in chunk {
-            list.push_bind(signature.to_string());
-        }
-        update.push(") RETURNING id");
+        update.push_bind(now.0).push(" FROM (");
+        update.push_values(chunk, |mut values, (signature, slot)| {
+            values
+                .push_bind(signature.to_string())
+                .push_bind(row::slot_column(*slot));
+        });
+        update.push(
+            ") seen WHERE chain_state = 'confirmed' AND signature = seen.column1 AND slot = seen.column2 RETURNING id",
+        );
         for r in update.build().fetch_all(&mut **tx).await? {
             confirmations::release(tx, r.try_get("id")?, now).await?;
         }

@@ -71,7 +71,7 @@ pub(super) async fn put(
         .unwrap_or(&PAUSES[PAUSES.len() - 1]);
     sqlx::query(
         "INSERT INTO quarantine (signature, token_account, slot, retries, retry_at) VALUES ($1, $2, $3, $4, $5) \
-         ON CONFLICT (signature, token_account) DO UPDATE SET retries = excluded.retries, retry_at = excluded.retry_at",
+         ON CONFLICT (signature, token_account) DO UPDATE SET slot = excluded.slot, retries = excluded.retries, retry_at = excluded.retry_at",
     )
     .bind(signature)
     .bind(token_account)

@@ -328,10 +328,10 @@ async fn finalize_known(tx: &mut Tx, batch: &[Ingested], now: Timestamp) -> Resu
     let is_final = |one: &&Ingested| {
         matches!(one.reading, Reading::Known) && one.reached == Commitment::Finalized
     };
-    let signatures: Vec<_> = batch
+    let seen: Vec<_> = batch
         .iter()
         .filter(is_final)
-        .map(|one| one.signature)
+        .map(|one| (one.signature, one.slot))
         .collect();
-    payments::finalize(tx, &signatures, now).await
+    payments::finalize(tx, &seen, now).await
 }

@@ -123,7 +123,11 @@ async fn no_person_can_confirm_against_the_books() {
             state: "queued".into()
         }
     );
-    books.store.drop_payment(signature(1), NOW).await.unwrap();
+    books
+        .store
+        .drop_payment(signature(1), 5, NOW)
+        .await
+        .unwrap();
     assert_eq!(refused(books.confirm(1, "a").await), Refusal::Dropped);
     assert_eq!(books.due().await, ["b"], "nothing else was queued");
     let timeline = books.store.timeline(signature(1), account()).await.unwrap();

@@ -64,11 +64,21 @@ async fn a_payment_at_the_limit_does_not_wait() {
 /// Its fork dies while it waits to be final: it never goes, and its checkout is free for the payment that comes after it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_payment_whose_fork_dies_is_marked_and_never_sent() {
+    dies_and_is_never_sent(Fate::Dies).await;
+}
+
+/// It is on the chain that lives, too, but what it does there gives nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payment_that_gave_something_on_a_dead_fork_alone_is_never_sent() {
+    dies_and_is_never_sent(Fate::LandsInVain(3)).await;
+}
+
+async fn dies_and_is_never_sent(fate: Fate) {
     let scripted = Scripted::with(2).await;
     let daemon = scripted.watch(&[("SOLANA__CONFIRM_AT", "finalized")]).await;
     let memo = scripted.checkout();
     let dying = Entry {
-        fate: Fate::Dies,
+        fate,
         ..Entry::paid(scripted.chain.slot(), DUE, &memo)
     };
     let dead = scripted.chain.ledger().land(dying);

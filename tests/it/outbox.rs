@@ -3,7 +3,7 @@
 use crate::support::books::{
     Books, DUE, NOW, account, checkout, confirm, credited, ingested, paid, signature,
 };
-use paywatch::domain::{Commitment, Held, Verdict};
+use paywatch::domain::{Commitment, Decoded, Held, Verdict};
 use paywatch::store::{Attempt, Filter, Next, Reading};
 use std::time::Duration;
 
@@ -31,10 +31,8 @@ async fn a_payment_whose_fork_died_frees_its_checkout_if_nothing_was_sent() {
     books
         .record(ingested(1, 5, Commitment::Confirmed, paid("a")))
         .await;
-    assert!(
-        !books.store.drop_payment(signature(1), NOW).await.unwrap(),
-        "nothing was sent"
-    );
+    let dropped = books.store.drop_payment(signature(1), 5, NOW).await;
+    assert!(!dropped.unwrap().was_sent);
     assert_eq!(books.due().await, [""; 0]);
     assert_eq!(
         books
@@ -53,10 +51,8 @@ async fn a_payment_whose_fork_died_frees_its_checkout_if_nothing_was_sent() {
         .record(ingested(3, 6, Commitment::Confirmed, paid("b")))
         .await;
     assert_eq!(books.due().await, ["a", "b"]);
-    assert!(
-        books.store.drop_payment(signature(3), NOW).await.unwrap(),
-        "it may have been sent"
-    );
+    let dropped = books.store.drop_payment(signature(3), 6, NOW).await;
+    assert!(dropped.unwrap().was_sent, "it may have been");
 }
 
 #[tokio::test]
@@ -65,7 +61,11 @@ async fn a_payment_that_was_given_up_too_early_is_confirmed_when_it_is_met_again
     books
         .record(ingested(1, 5, Commitment::Confirmed, paid("a")))
         .await;
-    books.store.drop_payment(signature(1), NOW).await.unwrap();
+    books
+        .store
+        .drop_payment(signature(1), 5, NOW)
+        .await
+        .unwrap();
     assert_eq!(books.due().await, [""; 0]);
     // The sweep does not take it for known, however often it stood in the same slot.
     assert_eq!(
@@ -209,9 +209,58 @@ async fn a_payment_held_as_one_too_many_takes_the_place_of_one_whose_fork_died()
     assert_eq!(second, Some(Verdict::Held(Held::AlreadyPaid)));
     let judged = books.store.rejudge(&books.policy, NOW).await.unwrap();
     assert_eq!(judged.len(), 0, "the first one still stands");
-    books.store.drop_payment(signature(1), NOW).await.unwrap();
+    books
+        .store
+        .drop_payment(signature(1), 5, NOW)
+        .await
+        .unwrap();
     let judged = books.store.rejudge(&books.policy, NOW).await.unwrap();
     assert_eq!(judged[0].verdict, confirm("a"));
+    assert_eq!(books.due().await, ["a"]);
+}
+
+/// It gave something on a fork; on the chain that lives it gives nothing, and finality there says nothing of the fork.
+#[tokio::test]
+async fn what_is_final_elsewhere_is_not_due() {
+    let mut books = Books::with(&["a"]).await;
+    books.policy.confirm_at = Commitment::Finalized;
+    books
+        .record(ingested(1, 5, Commitment::Confirmed, paid("a")))
+        .await;
+    let nothing = Reading::Decoded(Decoded::default());
+    for reading in [nothing, Reading::Known] {
+        books
+            .record(ingested(1, 6, Commitment::Finalized, reading))
+            .await;
+    }
+    assert_eq!(books.due().await, [""; 0]);
+    assert_eq!(books.store.unsettled(NOW, 10).await.unwrap()[0].slot, 5);
+    let dropped = books.store.drop_payment(signature(1), 6, NOW).await;
+    assert_eq!(dropped.unwrap().payments, 0, "none was seen there");
+    let dropped = books.store.drop_payment(signature(1), 5, NOW).await;
+    assert_eq!(dropped.unwrap().payments, 1);
+}
+
+/// It could not be read on a fork, nor where it landed then; read at last, it is as final as the chain is there.
+#[tokio::test]
+async fn what_cannot_be_read_is_followed_to_the_slot_it_lands_in() {
+    let mut books = Books::with(&["a"]).await;
+    books.policy.confirm_at = Commitment::Finalized;
+    for slot in [5, 6] {
+        let broken = Reading::Unreadable("version 9".into());
+        books
+            .record(ingested(1, slot, Commitment::Confirmed, broken))
+            .await;
+    }
+    let in_a_minute = NOW.plus(Duration::from_mins(1));
+    let quarantined = books.store.quarantined(in_a_minute, 10).await.unwrap();
+    assert_eq!(quarantined[0].slot, 6);
+    books
+        .record(ingested(1, 6, Commitment::Finalized, Reading::Known))
+        .await;
+    books
+        .record(ingested(1, 6, Commitment::Confirmed, paid("a")))
+        .await;
     assert_eq!(books.due().await, ["a"]);
 }
 

@@ -166,9 +166,10 @@ impl Model {
             1 => DUE + 1,
             _ => DUE,
         };
-        let fate = match self.script.random_range(0..10) {
+        let fate = match self.script.random_range(0..12) {
             0 => Fate::Dies,
             1 => Fate::LandsAgain(self.script.random_range(0..10)),
+            2 => Fate::LandsInVain(self.script.random_range(0..10)),
             _ => Fate::Stays,
         };
         let entry = Entry {

@@ -20,8 +20,6 @@ pub(crate) struct Session {
 pub(crate) struct Put {
     pub(crate) memo: String,
     pub(crate) signature: Signature,
-    /// Whether the transaction was on the chain at `confirmed` then.
-    pub(crate) was_visible: bool,
 }
 
 #[derive(Debug, Default)]
@@ -92,19 +90,16 @@ impl Backend {
         ledger: &Ledger,
         now: u64,
     ) -> (u16, Value) {
-        let seen_at = |now: u64| {
-            let mut entries = ledger.entries.iter();
-            let entry = entries.find(|entry| entry.signature == signature);
-            entry.filter(|entry| Ledger::slot_of(entry, now).is_some())
-        };
-        let pays = |entry: &Entry| {
-            !entry.failed && entry.amount == DUE && entry.memo.as_deref() == Some(memo)
-        };
-        let is_paid = seen_at(now - self.lag).is_some_and(pays);
+        let is_paid = ledger.entries.iter().any(|entry| {
+            let slot = Ledger::slot_of(entry, now - self.lag);
+            entry.signature == signature
+                && !entry.failed
+                && entry.memo.as_deref() == Some(memo)
+                && slot.is_some_and(|slot| entry.amount_in(slot) == DUE)
+        });
         self.puts.push(Put {
             memo: memo.to_owned(),
             signature,
-            was_visible: seen_at(now).is_some(),
         });
         let Some(session) = self.sessions.iter_mut().find(|one| one.memo == memo) else {
             return (404, Value::Null);

@@ -25,6 +25,8 @@ pub(crate) enum Fate {
     Dies,
     /// Its fork dies; it lands again, so many slots later.
     LandsAgain(u64),
+    /// The same, but there it gives nothing to anybody.
+    LandsInVain(u64),
 }
 
 /// A transaction of the ledger.
@@ -104,6 +106,14 @@ impl Entry {
         let shop = Shop::new();
         if self.aside { shop.aside } else { shop.account }
     }
+
+    /// What it pays where it lands in this slot.
+    pub(crate) fn amount_in(&self, slot: u64) -> u64 {
+        match self.fate {
+            Fate::LandsInVain(_) if slot != self.slot => 0,
+            _ => self.amount,
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -148,7 +158,9 @@ impl Ledger {
         let again = match entry.fate {
             Fate::Stays => return (entry.slot <= confirmed).then_some(entry.slot),
             Fate::Dies => None,
-            Fate::LandsAgain(later) => Some(entry.slot + FORK_LIVES + later),
+            Fate::LandsAgain(later) | Fate::LandsInVain(later) => {
+                Some(entry.slot + FORK_LIVES + later)
+            }
         };
         if confirmed < entry.slot + FORK_LIVES {
             (entry.slot <= confirmed).then_some(entry.slot)
@@ -157,11 +169,11 @@ impl Ledger {
         }
     }
 
-    /// The slot in which it ends up for good, if it does.
+    /// The slot in which it pays for good, if it does.
     pub(crate) fn final_slot(entry: &Entry) -> Option<u64> {
         match entry.fate {
             Fate::Stays => Some(entry.slot),
-            Fate::Dies => None,
+            Fate::Dies | Fate::LandsInVain(_) => None,
             Fate::LandsAgain(later) => Some(entry.slot + FORK_LIVES + later),
         }
     }
@@ -292,6 +304,7 @@ impl Ledger {
 
     fn answer(&self, entry: &Entry, slot: u64) -> Value {
         let (shop, account) = (self.shop, entry.account());
+        let amount = entry.amount_in(slot);
         let said = entry.memo.iter().map(|text| Instruction {
             program_id: spl_memo_interface::v3::id(),
             accounts: Vec::new(),
@@ -304,7 +317,7 @@ impl Ledger {
             &account,
             &shop.buyer,
             &[],
-            entry.amount,
+            amount,
             6,
         )
         .unwrap();
@@ -331,7 +344,7 @@ impl Ledger {
         let loaded: Vec<_> = made.loaded.iter().map(ToString::to_string).collect();
         json!({ "slot": slot, "blockTime": 1_790_000_000, "version": name, "transaction": [BASE64_STANDARD.encode(made.bytes), "base64"],
                 "meta": { "err": error(entry), "innerInstructions": [], "loadedAddresses": { "writable": loaded, "readonly": [] },
-                          "preTokenBalances": both(0), "postTokenBalances": both(entry.amount) } })
+                          "preTokenBalances": both(0), "postTokenBalances": both(amount) } })
     }
 }
 
