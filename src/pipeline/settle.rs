@@ -14,7 +14,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 /// Payments older than this are asked about even if nobody waits for them.
 const OVERDUE: Duration = Duration::from_secs(90);
-/// How often in a row the node must know nothing of a payment before its fork counts as dead.
+/// How often in a row the node must know nothing of a payment, where it was seen, before its fork counts as dead.
 const MISSES_MAX: u32 = 3;
 
 /// What one step did.

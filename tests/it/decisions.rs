@@ -76,7 +76,11 @@ async fn a_payment_confirmed_by_hand_is_sent_once_it_is_finalized() {
     books.confirm(1, "a").await.unwrap();
     assert_eq!(books.state(1).await, PaymentState::Queued);
     assert_eq!(books.due().await, [""; 0], "not before it is finalized");
-    books.store.finalize(&[signature(1)], NOW).await.unwrap();
+    books
+        .store
+        .finalize(&[(signature(1), 5)], NOW)
+        .await
+        .unwrap();
     assert_eq!(books.due().await, ["a"]);
     assert_eq!(
         refused(books.confirm(1, "b").await),
@@ -91,7 +95,11 @@ async fn a_payment_confirmed_by_hand_is_sent_once_it_is_finalized() {
 #[tokio::test]
 async fn what_is_already_final_is_due_at_once() {
     let books = underpaid().await;
-    books.store.finalize(&[signature(1)], NOW).await.unwrap();
+    books
+        .store
+        .finalize(&[(signature(1), 5)], NOW)
+        .await
+        .unwrap();
     books.confirm(1, "b").await.unwrap();
     assert_eq!(
         books.due().await,
@@ -274,7 +282,11 @@ async fn a_parked_payment_that_is_dismissed_frees_its_checkout() {
         .dismiss(which(2), &by("refunded"), NOW)
         .await
         .unwrap();
-    books.store.finalize(&[signature(1)], NOW).await.unwrap();
+    books
+        .store
+        .finalize(&[(signature(1), 5)], NOW)
+        .await
+        .unwrap();
     books.confirm(1, "b").await.unwrap();
     assert_eq!(books.due().await, ["b"]);
 }

@@ -120,7 +120,11 @@ async fn the_timeline_tells_everything_in_order() {
         )
         .await
         .unwrap();
-    books.store.finalize(&[signature(1)], at(13)).await.unwrap();
+    books
+        .store
+        .finalize(&[(signature(1), 5)], at(13))
+        .await
+        .unwrap();
     books
         .store
         .retry(which(1), &by("try again"), at(20))

@@ -1,6 +1,6 @@
 //! An honest payments API: its sessions, and what it was told. It looks at the chain itself before it believes anybody.
 
-use super::ledger::{Entry, Ledger};
+use super::ledger::Ledger;
 use paywatch::domain::Signature;
 use serde_json::{Value, json};
 use url::Url;
