@@ -1,7 +1,7 @@
 //! Step 7: payments at `confirmed` become `finalized`, or `dropped` if their fork died.
 //!
-//! Most are finalized by the sweep that meets them again. This asks for those that somebody waits for, and for those
-//! that should long be.
+//! Most are finalized by the sweep that meets them again. This asks for those that somebody waits for, for
+//! those that were sent in vain, and for those that should long be.
 
 use super::Pipeline;
 use super::ingest::Sighting;
@@ -216,11 +216,11 @@ impl Pipeline {
         if dropped.payments == 0 {
             return Ok(false);
         }
-        metrics::counter!("paywatch_dropped_payments_total").increment(dropped.payments);
-        if dropped.was_sent {
-            tracing::error!(%signature, "a confirmed payment's fork died: the merchant was told of money that is not there");
+        if dropped.sent > 0 {
+            metrics::counter!("paywatch_dropped_payments_total").increment(dropped.sent);
+            tracing::error!(%signature, "a payment's fork died after it was sent: the merchant was told of money that is not there");
         } else {
-            tracing::warn!(%signature, "payment dropped: its fork died before it was confirmed");
+            tracing::warn!(%signature, "payment dropped: its fork died before it was sent");
         }
         Ok(true)
     }

@@ -248,6 +248,29 @@ pub(super) async fn was_attempted(tx: &mut Tx, payment: PaymentId) -> Result<boo
     Ok(live.is_some())
 }
 
+/// Gives up a payment's confirmation that is not acknowledged, whatever an attempt under way comes to short of that.
+pub(super) async fn park(tx: &mut Tx, payment: PaymentId, now: Timestamp) -> Result<()> {
+    sqlx::query("UPDATE confirmations SET state = 'parked', closed_at = $2, due_at = NULL WHERE payment_id = $1 AND state = 'queued'")
+        .bind(payment)
+        .bind(now.0)
+        .execute(&mut **tx)
+        .await?;
+    Ok(())
+}
+
+/// Makes a payment's confirmation due that was tried before, and lets its patience begin anew.
+pub(super) async fn retry(tx: &mut Tx, payment: PaymentId, now: Timestamp) -> Result<()> {
+    sqlx::query(
+        "UPDATE confirmations SET state = 'queued', due_at = $2, queued_at = $2, closed_at = NULL, attempts = 1, \
+         rejected_since = NULL WHERE payment_id = $1 AND state IN ('queued', 'parked')",
+    )
+    .bind(payment)
+    .bind(now.0)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}
+
 /// Takes back a payment's confirmation; only for one that was never sent.
 pub(super) async fn cancel(tx: &mut Tx, payment: PaymentId, now: Timestamp) -> Result<()> {
     sqlx::query("UPDATE confirmations SET state = 'cancelled', closed_at = $2, due_at = NULL WHERE payment_id = $1 AND state = 'queued'")

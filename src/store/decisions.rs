@@ -207,17 +207,8 @@ impl Store {
                 let why = "its confirmation waits for the chain to finalize it";
                 return Err(Refusal::NothingToRetry(why).into());
             }
-            Some(one) => {
-                // It was tried before, and its patience begins anew.
-                sqlx::query(
-                    "UPDATE confirmations SET state = 'queued', due_at = $2, queued_at = $2, closed_at = NULL, \
-                     attempts = 1, rejected_since = NULL WHERE id = $1",
-                )
-                .bind(one.id)
-                .bind(now.0)
-                .execute(&mut *tx)
-                .await?;
-            }
+            Some(_) if found.chain_state == "dropped" => return Err(Refusal::Dropped.into()),
+            Some(_) => confirmations::retry(&mut tx, found.id, now).await?,
             None => {
                 if !quarantine::hurry(&mut tx, found.signature, now).await? {
                     let why = "it is held; confirm it for a checkout, or dismiss it";

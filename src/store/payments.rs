@@ -45,13 +45,13 @@ pub struct Unsettled {
 pub struct Dropped {
     /// How many payments.
     pub payments: u64,
-    /// Whether one was sent, so that the merchant may have credited money that is not there.
-    pub was_sent: bool,
+    /// How many of them were sent, so that the merchant may have credited money that is not there.
+    pub sent: u64,
 }
 
 impl Store {
-    /// Payments at `confirmed` that someone waits for to be finalized, or that were recorded before `recorded_before` and
-    /// should long be; oldest slot first.
+    /// Payments at `confirmed` that someone waits for to be finalized, that were sent in vain and will be sent again, or that were
+    /// recorded before `recorded_before` and should long be final; oldest slot first.
     ///
     /// # Errors
     /// When the database fails.
@@ -62,7 +62,7 @@ impl Store {
     ) -> Result<Vec<Unsettled>> {
         let rows = sqlx::query(
             "SELECT p.signature, p.token_account, MIN(p.slot) AS slot FROM payments p \
-             LEFT JOIN confirmations c ON c.payment_id = p.id AND c.state = 'queued' AND c.due_at IS NULL \
+             LEFT JOIN confirmations c ON c.payment_id = p.id AND c.state = 'queued' AND (c.due_at IS NULL OR c.attempts > 0) \
              WHERE p.chain_state = 'confirmed' AND (p.recorded_at < $1 OR c.id IS NOT NULL) \
              GROUP BY p.signature ORDER BY 2 LIMIT $2",
         )
@@ -92,7 +92,8 @@ impl Store {
         Ok(())
     }
 
-    /// Notes that the fork died on which a transaction paid in this slot. A confirmation that was never sent is cancelled.
+    /// Notes that the fork died on which a transaction paid in this slot. A confirmation that was never sent is cancelled; one
+    /// that was sent in vain is sent no more, and keeps its checkout, since nobody knows what the API made of it.
     ///
     /// # Errors
     /// When the database fails.
@@ -119,7 +120,8 @@ impl Store {
         for id in ids {
             dropped.payments += 1;
             if confirmations::was_attempted(&mut tx, id).await? {
-                dropped.was_sent = true;
+                dropped.sent += 1;
+                confirmations::park(&mut tx, id, now).await?;
             } else {
                 confirmations::cancel(&mut tx, id, now).await?;
             }

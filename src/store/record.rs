@@ -261,6 +261,9 @@ async fn record_credit(
             return Ok(None);
         }
         if confirmations::was_attempted(tx, known.id).await? {
+            if known.was_dropped {
+                confirmations::retry(tx, known.id, now).await?;
+            }
             return Ok(None);
         }
         confirmations::cancel(tx, known.id, now).await?;

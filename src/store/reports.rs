@@ -81,7 +81,7 @@ pub struct PaymentSummary {
 
 /// A payment with its live confirmation and its token; `state` is [`PaymentState`] in SQL.
 const SELECT: &str = "SELECT * FROM (SELECT p.*, c.state AS confirmation, t.symbol, t.decimals, CASE \
-    WHEN p.chain_state = 'dropped' THEN 'dropped' WHEN p.dismissed_at IS NOT NULL THEN 'dismissed' \
+    WHEN c.state = 'parked' THEN 'parked' WHEN p.chain_state = 'dropped' THEN 'dropped' WHEN p.dismissed_at IS NOT NULL THEN 'dismissed' \
     WHEN c.state IS NOT NULL THEN c.state ELSE 'held' END AS state \
     FROM payments p LEFT JOIN confirmations c ON c.payment_id = p.id AND c.state <> 'cancelled' \
     LEFT JOIN token_accounts t ON t.address = p.token_account) AS listed WHERE 1 = 1";

@@ -1,7 +1,7 @@
 //! What people decide: carried out whole or not at all, never against the books, and on record.
 
 use crate::support::books::{
-    Books, DUE, NOW, account, checkout, credited, ingested, memo, paid, signature,
+    Books, DUE, NOW, account, checkout, confirm, credited, ingested, memo, paid, signature,
 };
 use paywatch::domain::{Checkout, CheckoutStatus, Commitment, TokenAccount};
 use paywatch::store::{
@@ -268,6 +268,36 @@ async fn only_what_waits_can_be_retried_and_a_parked_one_begins_anew() {
             state: "acknowledged".into()
         }
     );
+}
+
+/// What was sent in vain before its fork died cannot be sent again; a person who looked can only put it aside.
+#[tokio::test]
+async fn a_payment_whose_fork_died_after_it_was_sent_can_be_dismissed_and_not_retried() {
+    let books = underpaid().await;
+    let second = books
+        .record(ingested(2, 6, Commitment::Confirmed, paid("b")))
+        .await;
+    assert_eq!(second, Some(confirm("b")));
+    let again = Next::Retry {
+        due_at: NOW,
+        rejected_since: None,
+    };
+    books.attempt(NOW, &again).await;
+    books
+        .store
+        .drop_payment(signature(2), 6, NOW)
+        .await
+        .unwrap();
+    assert_eq!(books.state(2).await, PaymentState::Parked);
+    let retried = books.store.retry(which(2), &by("mended"), NOW).await;
+    assert_eq!(refused(retried), Refusal::Dropped);
+    let by = by("not credited");
+    books.store.dismiss(which(2), &by, NOW).await.unwrap();
+    assert_eq!(books.state(2).await, PaymentState::Dropped);
+    let third = books
+        .record(ingested(3, 7, Commitment::Confirmed, paid("b")))
+        .await;
+    assert_eq!(third, Some(confirm("b")), "its checkout is free");
 }
 
 #[tokio::test]

@@ -5,7 +5,9 @@ use crate::support::backend::DUE;
 use crate::support::eventually;
 use crate::support::ledger::{Entry, Fate};
 use crate::support::scripted::{Daemon, Scripted};
+use crate::support::server::Said;
 use paywatch::domain::Signature;
+use paywatch::store::PaymentState;
 use std::time::Duration;
 
 /// Longer than settling, sweeping and confirming take when nothing holds them back.
@@ -96,6 +98,30 @@ async fn dies_and_is_never_sent(fate: Fate) {
         .confirmed("the next one pays", &(memo, again))
         .await;
     assert_eq!(scripted.told_of(dead), 0);
+}
+
+/// The API is away while the fork dies: what was sent in vain by then is not kept for when it is back.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payment_whose_fork_dies_while_the_api_is_away_is_given_up() {
+    let scripted = Scripted::with(1).await;
+    scripted.api_says(|asked| (asked.method == "PUT").then_some(Said::Status(503, None)));
+    let daemon = scripted.watch(&[]).await;
+    let dead = scripted.chain.ledger().land(Entry {
+        fate: Fate::Dies,
+        ..Entry::paid(scripted.chain.slot(), DUE, &scripted.checkout())
+    });
+    scripted.chain.advance(5);
+    eventually("it is sent in vain", async || {
+        let outbox = daemon.store.count_confirmations().await;
+        outbox.unwrap().undelivered == 1
+    })
+    .await;
+    scripted.chain.advance(100);
+    eventually("it is given up", async || {
+        let payment = daemon.payment(dead).await.unwrap();
+        (payment.state, payment.chain_state.as_str()) == (PaymentState::Parked, "dropped")
+    })
+    .await;
 }
 
 /// One of two hosts has lost it, the other one shows it: nobody is believed who only forgot.

@@ -32,7 +32,7 @@ async fn a_payment_whose_fork_died_frees_its_checkout_if_nothing_was_sent() {
         .record(ingested(1, 5, Commitment::Confirmed, paid("a")))
         .await;
     let dropped = books.store.drop_payment(signature(1), 5, NOW).await;
-    assert!(!dropped.unwrap().was_sent);
+    assert_eq!(dropped.unwrap().sent, 0);
     assert_eq!(books.due().await, [""; 0]);
     assert_eq!(
         books
@@ -52,7 +52,7 @@ async fn a_payment_whose_fork_died_frees_its_checkout_if_nothing_was_sent() {
         .await;
     assert_eq!(books.due().await, ["a", "b"]);
     let dropped = books.store.drop_payment(signature(3), 6, NOW).await;
-    assert!(dropped.unwrap().was_sent, "it may have been");
+    assert_eq!(dropped.unwrap().sent, 1, "it may have been");
 }
 
 #[tokio::test]
@@ -194,6 +194,33 @@ async fn an_attempt_decides_what_becomes_of_a_confirmation() {
         .await
         .unwrap();
     assert_eq!(books.store.count_confirmations().await.unwrap().parked, 1);
+}
+
+/// Nobody knows what the API made of the attempts: it is sent no more, and its checkout goes to nobody else.
+#[tokio::test]
+async fn what_was_sent_in_vain_is_not_sent_again_once_its_fork_died() {
+    let books = Books::with(&["a"]).await;
+    books
+        .record(ingested(1, 5, Commitment::Confirmed, paid("a")))
+        .await;
+    let again = Next::Retry {
+        due_at: NOW,
+        rejected_since: None,
+    };
+    books.attempt(NOW, &again).await;
+    let dropped = books.store.drop_payment(signature(1), 5, NOW).await;
+    assert_eq!(dropped.unwrap().sent, 1);
+    assert_eq!(books.due().await, [""; 0]);
+    assert_eq!(books.store.count_confirmations().await.unwrap().parked, 1);
+    let second = books
+        .record(ingested(2, 6, Commitment::Confirmed, paid("a")))
+        .await;
+    assert_eq!(second, Some(Verdict::Held(Held::AlreadyPaid)));
+    // Alive again after all: what was begun goes on.
+    books
+        .record(ingested(1, 7, Commitment::Finalized, paid("a")))
+        .await;
+    assert_eq!(books.due().await, ["a"]);
 }
 
 /// A wallet sends again what died with a fork: the second payment is no longer one too many.

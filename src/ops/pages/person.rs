@@ -48,9 +48,12 @@ async fn list(store: Store) -> store::Result<Markup> {
     let parked = store.payments(&of(PaymentState::Parked)).await?;
     let held = store.payments(&of(PaymentState::Held)).await?;
     let nothing = parked.is_empty() && held.is_empty();
+    let (dropped, alive): (Vec<_>, Vec<_>) =
+        parked.iter().partition(|one| one.chain_state == "dropped");
     Ok(html! {
         @if nothing { p.empty { "Nothing needs a person." } }
-        (group("parked", &parked_meaning(), &parked.iter().collect::<Vec<_>>()))
+        (group("parked", &parked_meaning(), &alive))
+        (group("dropped", &dropped_meaning(), &dropped))
         @for reason in Held::ALL {
             (group(reason.as_str(), &reason.meaning(), &with_verdict(&held, reason)))
         }
@@ -69,6 +72,13 @@ fn parked_meaning() -> Reason {
     Reason {
         why: "The payment is right, and the payments API did not take its confirmation for so long that it was given up.".into(),
         advice: "Mend the API, then retry: the same pair is sent again. If the buyer was helped otherwise, dismiss it.".into(),
+    }
+}
+
+fn dropped_meaning() -> Reason {
+    Reason {
+        why: "The payment was sent to the payments API in vain, and then its fork died: the money is not there. It is sent no more, and keeps its checkout.".into(),
+        advice: "Look the checkout up at the API: if it was credited all the same, take that back. Then dismiss the payment, and the checkout is free for another one.".into(),
     }
 }
 
