@@ -4,7 +4,9 @@
 use super::desk::Desk;
 use super::payments::Known;
 use super::script::Script;
-use super::{Cursor, Due, Result, Store, Tx, confirmations, payments, quarantine, row, set_aside};
+use super::{
+    Cursor, Due, Result, Store, Tx, confirmations, finality, payments, quarantine, row, set_aside,
+};
 use crate::domain::{
     Commitment, Credit, Decoded, Held, Memo, Policy, Signature, Slot, Timestamp, TokenAccount,
     Verdict,
@@ -336,5 +338,5 @@ async fn finalize_known(tx: &mut Tx, batch: &[Ingested], now: Timestamp) -> Resu
         .filter(is_final)
         .map(|one| (one.signature, one.slot))
         .collect();
-    payments::finalize(tx, &seen, now).await
+    finality::finalize(tx, &seen, now).await
 }

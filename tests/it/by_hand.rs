@@ -3,7 +3,7 @@
 use crate::support::{Child, Mode, PRICE, Proxy, World, eventually, exit_of, said};
 use localnet::{Keypair, Signature, Signer};
 use serde_json::Value;
-use std::{process::Output, time::Duration};
+use std::{process::Output, time::Instant};
 
 impl World {
     fn payments(&self, args: &[&str]) -> Output {
@@ -117,11 +117,11 @@ async fn a_decision_survives_the_daemons_death() {
 /// Killed at any moment, a decision is made whole or not at all: never a dismissal without its reason, nor the other way round.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_decision_that_is_killed_is_made_whole_or_not_at_all() {
-    const TRIES: u64 = 24;
+    const TRIES: u32 = 24;
     let world = World::new().await;
     let _daemon = world.watch(&[]).await;
     let mut signatures = Vec::new();
-    for _ in 0..TRIES {
+    for _ in 0..=TRIES {
         let mut payment = world.payment(PRICE, &format!("nobody-{}", Keypair::new().pubkey()));
         payment.memos_after.push("x".into());
         signatures.push(world.net.pay(&payment).await.unwrap());
@@ -129,13 +129,18 @@ async fn a_decision_that_is_killed_is_made_whole_or_not_at_all() {
     for signature in &signatures {
         world.wait_verdict(*signature, "unknown_memo").await;
     }
-    for (delay, signature) in (0..).step_by(2).zip(&signatures) {
+    // The first one is left alone: the others are killed at any moment of twice its time.
+    let undisturbed = signatures.pop().unwrap().to_string();
+    let began = Instant::now();
+    world.decides(&["dismiss", &undisturbed, "--reason", "why"]);
+    let step = began.elapsed() * 2 / TRIES;
+    for (number, signature) in (0..).zip(&signatures) {
         let text = signature.to_string();
         let args = [
             "payments", "dismiss", &text, "--reason", "why", "--by", "ada",
         ];
         let mut command = Child::command(&world.folder, &world.environment(), &args);
-        tokio::time::sleep(Duration::from_millis(delay)).await;
+        tokio::time::sleep(step * number).await;
         command.end();
     }
     let (mut whole, mut none) = (0, 0);
