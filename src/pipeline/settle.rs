@@ -102,13 +102,8 @@ impl Settle {
     /// Reads a transaction that landed elsewhere than it was seen. Its payment goes along, unless it was given on the fork alone.
     /// Returns whether it could be read; else it is asked about again in the next step.
     async fn read_anew(&self, one: &Unsettled, slot: Slot) -> anyhow::Result<bool> {
-        let pipeline = &self.pipeline;
-        if pipeline
-            .watching()
-            .accounts
-            .get(&one.token_account)
-            .is_none()
-        {
+        let (pipeline, watching) = (&self.pipeline, self.pipeline.watching());
+        if watching.accounts.get(&one.token_account).is_none() {
             return Ok(false);
         }
         let sighting = Sighting {
@@ -132,14 +127,17 @@ impl Settle {
         const HOSTS: usize = 2;
         let (rpc, watching) = (&self.pipeline.rpc, self.pipeline.watching());
         let told = rpc.testimonies(one.signature, Commitment::Finalized).await;
-        let gives = |decoded: &Decoded| {
+        let is_watched = watching.accounts.get(&one.token_account).is_some();
+        let gives_nothing = |decoded: Decoded| {
             let mut credits = decoded.credits.iter();
-            credits.any(|credit| credit.token_account == one.token_account)
+            credits.all(|credit| credit.token_account != one.token_account)
         };
         let denies = |fetched: &Fetched| match fetched {
             Fetched::NotYet => true,
             Fetched::Transaction(transaction) => {
-                decode(transaction, &watching.accounts).is_ok_and(|decoded| !gives(&decoded))
+                let decoded = decode(transaction, &watching.accounts);
+                transaction.outcome == Outcome::Failed
+                    || (is_watched && decoded.is_ok_and(gives_nothing))
             }
             Fetched::Unreadable(_) => false,
         };

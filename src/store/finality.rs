@@ -40,7 +40,7 @@ impl Store {
             "SELECT p.signature, p.token_account, MIN(p.slot) AS slot FROM payments p \
              LEFT JOIN confirmations c ON c.payment_id = p.id AND c.state = 'queued' AND (c.due_at IS NULL OR c.attempts > 0) \
              WHERE p.chain_state = 'confirmed' AND (p.recorded_at < $1 OR c.id IS NOT NULL) \
-             GROUP BY p.signature ORDER BY 2 LIMIT $2",
+             GROUP BY p.signature ORDER BY 3 LIMIT $2",
         )
         .bind(recorded_before.0)
         .bind(i64::try_from(limit).unwrap_or(i64::MAX))

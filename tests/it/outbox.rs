@@ -246,6 +246,20 @@ async fn a_payment_held_as_one_too_many_takes_the_place_of_one_whose_fork_died()
     assert_eq!(books.due().await, ["a"]);
 }
 
+#[tokio::test]
+async fn of_many_that_wait_to_be_final_the_oldest_are_asked_about() {
+    let mut books = Books::with(&["a", "b", "c"]).await;
+    books.policy.confirm_at = Commitment::Finalized;
+    for (byte, slot, text) in [(1, 7, "a"), (2, 5, "b"), (3, 6, "c")] {
+        books
+            .record(ingested(byte, slot, Commitment::Confirmed, paid(text)))
+            .await;
+    }
+    let asked = books.store.unsettled(NOW, 2).await.unwrap();
+    let slots: Vec<_> = asked.iter().map(|one| one.slot).collect();
+    assert_eq!(slots, [5, 6]);
+}
+
 /// It gave something on a fork; on the chain that lives it gives nothing, and finality there says nothing of the fork.
 #[tokio::test]
 async fn what_is_final_elsewhere_is_not_due() {
