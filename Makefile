@@ -136,8 +136,9 @@ docs: setup ## Build the documentation, warnings are errors
 bench-decode: setup ## Print how long reading and decoding a transaction takes
 	$(CARGO) bench --locked -p benches
 
-# Every figure beside its floor. The daemon and the bare work are release binaries, the network is embedded.
-BENCH = $(CARGO) build --locked --workspace --example bench && \
+# Every figure beside its floor. The daemon and the bare work are release binaries, the network is embedded, and optimised more than for
+# the tests.
+BENCH = $(CARGO) build --locked --workspace --example bench --config 'profile.dev.package."*".opt-level=1' && \
 	$(TARGET)/debug/examples/bench $(TARGET)/release/paywatch $(TARGET)/release/bare
 BENCH_JSON = $(if $(JSON),--json $(abspath $(JSON)))
 
