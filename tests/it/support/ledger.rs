@@ -178,22 +178,23 @@ impl Ledger {
         }
     }
 
-    /// What a node at this slot has notified by then: token accounts, and what was said of them, in the order in which it came.
-    pub(crate) fn notified(&self, now: u64) -> Vec<(String, Value)> {
+    /// What a node at this slot has notified by then, in the order in which it came.
+    pub(crate) fn notified(&self, now: u64) -> impl Iterator<Item = &Entry> {
         let entries = self.entries.iter();
-        let seen = entries.filter(|entry| entry.slot <= Self::confirmed(now));
-        seen.map(|entry| {
-            let account = entry.account().to_string();
-            let memo = entry.memo.as_ref();
-            let logs = memo.map(|memo| format!("Program log: Memo (len {}): {memo:?}", memo.len()));
-            let logs: Vec<_> = logs.into_iter().collect();
-            let signature = entry.signature.to_string();
-            (
-                account,
-                json!({ "signature": signature, "err": error(entry), "logs": logs }),
-            )
-        })
-        .collect()
+        entries.filter(move |entry| entry.slot <= Self::confirmed(now))
+    }
+
+    /// A notification: the token account, and what is said of it.
+    pub(crate) fn notification(entry: &Entry) -> (String, Value) {
+        let account = entry.account().to_string();
+        let memo = entry.memo.as_ref();
+        let logs = memo.map(|memo| format!("Program log: Memo (len {}): {memo:?}", memo.len()));
+        let logs: Vec<_> = logs.into_iter().collect();
+        let signature = entry.signature.to_string();
+        (
+            account,
+            json!({ "signature": signature, "err": error(entry), "logs": logs }),
+        )
     }
 
     /// What a node answers that is at this slot.

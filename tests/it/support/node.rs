@@ -291,16 +291,20 @@ impl Shared {
                     out.push(json!({ "method": "slotNotification", "params": 7 }));
                 }
             }
-            let new = self.chain.ledger().notified(slot);
             let again = if mood() == Socket::Babbles { 0 } else { told };
-            for (account, value) in new.iter().skip(again) {
-                if let Some(id) = logs.get(account) {
+            let new: Vec<_> = {
+                let ledger = self.chain.ledger();
+                // Nothing is told again to whom it was not told for want of a subscription: what came before it is history.
+                told = ledger.notified(slot).count();
+                let new = ledger.notified(slot).skip(again);
+                new.map(Ledger::notification).collect()
+            };
+            for (account, value) in new {
+                if let Some(id) = logs.get(&account) {
                     let result = json!({ "context": { "slot": slot }, "value": value });
                     out.push(notification("logs", id, &result));
                 }
             }
-            // Nothing is told again to whom it was not told for want of a subscription: what came before it is history.
-            told = new.len();
             for message in out {
                 messages += 1;
                 if matches!(mood(), Socket::Drops(after) if messages > after) {
