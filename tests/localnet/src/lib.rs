@@ -27,11 +27,15 @@ use solana_commitment_config::CommitmentConfig;
 use solana_transaction::{Transaction, versioned::VersionedTransaction};
 use std::time::Duration;
 use surfpool_sdk::{BlockProductionMode, SimnetCommand, Surfnet};
+use tokio::{runtime, sync::oneshot, time::timeout};
 
 /// Lamports a wallet begins with.
 const ALLOWANCE: u64 = 2_000_000_000;
 /// How long anything may take to be confirmed.
 const PATIENCE: Duration = Duration::from_mins(1);
+
+/// How long the embedded network may take to start; a second is usual.
+const START_PATIENCE: Duration = Duration::from_secs(20);
 
 /// What fails, fails on chain.
 const UNCHECKED: RpcSendTransactionConfig = RpcSendTransactionConfig {
@@ -41,6 +45,31 @@ const UNCHECKED: RpcSendTransactionConfig = RpcSendTransactionConfig {
     max_retries: None,
     min_context_slot: None,
 };
+
+/// Starts an embedded network. It looks for free ports and takes them a moment later; when somebody else was quicker it says so, and
+/// waits for ever. Then others are tried.
+async fn embedded(slot_time_ms: u64) -> anyhow::Result<Surfnet> {
+    const TRIES: u32 = 3;
+    for _ in 0..TRIES {
+        let network = Surfnet::builder()
+            .block_production_mode(BlockProductionMode::Clock)
+            .slot_time_ms(slot_time_ms);
+        let (started, starting) = oneshot::channel();
+        // A thread, which nobody waits for if it never ends.
+        std::thread::spawn(move || {
+            let result = runtime::Builder::new_current_thread()
+                .build()
+                .map_err(anyhow::Error::from)
+                .and_then(|runtime| Ok(runtime.block_on(network.start())?));
+            // Nobody listens any more if it took too long.
+            let _late = started.send(result);
+        });
+        if let Ok(result) = timeout(START_PATIENCE, starting).await {
+            return result?;
+        }
+    }
+    bail!("it did not start {TRIES} times, each within {START_PATIENCE:?}")
+}
 
 /// A running network.
 pub struct Localnet {
@@ -65,10 +94,7 @@ impl Localnet {
         ) {
             (Ok(rpc_url), Ok(ws_url)) => Ok(Self::over(rpc_url, ws_url, None)),
             (Err(_), Err(_)) => {
-                let surfnet = Surfnet::builder()
-                    .block_production_mode(BlockProductionMode::Clock)
-                    .slot_time_ms(slot_time_ms)
-                    .start()
+                let surfnet = embedded(slot_time_ms)
                     .await
                     .context("start the embedded network")?;
                 // By default each transaction is executed again, instruction by instruction, for a profile nobody here
