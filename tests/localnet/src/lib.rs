@@ -55,17 +55,11 @@ async fn embedded(slot_time_ms: u64) -> anyhow::Result<Surfnet> {
             .block_production_mode(BlockProductionMode::Clock)
             .slot_time_ms(slot_time_ms);
         let (started, starting) = oneshot::channel();
-        // A thread, which nobody waits for if it never ends.
-        std::thread::spawn(move || {
-            let result = runtime::Builder::new_current_thread()
-                .build()
-                .map_err(anyhow::Error::from)
-                .and_then(|runtime| Ok(runtime.block_on(network.start())?));
-            // Nobody listens any more if it took too long.
-            let _late = started.send(result);
-        });
-        if let Ok(result) = timeout(START_PATIENCE, starting).await {
-            return result?;
+        let here = runtime::Handle::current();
+        // A thread, since it blocks; nobody waits for it if it never ends, or listens if it took too long.
+        std::thread::spawn(move || started.send(here.block_on(network.start())).is_ok());
+        if let Ok(started) = timeout(START_PATIENCE, starting).await {
+            return Ok(started??);
         }
     }
     bail!("it did not start {TRIES} times, each within {START_PATIENCE:?}")
