@@ -90,14 +90,20 @@ pub(super) fn finally(model: &Model, recorded: &Recorded) -> Result<(), String> 
                 && Ledger::final_slot(entry).is_some()
         };
         let payment = model.ledger.entries.iter().find(paid);
-        // A payment whose fork died after the API was told of it holds its checkout until a person looks.
+        // A payment whose fork died after the API was told of it, or may have been, holds its checkout until a person looks.
+        let is_kept = recorded.values().any(|payment| {
+            let checkout = payment.checkout.as_ref();
+            payment.state == PaymentState::Parked
+                && payment.chain_state == "dropped"
+                && checkout.is_some_and(|memo| memo.as_str() == session.memo)
+        });
         let is_haunted = model.backend.puts.iter().any(|put| {
             put.memo == session.memo
                 && model.ledger.entries.iter().any(|entry| {
                     entry.signature == put.signature && Ledger::final_slot(entry).is_none()
                 })
         });
-        if let (Some(entry), None, false) = (payment, session.confirmed_by, is_haunted) {
+        if let (Some(entry), None, false) = (payment, session.confirmed_by, is_haunted || is_kept) {
             return Err(format!(
                 "I1: {session:?} was paid and is not confirmed: {entry:?}"
             ));
