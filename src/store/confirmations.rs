@@ -250,12 +250,7 @@ pub(super) async fn was_attempted(tx: &mut Tx, payment: PaymentId) -> Result<boo
 
 /// Gives up a payment's confirmation that is not acknowledged, whatever an attempt under way comes to short of that.
 pub(super) async fn park(tx: &mut Tx, payment: PaymentId, now: Timestamp) -> Result<()> {
-    sqlx::query("UPDATE confirmations SET state = 'parked', closed_at = $2, due_at = NULL WHERE payment_id = $1 AND state = 'queued'")
-        .bind(payment)
-        .bind(now.0)
-        .execute(&mut **tx)
-        .await?;
-    Ok(())
+    close(tx, payment, "parked", now).await
 }
 
 /// Makes a payment's confirmation due that was tried before, and lets its patience begin anew.
@@ -273,9 +268,14 @@ pub(super) async fn retry(tx: &mut Tx, payment: PaymentId, now: Timestamp) -> Re
 
 /// Takes back a payment's confirmation; only for one that was never sent.
 pub(super) async fn cancel(tx: &mut Tx, payment: PaymentId, now: Timestamp) -> Result<()> {
-    sqlx::query("UPDATE confirmations SET state = 'cancelled', closed_at = $2, due_at = NULL WHERE payment_id = $1 AND state = 'queued'")
+    close(tx, payment, "cancelled", now).await
+}
+
+async fn close(tx: &mut Tx, payment: PaymentId, state: &'static str, now: Timestamp) -> Result<()> {
+    sqlx::query("UPDATE confirmations SET state = $3, closed_at = $2, due_at = NULL WHERE payment_id = $1 AND state = 'queued'")
         .bind(payment)
         .bind(now.0)
+        .bind(state)
         .execute(&mut **tx)
         .await?;
     Ok(())

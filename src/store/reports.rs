@@ -79,6 +79,14 @@ pub struct PaymentSummary {
     pub note: Option<String>,
 }
 
+impl PaymentSummary {
+    /// Whether its fork died, whatever became of its confirmation.
+    #[must_use]
+    pub fn was_dropped(&self) -> bool {
+        self.chain_state == "dropped"
+    }
+}
+
 /// A payment with its live confirmation and its token; `state` is [`PaymentState`] in SQL.
 const SELECT: &str = "SELECT * FROM (SELECT p.*, c.state AS confirmation, t.symbol, t.decimals, CASE \
     WHEN c.state = 'parked' THEN 'parked' WHEN p.chain_state = 'dropped' THEN 'dropped' WHEN p.dismissed_at IS NOT NULL THEN 'dismissed' \

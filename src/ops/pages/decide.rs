@@ -69,7 +69,7 @@ impl Action {
                 &[Self::Retry, Self::Confirm, Self::Dismiss]
             }
             (PaymentState::Held, _) => &[Self::Confirm, Self::Dismiss],
-            (PaymentState::Parked, _) if payment.chain_state == "dropped" => &[Self::Dismiss],
+            (PaymentState::Parked, _) if payment.was_dropped() => &[Self::Dismiss],
             (PaymentState::Parked, _) => &[Self::Retry, Self::Dismiss],
             (PaymentState::Queued, _) => &[Self::Retry],
             (PaymentState::Dismissed, _) => &[Self::Confirm],

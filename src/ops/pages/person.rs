@@ -48,8 +48,7 @@ async fn list(store: Store) -> store::Result<Markup> {
     let parked = store.payments(&of(PaymentState::Parked)).await?;
     let held = store.payments(&of(PaymentState::Held)).await?;
     let nothing = parked.is_empty() && held.is_empty();
-    let (dropped, alive): (Vec<_>, Vec<_>) =
-        parked.iter().partition(|one| one.chain_state == "dropped");
+    let (dropped, alive): (Vec<_>, Vec<_>) = parked.iter().partition(|one| one.was_dropped());
     Ok(html! {
         @if nothing { p.empty { "Nothing needs a person." } }
         (group("parked", &parked_meaning(), &alive))

@@ -75,7 +75,7 @@ pub(super) fn finally(model: &Model, recorded: &Recorded) -> Result<(), String> 
             }
             (Some(_), Some(payment)) => deserved(model, entry, payment)?,
             (None, Some(payment))
-                if payment.state != PaymentState::Dropped && payment.chain_state != "dropped" =>
+                if payment.state != PaymentState::Dropped && !payment.was_dropped() =>
             {
                 return Err(format!("a dead fork's payment stands: {payment:?}"));
             }
@@ -94,7 +94,7 @@ pub(super) fn finally(model: &Model, recorded: &Recorded) -> Result<(), String> 
         let is_kept = recorded.values().any(|payment| {
             let checkout = payment.checkout.as_ref();
             payment.state == PaymentState::Parked
-                && payment.chain_state == "dropped"
+                && payment.was_dropped()
                 && checkout.is_some_and(|memo| memo.as_str() == session.memo)
         });
         let is_haunted = model.backend.puts.iter().any(|put| {
