@@ -76,7 +76,7 @@ fn sentence(event: Event, fact: &Fact) -> String {
             "{amount} for checkout {purpose} given up: the payments API did not take the confirmation. Transaction {signature}"
         ),
         _ => format!(
-            "{amount} dropped: the transaction is not on the finalized chain. Checkout or memo: {purpose}. Transaction {signature}"
+            "{amount} dropped: the finalized chain does not give it. Checkout or memo: {purpose}. Transaction {signature}"
         ),
     }
 }

@@ -128,16 +128,19 @@ impl Settle {
         let (rpc, watching) = (&self.pipeline.rpc, self.pipeline.watching());
         let told = rpc.testimonies(one.signature, Commitment::Finalized).await;
         let is_watched = watching.accounts.get(&one.token_account).is_some();
-        let gives_nothing = |decoded: Decoded| {
+        let gives_it = |decoded: Decoded| {
             let mut credits = decoded.credits.iter();
-            credits.all(|credit| credit.token_account != one.token_account)
+            credits.any(|credit| {
+                let is_amount = one.received.is_none_or(|given| given == credit.received);
+                credit.token_account == one.token_account && is_amount
+            })
         };
         let denies = |fetched: &Fetched| match fetched {
             Fetched::NotYet => true,
             Fetched::Transaction(transaction) => {
                 let decoded = decode(transaction, &watching.accounts);
                 transaction.outcome == Outcome::Failed
-                    || (is_watched && decoded.is_ok_and(gives_nothing))
+                    || (is_watched && decoded.is_ok_and(|decoded| !gives_it(decoded)))
             }
             Fetched::Unreadable(_) => false,
         };

@@ -13,7 +13,7 @@ pub struct Broken {
 }
 
 /// Each rule with the rows that break it, as one column of text.
-const RULES: [(&str, &str); 10] = [
+const RULES: [(&str, &str); 11] = [
     (
         "the file is whole",
         "SELECT integrity_check AS broken FROM pragma_integrity_check WHERE integrity_check <> 'ok'",
@@ -43,6 +43,11 @@ const RULES: [(&str, &str); 10] = [
         "a matched payment has a confirmation, unless its fork died or a person put it aside",
         "SELECT p.signature AS broken FROM payments p WHERE p.verdict = 'matched' AND p.chain_state <> 'dropped' \
          AND p.dismissed_at IS NULL AND NOT EXISTS (SELECT 1 FROM confirmations c WHERE c.payment_id = p.id AND c.state <> 'cancelled')",
+    ),
+    (
+        "what died with its fork is not queued",
+        "SELECT c.signature AS broken FROM confirmations c JOIN payments p ON p.id = c.payment_id \
+         WHERE c.state = 'queued' AND p.chain_state = 'dropped'",
     ),
     (
         "a confirmation is for the checkout that its payment pays",

@@ -42,7 +42,7 @@ pub enum Refusal {
     #[error("the transaction has several payments; name one of the token accounts {}", list(.0))]
     SeveralPayments(Vec<TokenAccount>),
     /// Its fork died.
-    #[error("the payment was dropped: its transaction is not on the finalized chain")]
+    #[error("the payment was dropped: the finalized chain does not give it")]
     Dropped,
     /// A payment confirms one checkout.
     #[error("the payment has a confirmation already, for checkout {checkout}: {state}")]

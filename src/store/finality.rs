@@ -2,7 +2,7 @@
 
 use super::record::PaymentId;
 use super::{Result, Store, Tx, confirmations, row};
-use crate::domain::{Signature, Slot, Timestamp, TokenAccount};
+use crate::domain::{BaseUnits, Signature, Slot, Timestamp, TokenAccount};
 use sqlx::{QueryBuilder, Row};
 
 /// A payment that has reached confirmed and not yet finalized.
@@ -14,6 +14,8 @@ pub struct Unsettled {
     pub token_account: TokenAccount,
     /// The slot it was seen in.
     pub slot: Slot,
+    /// What it credited there, unless unreadable.
+    pub received: Option<BaseUnits>,
 }
 
 /// What was dropped with a fork.
@@ -37,10 +39,10 @@ impl Store {
         limit: usize,
     ) -> Result<Vec<Unsettled>> {
         let rows = sqlx::query(
-            "SELECT p.signature, p.token_account, MIN(p.slot) AS slot FROM payments p \
+            "SELECT p.signature, p.token_account, p.received, MIN(p.slot) AS slot FROM payments p \
              LEFT JOIN confirmations c ON c.payment_id = p.id AND c.state = 'queued' AND (c.due_at IS NULL OR c.attempts > 0) \
              WHERE p.chain_state = 'confirmed' AND (p.recorded_at < $1 OR c.id IS NOT NULL) \
-             GROUP BY p.signature ORDER BY 3 LIMIT $2",
+             GROUP BY p.signature ORDER BY MIN(p.slot) LIMIT $2",
         )
         .bind(recorded_before.0)
         .bind(i64::try_from(limit).unwrap_or(i64::MAX))
@@ -52,6 +54,7 @@ impl Store {
                     signature: row::parse(r, "signature")?,
                     token_account: row::parse(r, "token_account")?,
                     slot: row::slot(r)?,
+                    received: row::parse_opt(r, "received")?,
                 })
             })
             .collect()

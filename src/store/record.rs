@@ -256,16 +256,21 @@ async fn record_credit(
     if let Some(known) = known {
         // It may be of this very batch.
         desk.write(tx, now).await?;
-        payments::seen_again(tx, &known, ingested, now).await?;
-        // Another fork may have given another amount. What the merchant was told stands, and what a person put aside.
-        let is_unchanged = known.received == Some(credit.received) && !known.was_dropped;
-        if is_unchanged || known.is_dismissed {
+        let (is_same, was_attempted) = (
+            known.received == Some(credit.received),
+            confirmations::was_attempted(tx, known.id).await?,
+        );
+        // Another fork gave another amount. What the merchant may have been told of died with that fork: settling drops it.
+        if was_attempted && !is_same {
             return Ok(None);
         }
-        if confirmations::was_attempted(tx, known.id).await? {
-            if known.was_dropped {
-                confirmations::retry(tx, known.id, now).await?;
-            }
+        payments::seen_again(tx, &known, ingested, now).await?;
+        // What a person put aside stays so.
+        if known.is_dismissed || (is_same && !known.was_dropped) {
+            return Ok(None);
+        }
+        if was_attempted {
+            confirmations::retry(tx, known.id, now).await?;
             return Ok(None);
         }
         confirmations::cancel(tx, known.id, now).await?;

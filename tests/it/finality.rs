@@ -72,7 +72,7 @@ async fn a_payment_whose_fork_dies_is_marked_and_never_sent() {
 /// It is on the chain that lives, too, but what it does there gives nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_payment_that_gave_something_on_a_dead_fork_alone_is_never_sent() {
-    dies_and_is_never_sent(Fate::LandsInVain(3)).await;
+    dies_and_is_never_sent(Fate::LandsFor(3, 0)).await;
 }
 
 async fn dies_and_is_never_sent(fate: Fate) {
@@ -103,11 +103,21 @@ async fn dies_and_is_never_sent(fate: Fate) {
 /// The API is away while the fork dies: what was sent in vain by then is not kept for when it is back.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_payment_whose_fork_dies_while_the_api_is_away_is_given_up() {
+    is_given_up_once_its_fork_is_dead(Fate::Dies).await;
+}
+
+/// The same, but it is on the chain that lives, too, and pays too little there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payment_that_paid_enough_on_a_dead_fork_alone_is_given_up() {
+    is_given_up_once_its_fork_is_dead(Fate::LandsFor(3, DUE - 1)).await;
+}
+
+async fn is_given_up_once_its_fork_is_dead(fate: Fate) {
     let scripted = Scripted::with(1).await;
     scripted.api_says(|asked| (asked.method == "PUT").then_some(Said::Status(503, None)));
     let daemon = scripted.watch(&[]).await;
     let dead = scripted.chain.ledger().land(Entry {
-        fate: Fate::Dies,
+        fate,
         ..Entry::paid(scripted.chain.slot(), DUE, &scripted.checkout())
     });
     scripted.chain.advance(5);

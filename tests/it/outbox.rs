@@ -223,6 +223,57 @@ async fn what_was_sent_in_vain_is_not_sent_again_once_its_fork_died() {
     assert_eq!(books.due().await, ["a"]);
 }
 
+/// It died with its fork before its checkout was known: news of that checkout does not bring it back.
+#[tokio::test]
+async fn what_was_held_when_its_fork_died_is_not_judged_again() {
+    let books = Books::open().await;
+    let held = books
+        .record(ingested(1, 5, Commitment::Confirmed, paid("a")))
+        .await;
+    assert_eq!(held, Some(Verdict::Held(Held::UnknownMemo)));
+    books
+        .store
+        .drop_payment(signature(1), 5, NOW)
+        .await
+        .unwrap();
+    books
+        .store
+        .upsert_checkouts(&[checkout("a")])
+        .await
+        .unwrap();
+    let judged = books.store.rejudge(&books.policy, NOW).await.unwrap();
+    assert_eq!(judged.len(), 0);
+    assert_eq!(books.due().await, [""; 0]);
+    // Alive again after all: it is what pays.
+    let alive = books
+        .record(ingested(1, 7, Commitment::Confirmed, paid("a")))
+        .await;
+    assert_eq!(alive, Some(confirm("a")));
+    assert_eq!(books.due().await, ["a"]);
+}
+
+/// What was sent in vain gives less where it landed at last: it must die with the fork on which it gave what was due.
+#[tokio::test]
+async fn what_was_sent_in_vain_and_gives_less_elsewhere_is_never_sent_again() {
+    let books = Books::with(&["a"]).await;
+    books
+        .record(ingested(1, 5, Commitment::Confirmed, paid("a")))
+        .await;
+    let again = Next::Retry {
+        due_at: NOW.plus(Duration::from_mins(1)),
+        rejected_since: None,
+    };
+    books.attempt(NOW, &again).await;
+    let less = || ingested(1, 6, Commitment::Finalized, credited("a", DUE - 1));
+    books.record(less()).await;
+    assert_eq!(books.store.unsettled(NOW, 10).await.unwrap()[0].slot, 5);
+    let dropped = books.store.drop_payment(signature(1), 5, NOW).await;
+    assert_eq!(dropped.unwrap().sent, 1);
+    books.record(less()).await;
+    assert_eq!(books.due().await, [""; 0]);
+    assert_eq!(books.store.count_confirmations().await.unwrap().parked, 1);
+}
+
 /// A wallet sends again what died with a fork: the second payment is no longer one too many.
 #[tokio::test]
 async fn a_payment_held_as_one_too_many_takes_the_place_of_one_whose_fork_died() {

@@ -76,7 +76,7 @@ fn parked_meaning() -> Reason {
 
 fn dropped_meaning() -> Reason {
     Reason {
-        why: "The payment was sent to the payments API in vain, and then its fork died: the money is not there. It is sent no more, and keeps its checkout.".into(),
+        why: "The payment was sent to the payments API in vain, and then its fork died: the chain does not give that money. It is sent no more, and keeps its checkout.".into(),
         advice: "Look the checkout up at the API: if it was credited all the same, take that back. Then dismiss the payment, and the checkout is free for another one.".into(),
     }
 }

@@ -169,7 +169,10 @@ impl Model {
         let fate = match self.script.random_range(0..12) {
             0 => Fate::Dies,
             1 => Fate::LandsAgain(self.script.random_range(0..10)),
-            2 => Fate::LandsInVain(self.script.random_range(0..10)),
+            2 => Fate::LandsFor(
+                self.script.random_range(0..10),
+                [0, DUE - 1, DUE][self.script.random_range(0..3)],
+            ),
             _ => Fate::Stays,
         };
         let entry = Entry {

@@ -25,8 +25,8 @@ pub(crate) enum Fate {
     Dies,
     /// Its fork dies; it lands again, so many slots later.
     LandsAgain(u64),
-    /// The same, but there it gives nothing to anybody.
-    LandsInVain(u64),
+    /// The same, but there it pays another amount.
+    LandsFor(u64, u64),
 }
 
 /// A transaction of the ledger.
@@ -110,7 +110,7 @@ impl Entry {
     /// What it pays where it lands in this slot.
     pub(crate) fn amount_in(&self, slot: u64) -> u64 {
         match self.fate {
-            Fate::LandsInVain(_) if slot != self.slot => 0,
+            Fate::LandsFor(_, amount) if slot != self.slot => amount,
             _ => self.amount,
         }
     }
@@ -158,7 +158,7 @@ impl Ledger {
         let again = match entry.fate {
             Fate::Stays => return (entry.slot <= confirmed).then_some(entry.slot),
             Fate::Dies => None,
-            Fate::LandsAgain(later) | Fate::LandsInVain(later) => {
+            Fate::LandsAgain(later) | Fate::LandsFor(later, _) => {
                 Some(entry.slot + FORK_LIVES + later)
             }
         };
@@ -173,9 +173,16 @@ impl Ledger {
     pub(crate) fn final_slot(entry: &Entry) -> Option<u64> {
         match entry.fate {
             Fate::Stays => Some(entry.slot),
-            Fate::Dies | Fate::LandsInVain(_) => None,
-            Fate::LandsAgain(later) => Some(entry.slot + FORK_LIVES + later),
+            Fate::Dies | Fate::LandsFor(_, 0) => None,
+            Fate::LandsAgain(later) | Fate::LandsFor(later, _) => {
+                Some(entry.slot + FORK_LIVES + later)
+            }
         }
+    }
+
+    /// What it pays for good, if it does.
+    pub(crate) fn final_amount(entry: &Entry) -> Option<u64> {
+        Self::final_slot(entry).map(|slot| entry.amount_in(slot))
     }
 
     /// What a node at this slot has notified by then, in the order in which it came.
