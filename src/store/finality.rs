@@ -28,8 +28,8 @@ pub struct Dropped {
 }
 
 impl Store {
-    /// Payments at `confirmed` that someone waits for to be finalized, that were sent in vain and will be sent again, or that were
-    /// recorded before `recorded_before` and should long be final; oldest slot first.
+    /// Payments at `confirmed` that someone waits for to be finalized, that were sent in vain, or that were recorded before
+    /// `recorded_before` and should long be final; oldest slot first.
     ///
     /// # Errors
     /// When the database fails.
@@ -40,7 +40,7 @@ impl Store {
     ) -> Result<Vec<Unsettled>> {
         let rows = sqlx::query(
             "SELECT p.signature, p.token_account, p.received, MIN(p.slot) AS slot FROM payments p \
-             LEFT JOIN confirmations c ON c.payment_id = p.id AND c.state = 'queued' AND (c.due_at IS NULL OR c.attempts > 0) \
+             LEFT JOIN confirmations c ON c.payment_id = p.id AND c.state IN ('queued', 'parked') AND (c.due_at IS NULL OR c.attempts > 0) \
              WHERE p.chain_state = 'confirmed' AND (p.recorded_at < $1 OR c.id IS NOT NULL) \
              GROUP BY p.signature ORDER BY MIN(p.slot) LIMIT $2",
         )

@@ -200,8 +200,8 @@ pub(super) async fn to_be_rejudged(tx: &mut Tx) -> Result<Vec<(PaymentId, Judgea
     let rows = sqlx::query(
         "SELECT DISTINCT p.* FROM payments p JOIN payment_memos m ON m.payment_id = p.id \
          JOIN checkouts c ON c.folded = m.folded WHERE p.verdict = 'held' AND p.dismissed_at IS NULL \
-         AND p.chain_state <> 'dropped' AND (p.reason = $1 OR (p.reason = $2 AND (c.signature = p.signature OR (c.status = 'pending' AND NOT EXISTS \
-         (SELECT 1 FROM confirmations f WHERE f.memo = c.memo AND f.state <> 'cancelled'))))) ORDER BY p.slot, p.id",
+         AND p.chain_state <> 'dropped' AND (p.reason = $1 OR (p.reason = $2 AND (c.signature = p.signature \
+         OR (c.status = 'pending' AND NOT EXISTS (SELECT 1 FROM confirmations f WHERE f.memo = c.memo AND f.state <> 'cancelled'))))) ORDER BY p.slot, p.id",
     )
     .bind(Held::UnknownMemo.as_str())
     .bind(Held::AlreadyPaid.as_str())

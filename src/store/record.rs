@@ -260,8 +260,11 @@ async fn record_credit(
             known.received == Some(credit.received),
             confirmations::was_attempted(tx, known.id).await?,
         );
-        // Another fork gave another amount. What the merchant may have been told of died with that fork: settling drops it.
+        // Another fork gave another amount, and the merchant may have been told of it. It is sent no more, and settling drops it.
         if was_attempted && !is_same {
+            if known.received.is_some() {
+                confirmations::park(tx, known.id, now).await?;
+            }
             return Ok(None);
         }
         payments::seen_again(tx, &known, ingested, now).await?;

@@ -260,12 +260,13 @@ async fn what_was_sent_in_vain_and_gives_less_elsewhere_is_never_sent_again() {
         .record(ingested(1, 5, Commitment::Confirmed, paid("a")))
         .await;
     let again = Next::Retry {
-        due_at: NOW.plus(Duration::from_mins(1)),
+        due_at: NOW,
         rejected_since: None,
     };
     books.attempt(NOW, &again).await;
     let less = || ingested(1, 6, Commitment::Finalized, credited("a", DUE - 1));
     books.record(less()).await;
+    assert_eq!(books.due().await, [""; 0], "not even until it is dropped");
     assert_eq!(books.store.unsettled(NOW, 10).await.unwrap()[0].slot, 5);
     let dropped = books.store.drop_payment(signature(1), 5, NOW).await;
     assert_eq!(dropped.unwrap().sent, 1);
