@@ -7,14 +7,18 @@ use serde_json::{Value, json};
 use std::{
     io::{BufRead, BufReader},
     os::unix::process::CommandExt,
+    path::Path,
     process::{Child, Command, Stdio},
 };
+use tempfile::TempDir;
 
 /// A browser at some size of window.
 pub(crate) struct Browser {
     pub(crate) client: Client,
     root: String,
     driver: Child,
+    /// What it writes, and leaves behind when it is killed.
+    _folder: TempDir,
 }
 
 impl Browser {
@@ -31,8 +35,9 @@ impl Browser {
     }
 
     async fn with(root: &str, emulation: Value, more: &[&str]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
         let (driver, port) = loop {
-            if let Some(started) = start_driver() {
+            if let Some(started) = start_driver(folder.path()) {
                 break started;
             }
         };
@@ -57,6 +62,7 @@ impl Browser {
             client: client.expect("a browser in time").unwrap(),
             root: root.to_owned(),
             driver,
+            _folder: folder,
         }
     }
 
@@ -125,9 +131,10 @@ impl Browser {
 }
 
 /// A driver and its port. One that finds the port it chose taken by another says so and ends; then there is none.
-fn start_driver() -> Option<(Child, String)> {
+fn start_driver(folder: &Path) -> Option<(Child, String)> {
     let mut driver = Command::new("chromedriver")
         .arg("--port=0")
+        .env("TMPDIR", folder)
         .process_group(0)
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
