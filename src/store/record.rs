@@ -256,10 +256,10 @@ async fn record_credit(
     if let Some(known) = known {
         // It may be of this very batch.
         desk.write(tx, now).await?;
-        let (is_same, was_attempted) = (
-            known.received == Some(credit.received),
-            confirmations::was_attempted(tx, known.id).await?,
-        );
+        let is_same = known.received == Some(credit.received);
+        // Where nothing changed, nobody needs to know.
+        let was_attempted =
+            (!is_same || known.was_dropped) && confirmations::was_attempted(tx, known.id).await?;
         // Another fork gave another amount, and the merchant may have been told of it. It is sent no more, and settling drops it.
         if was_attempted && !is_same {
             if known.received.is_some() {

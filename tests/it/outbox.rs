@@ -203,11 +203,7 @@ async fn what_was_sent_in_vain_is_not_sent_again_once_its_fork_died() {
     books
         .record(ingested(1, 5, Commitment::Confirmed, paid("a")))
         .await;
-    let again = Next::Retry {
-        due_at: NOW,
-        rejected_since: None,
-    };
-    books.attempt(NOW, &again).await;
+    books.attempt_in_vain().await;
     let dropped = books.store.drop_payment(signature(1), 5, NOW).await;
     assert_eq!(dropped.unwrap().sent, 1);
     assert_eq!(books.due().await, [""; 0]);
@@ -259,11 +255,7 @@ async fn what_was_sent_in_vain_and_gives_less_elsewhere_is_never_sent_again() {
     books
         .record(ingested(1, 5, Commitment::Confirmed, paid("a")))
         .await;
-    let again = Next::Retry {
-        due_at: NOW,
-        rejected_since: None,
-    };
-    books.attempt(NOW, &again).await;
+    books.attempt_in_vain().await;
     let less = || ingested(1, 6, Commitment::Finalized, credited("a", DUE - 1));
     books.record(less()).await;
     assert_eq!(books.due().await, [""; 0], "not even until it is dropped");

@@ -137,6 +137,15 @@ impl Books {
         self.store.turn_over(&attempts, at, lease, 0).await.unwrap();
     }
 
+    /// Leases what is due and logs an attempt after which it is due again at once.
+    pub(crate) async fn attempt_in_vain(&self) {
+        let again = Next::Retry {
+            due_at: NOW,
+            rejected_since: None,
+        };
+        self.attempt(NOW, &again).await;
+    }
+
     pub(crate) async fn due(&self) -> Vec<String> {
         let due = self
             .store
