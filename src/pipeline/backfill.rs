@@ -219,7 +219,7 @@ impl Backfill {
             Some(_) => Ahead::nothing(pipeline, sweep.scope, account),
         };
         let range = Range::down_to(account, since);
-        let history = list(rpc, range, None, progress, &mut ahead)
+        let history = list(rpc, range, progress, &mut ahead)
             .await
             .context("list history")?;
         sweep

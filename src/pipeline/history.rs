@@ -46,6 +46,8 @@ pub(super) struct Range {
     pub(super) before: Option<Signature>,
     /// Only what is newer than this.
     pub(super) until: Option<Signature>,
+    /// What must be in it. Where it is missing, there is a gap.
+    pub(super) look_for: Option<Signature>,
     pub(super) floor: Floor,
 }
 
@@ -56,6 +58,7 @@ impl Range {
             account,
             before: None,
             until: None,
+            look_for: None,
             floor,
         }
     }
@@ -79,7 +82,6 @@ pub(super) struct History {
 pub(super) async fn list(
     rpc: &Rpc,
     range: Range,
-    look_for: Option<Signature>,
     progress: &dyn Progress,
     ahead: &mut Ahead,
 ) -> Result<History, Error> {
@@ -103,7 +105,8 @@ pub(super) async fn list(
         entries.extend(above.filter(|entry| seen.insert(entry.signature)));
         let new = &entries[listed..];
         let is_stuck = new.is_empty();
-        history.reaches |= new.iter().any(|entry| Some(entry.signature) == look_for);
+        let is_it = |entry: &SignatureEntry| Some(entry.signature) == range.look_for;
+        history.reaches |= new.iter().any(is_it);
         progress.listed(new.len());
         if is_last {
             history.entries = oldest_first(entries);
@@ -115,12 +118,14 @@ pub(super) async fn list(
         ahead.listed(new).await;
         if entries.len() >= 2 * KEPT {
             let kept = entries.split_off(entries.len() - KEPT);
+            let let_go = entries.last().map(|entry| entry.signature);
             history.newer.push(Range {
                 before: part_before,
                 until: kept.first().map(|entry| entry.signature),
+                look_for: let_go,
                 ..range
             });
-            part_before = entries.last().map(|entry| entry.signature);
+            part_before = let_go;
             for entry in &entries {
                 seen.remove(&entry.signature);
             }

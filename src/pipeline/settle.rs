@@ -16,6 +16,8 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 const OVERDUE: Duration = Duration::from_secs(90);
 /// How often in a row the node must know nothing of a payment, where it was seen, before its fork counts as dead.
 const MISSES_MAX: u32 = 3;
+/// After how many more all hosts are asked again, if it is not clear then.
+const MISSES_AGAIN: u32 = 30;
 
 /// What one step did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -126,7 +128,9 @@ impl Settle {
     async fn hear(&self, one: &Unsettled) -> Told {
         const HOSTS: usize = 2;
         let (rpc, watching) = (&self.pipeline.rpc, self.pipeline.watching());
-        let told = rpc.testimonies(one.signature, Commitment::Finalized).await;
+        let told = rpc
+            .testimonies_back_to(one.slot, one.signature, Commitment::Finalized)
+            .await;
         let is_watched = watching.accounts.get(&one.token_account).is_some();
         let gives_it = |decoded: Decoded| {
             let mut credits = decoded.credits.iter();
@@ -173,15 +177,20 @@ impl Settle {
         for one in missing.iter().filter(|one| finalized > one.slot) {
             let misses = self.misses.entry(one.signature).or_insert(0);
             *misses += 1;
-            if *misses < MISSES_MAX {
+            if *misses != MISSES_MAX && !misses.is_multiple_of(MISSES_AGAIN) {
                 continue;
             }
+            let is_first = *misses == MISSES_MAX;
             match self.hear(one).await {
                 Told::Finalized => {
                     pipeline.finalize(&[(one.signature, one.slot)]).await?;
                     found += 1;
                 }
                 Told::Nowhere => dropped += usize::from(pipeline.drop_payment(one).await?),
+                Told::Unclear if is_first => {
+                    let signature = one.signature;
+                    tracing::warn!(%signature, "no telling yet whether a payment is final: hosts differ, do not answer, or keep too little history");
+                }
                 Told::Unclear => {}
             }
         }
@@ -192,7 +201,7 @@ impl Settle {
 enum Told {
     Finalized,
     Nowhere,
-    /// Too few answer, or it gave the same elsewhere.
+    /// Too few answer whose history goes back so far, or it gave the same elsewhere.
     Unclear,
 }
 

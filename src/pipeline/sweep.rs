@@ -11,7 +11,7 @@ use super::progress::{LogLines, Progress};
 use super::walk::Mode;
 use crate::clock;
 use crate::config::Scope;
-use crate::domain::{Signature, Slot, Timestamp, TokenAccount, Watched};
+use crate::domain::{Slot, Timestamp, TokenAccount, Watched};
 use crate::solana::Rpc;
 use crate::store::Cursor;
 use anyhow::{Context, bail};
@@ -164,20 +164,13 @@ impl Sweep {
     ) -> anyhow::Result<History> {
         if cursors.is_empty() {
             let floor = self.floor_of_the_start(account).await?;
-            return self
-                .list_in(Range::down_to(account, floor), None, ahead)
-                .await;
+            return self.list_in(Range::down_to(account, floor), ahead).await;
         }
         self.list_from_anchors(account, cursors, ahead).await
     }
 
-    async fn list_in(
-        &self,
-        range: Range,
-        look_for: Option<Signature>,
-        ahead: &mut Ahead,
-    ) -> anyhow::Result<History> {
-        let listed = list(&self.rpc, range, look_for, &*self.progress, ahead).await;
+    async fn list_in(&self, range: Range, ahead: &mut Ahead) -> anyhow::Result<History> {
+        let listed = list(&self.rpc, range, &*self.progress, ahead).await;
         listed.context("list history")
     }
 
@@ -215,9 +208,10 @@ impl Sweep {
         for anchor in cursors.iter().filter(is_far) {
             let range = Range {
                 until: Some(anchor.signature),
+                look_for,
                 ..Range::down_to(account, Floor::Slot(anchor.slot))
             };
-            match list(&self.rpc, range, look_for, &*self.progress, ahead).await {
+            match list(&self.rpc, range, &*self.progress, ahead).await {
                 Err(error) if error.is_unknown_anchor() => {
                     tracing::warn!(%account, slot = anchor.slot, %error, "node does not know this anchor; falling back to an older one");
                 }
@@ -228,8 +222,11 @@ impl Sweep {
             Some(oldest) => Floor::Slot(oldest.slot),
             None => self.floor_of_the_start(account).await?,
         };
-        self.list_in(Range::down_to(account, floor), look_for, ahead)
-            .await
+        let range = Range {
+            look_for,
+            ..Range::down_to(account, floor)
+        };
+        self.list_in(range, ahead).await
     }
 }
 

@@ -85,8 +85,11 @@ impl Sweep {
                 return Ok(swept);
             };
             let mut nothing = Ahead::nothing(self.pipeline.clone(), self.scope, account);
-            let part = list(&self.rpc, next, None, &Unwatched, &mut nothing).await;
+            let part = list(&self.rpc, next, &Unwatched, &mut nothing).await;
             let part = part.context("list history again")?;
+            if !part.reaches {
+                bail!("the node's history, listed again, ends before what it had in it");
+            }
             newer.extend(part.newer);
             entries = part.entries;
         }

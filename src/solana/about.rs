@@ -32,18 +32,6 @@ impl Rpc {
         })
     }
 
-    /// The oldest slot whose block the node still has.
-    ///
-    /// # Errors
-    /// When no node answers.
-    pub async fn oldest_slot(&self) -> Result<Slot, Error> {
-        let request = RpcRequest::GetFirstAvailableBlock;
-        let answer = self.ask(request, json!([])).await?;
-        answer
-            .as_u64()
-            .ok_or_else(|| Self::malformed("getFirstAvailableBlock", "a slot"))
-    }
-
     /// When a block was made, Unix seconds; `None` if the node does not know.
     ///
     /// # Errors

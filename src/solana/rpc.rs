@@ -187,6 +187,23 @@ impl Rpc {
         told.into_iter().filter_map(Result::ok).collect()
     }
 
+    /// The same of a transaction that was seen in this slot. A host that has nothing of it, and whose history does not reach back
+    /// so far, is left out, too: it may have had it once.
+    pub async fn testimonies_back_to(
+        &self,
+        slot: Slot,
+        signature: Signature,
+        at: Commitment,
+    ) -> Vec<Fetched> {
+        let asked = self.witnesses.iter().map(async |witness| {
+            let told = Self::ask_transaction(witness, signature, at).await.ok()?;
+            let knows = !told.is_not_yet() || Self::ask_oldest_slot(witness).await.ok()? <= slot;
+            knows.then_some(told)
+        });
+        let told = futures_util::future::join_all(asked).await;
+        told.into_iter().flatten().collect()
+    }
+
     async fn ask_transaction(
         sender: &Sender,
         signature: Signature,
@@ -195,6 +212,19 @@ impl Rpc {
         let (params, read) = (transaction_params(signature, at), told(signature));
         let asked = sender.ask(RpcRequest::GetTransaction, &params, &read);
         or_unknown_version(asked.await)
+    }
+
+    async fn ask_oldest_slot(sender: &Sender) -> Result<Slot, Error> {
+        let request = RpcRequest::GetFirstAvailableBlock;
+        sender.ask(request, &json!([]), &wire::slot).await
+    }
+
+    /// The oldest slot whose block the node still has.
+    ///
+    /// # Errors
+    /// When no node answers.
+    pub async fn oldest_slot(&self) -> Result<Slot, Error> {
+        Self::ask_oldest_slot(&self.sender).await
     }
 
     /// What the node knows of up to [`Self::STATUSES_MAX`] signatures, in their order.

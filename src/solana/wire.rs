@@ -135,7 +135,7 @@ pub(super) fn transaction(
     Some(Some(read))
 }
 
-/// Reads a result of `getSlot`.
+/// Reads a result of `getSlot` or `getFirstAvailableBlock`.
 pub(super) fn slot(result: &str) -> Option<Slot> {
     serde_json::from_str(result).ok()
 }

@@ -142,11 +142,32 @@ async fn a_payment_that_one_host_still_has_is_not_dropped() {
     let paid = scripted.buy();
     scripted.chain.advance(5);
     daemon.judges(paid.1, "matched").await;
-    scripted.nodes[0].forgets(paid.1);
+    scripted.nodes[0].forgets(paid.1, 0);
     scripted.chain.advance(100);
     tokio::time::sleep(A_WHILE * 2).await;
     assert_ne!(chain_state(&daemon, paid.1).await, "dropped");
     scripted.confirmed("the other host shows it", &paid).await;
+}
+
+/// The daemon was away for longer than the only host keeps history: what it no longer has may have been there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payment_older_than_the_history_of_all_hosts_is_not_dropped() {
+    let scripted = Scripted::with(1).await;
+    let daemon = scripted.watch(&[("SOLANA__CONFIRM_AT", "finalized")]).await;
+    let paid = scripted.buy();
+    scripted.chain.advance(5);
+    daemon.judges(paid.1, "matched").await;
+    let node = &scripted.nodes[0];
+    node.forgets(paid.1, scripted.chain.slot() + 50);
+    scripted.chain.advance(100);
+    eventually("its history is looked at", async || {
+        node.asked("getFirstAvailableBlock") > 0
+    })
+    .await;
+    tokio::time::sleep(A_WHILE).await;
+    assert_eq!(chain_state(&daemon, paid.1).await, "confirmed");
+    node.is_honest_again();
+    scripted.confirmed("somebody has it again", &paid).await;
 }
 
 /// No commitment moves for a while: what is seen before is confirmed, what comes after is late, nothing is lost.

@@ -3,6 +3,8 @@
 use crate::support::eventually;
 use crate::support::ledger::Entry;
 use crate::support::scripted::Scripted;
+use crate::support::server::Said;
+use paywatch::domain::Signature;
 
 const JUNK: u64 = 5_000;
 
@@ -78,11 +80,11 @@ async fn a_payment_behind_a_flood_of_notifications_waits_for_a_sweep_at_most() {
     assert!(fetched < JUNK / 2, "{fetched} were fetched before it");
 }
 
-/// More than is kept in memory at once: the newest part is let go while the oldest is walked, and listed again.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_history_longer_than_memory_is_walked_to_its_end() {
-    const PAGES: u64 = 45;
-    let scripted = Scripted::with(1).await;
+/// Pages of a history that is longer than what is kept in memory at once.
+const PAGES: u64 = 45;
+
+/// Failed transactions, and a payment here and there, the last one at the end.
+fn long_history(scripted: &Scripted) -> Vec<(String, Signature)> {
     let mut bought = Vec::new();
     for page in 0..PAGES {
         if page % 11 == 0 {
@@ -101,6 +103,14 @@ async fn a_history_longer_than_memory_is_walked_to_its_end() {
     }
     bought.push(scripted.buy());
     scripted.chain.advance(200);
+    bought
+}
+
+/// The newest part is let go while the oldest is walked, and listed again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_history_longer_than_memory_is_walked_to_its_end() {
+    let scripted = Scripted::with(1).await;
+    let bought = long_history(&scripted);
     let last = scripted.chain.ledger().entries.len() - 1;
     let daemon = scripted
         .watch(&[("SOLANA__WS_URLS", ""), ("SOLANA__SWEEP_EVERY", "10m")])
@@ -118,4 +128,42 @@ async fn a_history_longer_than_memory_is_walked_to_its_end() {
         "{listed} pages"
     );
     scripted.assert_no_double_confirm();
+}
+
+/// Whoever lists it the second time breaks off: what is missing is not the end of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_history_whose_second_listing_breaks_off_is_not_passed() {
+    /// Of those that are listed twice.
+    const LET_GO: usize = 30_000;
+    let scripted = Scripted::with(1).await;
+    let bought = long_history(&scripted);
+    let node = &scripted.nodes[0];
+    // Only a second listing has both ends: the first sweeps have no anchor.
+    let is_second_page_again =
+        |options: &serde_json::Value| options["before"].is_string() && options["until"].is_string();
+    node.says(move |question, mut honest| {
+        if question.method == "getSignaturesForAddress" && is_second_page_again(&question.params[1])
+        {
+            honest["result"] = serde_json::json!([]);
+        }
+        Said::Json(honest)
+    });
+    let daemon = scripted
+        .watch(&[("SOLANA__WS_URLS", ""), ("SOLANA__SWEEP_EVERY", "1s")])
+        .await;
+    eventually("it is listed again, by two sweeps", async || {
+        node.asked("\"until\"") >= 4
+    })
+    .await;
+    let (let_go, last) = {
+        let entries = &scripted.chain.ledger().entries;
+        (entries[LET_GO].slot, entries.len() - 1)
+    };
+    let cursor = scripted.cursor(&daemon).await.unwrap();
+    assert!(cursor.slot < let_go, "the cursor passed a gap");
+    node.is_honest_again();
+    scripted.swept_past(&daemon, last).await;
+    for one in &bought {
+        scripted.confirmed("a payment anywhere in it", one).await;
+    }
 }

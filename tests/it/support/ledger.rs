@@ -212,6 +212,7 @@ impl Ledger {
                 Some("finalized") => Self::finalized(now),
                 _ => Self::confirmed(now),
             }),
+            "getFirstAvailableBlock" => json!(0),
             "getSignaturesForAddress" => self.page(params, now)?.into(),
             "getTransaction" => self.transaction(params, now),
             "getSignatureStatuses" => self.statuses(params, now),

@@ -157,11 +157,12 @@ impl Node {
         *self.shared.script.lock().unwrap() = honest();
     }
 
-    /// From now on it knows nothing of a transaction.
-    pub(crate) fn forgets(&self, signature: Signature) {
+    /// From now on it knows nothing of a transaction, and says that its history goes back to this slot.
+    pub(crate) fn forgets(&self, signature: Signature, oldest_slot: u64) {
         let id = json!(signature.to_string());
         self.says(move |question, mut honest| {
             match question.method {
+                "getFirstAvailableBlock" => honest["result"] = json!(oldest_slot),
                 "getTransaction" if question.params[0] == id => honest["result"] = Value::Null,
                 "getSignatureStatuses" if question.params[0][0] == id => {
                     honest["result"]["value"][0] = Value::Null;
