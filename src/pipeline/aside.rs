@@ -38,12 +38,12 @@ impl Pipeline {
             return Ok(());
         }
         let (now, mut read) = (clock::now(), Vec::new());
-        for one in self
-            .store
-            .no_longer_aside(AT_ONCE)
-            .await
-            .context("read what was set aside")?
-        {
+        let waiting = self.store.no_longer_aside(AT_ONCE).await;
+        for one in waiting.context("read what was set aside")? {
+            // It is read for whoever watches it again; meanwhile it is in nobody's way.
+            if self.watching().accounts.get(&one.token_account).is_none() {
+                continue;
+            }
             let sighting = Sighting {
                 signature: one.signature,
                 token_account: one.token_account,

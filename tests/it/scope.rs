@@ -1,9 +1,13 @@
 //! A wallet that is shared with others (`watch.scope = "own"`): strangers' transactions cost no fetch, and no payment is lost by that.
 
 use crate::support::backend::DUE;
+use crate::support::eventually;
 use crate::support::ledger::Entry;
 use crate::support::scripted::Scripted;
-use paywatch::domain::Signature;
+use localnet::Pubkey;
+use paywatch::clock;
+use paywatch::domain::{Memo, Signature, TokenAccount};
+use std::time::Duration;
 
 const STRANGERS: usize = 50;
 
@@ -86,4 +90,38 @@ async fn a_checkout_that_becomes_known_late_is_confirmed() {
             .await;
         scripted.assert_no_double_confirm();
     }
+}
+
+/// What was set aside for an account that is no longer watched stands in nobody's way.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_account_of_the_past_was_paid_delays_nobody() {
+    let scripted = Scripted::with(1).await;
+    let changes = [
+        ("WATCH__SCOPE", "own"),
+        ("SOLANA__SWEEP_EVERY", "1h"),
+        ("SOLANA__WS_URLS", ""),
+    ];
+    let daemon = scripted.watch(&changes).await;
+    eventually("the only sweep is done", async || {
+        scripted.nodes[0].asked("getSignaturesForAddress") > 0
+    })
+    .await;
+    let memo = format!("{:032x}", 0);
+    let memos = [Memo::parse(&memo).unwrap()];
+    let signature = pays(&scripted, Some(&memo));
+    scripted.chain.advance(60);
+    let past = Pubkey::new_from_array([7; 32]);
+    let account = scripted.chain.ledger().shop.account;
+    for (account, ago) in [(past, 2), (account, 1)] {
+        let (account, at) = (
+            TokenAccount(account),
+            clock::now().minus(Duration::from_secs(ago)),
+        );
+        let aside = daemon.store.set_aside(account, signature, &memos, at);
+        aside.await.unwrap();
+    }
+    assert_eq!(scripted.checkout(), memo);
+    scripted
+        .confirmed("it is taken up again", &(memo, signature))
+        .await;
 }
