@@ -37,6 +37,9 @@ const PATIENCE: Duration = Duration::from_mins(1);
 /// How long the embedded network may take to start; a second is usual.
 const START_PATIENCE: Duration = Duration::from_secs(20);
 
+/// How often it may fail to.
+const TRIES: u32 = 3;
+
 /// What fails, fails on chain.
 const UNCHECKED: RpcSendTransactionConfig = RpcSendTransactionConfig {
     skip_preflight: true,
@@ -46,11 +49,11 @@ const UNCHECKED: RpcSendTransactionConfig = RpcSendTransactionConfig {
     min_context_slot: None,
 };
 
-/// Starts an embedded network. It looks for free ports and takes them a moment later; when somebody else was quicker it says so, and
-/// waits for ever. Then others are tried.
+/// Starts an embedded network. It looks for free ports and takes them a moment later; when somebody else was quicker it fails, or says
+/// so and waits for ever. Then others are tried.
 async fn embedded(slot_time_ms: u64) -> anyhow::Result<Surfnet> {
-    const TRIES: u32 = 3;
-    for _ in 0..TRIES {
+    let mut tries = 0;
+    loop {
         let network = Surfnet::builder()
             .block_production_mode(BlockProductionMode::Clock)
             .slot_time_ms(slot_time_ms);
@@ -58,11 +61,17 @@ async fn embedded(slot_time_ms: u64) -> anyhow::Result<Surfnet> {
         let here = runtime::Handle::current();
         // A thread, since it blocks; nobody waits for it if it never ends, or listens if it took too long.
         std::thread::spawn(move || started.send(here.block_on(network.start())).is_ok());
-        if let Ok(started) = timeout(START_PATIENCE, starting).await {
-            return Ok(started??);
+        let failure = match timeout(START_PATIENCE, starting).await {
+            Ok(Ok(Ok(network))) => return Ok(network),
+            Ok(Ok(Err(error))) => error.into(),
+            Ok(Err(died)) => died.into(),
+            Err(late) => anyhow::Error::from(late),
+        };
+        tries += 1;
+        if tries == TRIES {
+            return Err(failure);
         }
     }
-    bail!("it did not start {TRIES} times, each within {START_PATIENCE:?}")
 }
 
 /// A running network.
@@ -90,7 +99,7 @@ impl Localnet {
             (Err(_), Err(_)) => {
                 let surfnet = embedded(slot_time_ms)
                     .await
-                    .context("start the embedded network")?;
+                    .with_context(|| format!("start the embedded network, {TRIES} times"))?;
                 // By default each transaction is executed again, instruction by instruction, for a profile nobody here
                 // reads (45 ms each). While a "runbook" runs it is not; there is no other switch in the SDK.
                 surfnet.send_command(SimnetCommand::StartRunbookExecution("unprofiled".into()))?;
