@@ -252,7 +252,7 @@ async fn a_node_that_goes_back_in_time_moves_no_cursor() {
     let paid = scripted.buy();
     scripted.chain.advance(100);
     scripted.confirmed("it is paid", &paid).await;
-    let cursor = async || scripted.cursor(&daemon).await;
+    let cursor = async || scripted.cursor(&daemon.store).await;
     eventually("there is a cursor", async || cursor().await.is_some()).await;
     let before = cursor().await;
     let asked = scripted.nodes[0].asked("getSignaturesForAddress");

@@ -4,7 +4,9 @@ use crate::support::eventually;
 use crate::support::ledger::Entry;
 use crate::support::scripted::Scripted;
 use crate::support::server::Said;
-use paywatch::domain::Signature;
+use paywatch::pipeline::{Checkouts, Sweep, Watch};
+use paywatch::store::Filter;
+use serde_json::json;
 
 const JUNK: u64 = 5_000;
 
@@ -80,15 +82,17 @@ async fn a_payment_behind_a_flood_of_notifications_waits_for_a_sweep_at_most() {
     assert!(fetched < JUNK / 2, "{fetched} were fetched before it");
 }
 
-/// Pages of a history that is longer than what is kept in memory at once.
-const PAGES: u64 = 45;
-
-/// Failed transactions, and a payment here and there, the last one at the end.
-fn long_history(scripted: &Scripted) -> Vec<(String, Signature)> {
-    let mut bought = Vec::new();
+/// More than is kept in memory at once: the newest part is let go while the oldest is walked, and listed again. Whoever lists it the
+/// second time may break off: what is missing is not the end of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_history_longer_than_memory_is_walked_to_its_end_and_no_gap_is_passed() {
+    const PAGES: u64 = 45;
+    let scripted = Scripted::with(1).await;
+    let mut bought = 0;
     for page in 0..PAGES {
         if page % 11 == 0 {
-            bought.push(scripted.buy());
+            scripted.buy();
+            bought += 1;
         }
         let (mut ledger, slot) = (scripted.chain.ledger(), scripted.chain.slot());
         for number in 0..1_000 {
@@ -101,69 +105,36 @@ fn long_history(scripted: &Scripted) -> Vec<(String, Signature)> {
         drop(ledger);
         scripted.chain.advance(2);
     }
-    bought.push(scripted.buy());
+    scripted.buy();
+    bought += 1;
     scripted.chain.advance(200);
-    bought
-}
-
-/// The newest part is let go while the oldest is walked, and listed again.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_history_longer_than_memory_is_walked_to_its_end() {
-    let scripted = Scripted::with(1).await;
-    let bought = long_history(&scripted);
-    let last = scripted.chain.ledger().entries.len() - 1;
-    let daemon = scripted
-        .watch(&[("SOLANA__WS_URLS", ""), ("SOLANA__SWEEP_EVERY", "10m")])
-        .await;
-    for one in &bought {
-        scripted.confirmed("a payment anywhere in it", one).await;
-    }
-    scripted.swept_past(&daemon, last).await;
-    let account = scripted.chain.ledger().shop.account;
-    let listed = scripted.nodes[0].asked(&format!("getSignaturesForAddress [\"{account}\""));
-    let fetched = scripted.nodes[0].asked("getTransaction");
-    assert_eq!(fetched, bought.len() as u64, "failed ones are not fetched");
-    assert!(
-        (PAGES + 20..=2 * PAGES + 10).contains(&listed),
-        "{listed} pages"
-    );
-    scripted.assert_no_double_confirm();
-}
-
-/// Whoever lists it the second time breaks off: what is missing is not the end of it.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_history_whose_second_listing_breaks_off_is_not_passed() {
-    /// Of those that are listed twice.
-    const LET_GO: usize = 30_000;
-    let scripted = Scripted::with(1).await;
-    let bought = long_history(&scripted);
-    let node = &scripted.nodes[0];
+    let (node, pipeline) = (&scripted.nodes[0], scripted.pipeline(&[]).await);
+    let store = scripted.store().await;
+    Checkouts::new(pipeline.clone()).step().await.unwrap();
+    Watch::new(pipeline.clone()).step().await.unwrap();
+    let mut sweep = Sweep::new(pipeline);
     // Only a second listing has both ends: the first sweeps have no anchor.
-    let is_second_page_again =
-        |options: &serde_json::Value| options["before"].is_string() && options["until"].is_string();
-    node.says(move |question, mut honest| {
-        if question.method == "getSignaturesForAddress" && is_second_page_again(&question.params[1])
-        {
-            honest["result"] = serde_json::json!([]);
+    node.says(|question, mut honest| {
+        let options = &question.params[1];
+        let is_listing = question.method == "getSignaturesForAddress";
+        if is_listing && options["before"].is_string() && options["until"].is_string() {
+            honest["result"] = json!([]);
         }
         Said::Json(honest)
     });
-    let daemon = scripted
-        .watch(&[("SOLANA__WS_URLS", ""), ("SOLANA__SWEEP_EVERY", "1s")])
-        .await;
-    eventually("it is listed again, by two sweeps", async || {
-        node.asked("\"until\"") >= 4
-    })
-    .await;
-    let (let_go, last) = {
-        let entries = &scripted.chain.ledger().entries;
-        (entries[LET_GO].slot, entries.len() - 1)
-    };
-    let cursor = scripted.cursor(&daemon).await.unwrap();
-    assert!(cursor.slot < let_go, "the cursor passed a gap");
+    let failure = format!("{:#}", sweep.step().await.unwrap_err());
+    assert!(failure.contains("listed again"), "{failure}");
+    let passed = scripted.cursor(&store).await.unwrap().slot;
     node.is_honest_again();
-    scripted.swept_past(&daemon, last).await;
-    for one in &bought {
-        scripted.confirmed("a payment anywhere in it", one).await;
-    }
+    let pages = || node.asked("getSignaturesForAddress");
+    let before = pages();
+    let (_, newest) = sweep.step().await.unwrap().slots.unwrap();
+    assert!(passed + PAGES / 2 < newest, "it passed a gap");
+    assert_eq!(scripted.cursor(&store).await.unwrap().slot, newest);
+    let recorded = store.payments(&Filter::newest(100)).await.unwrap();
+    assert_eq!(recorded.len(), bought);
+    assert_eq!(node.fetched(), bought, "failed ones are not fetched");
+    let listed = pages() - before;
+    let twice = PAGES + 20..=2 * PAGES + 10;
+    assert!(twice.contains(&listed), "{listed} pages");
 }

@@ -83,13 +83,22 @@ impl Scripted {
 
     /// Starts a daemon with every node and every socket, quick and without limits unless told otherwise.
     pub(crate) async fn watch(&self, changes: &[(&str, &str)]) -> Daemon {
+        let pipeline = self.pipeline(changes).await;
+        let (loops, _hints) = Loops::spawn(&pipeline, CancellationToken::new());
+        Daemon {
+            store: self.store().await,
+            _loops: loops,
+        }
+    }
+
+    /// What a daemon works with, before anything moves.
+    pub(crate) async fn pipeline(&self, changes: &[(&str, &str)]) -> Arc<Pipeline> {
         let list = |url: fn(&Node) -> &url::Url| {
             let urls: Vec<_> = self.nodes.iter().map(|node| url(node).as_str()).collect();
             urls.join(",")
         };
         let (rpc_urls, ws_urls) = (list(|node| &node.url), list(|node| &node.ws_url));
-        let database = self.folder.path().join("paywatch.db");
-        let database = format!("sqlite:{}", database.display());
+        let database = self.database();
         let settings = [
             ("MERCHANT__BASE_URL", self.api.url.as_str()),
             ("MERCHANT__POLL_EVERY", "1s"),
@@ -105,13 +114,19 @@ impl Scripted {
         ];
         let environment = changed(&changed(&[], &settings), changes);
         let config = Config::load(None, environment).unwrap();
-        let store = Store::open(&config.store_url).await.unwrap();
-        let pipeline = Pipeline::new(config, store.clone()).unwrap();
-        let (loops, _hints) = Loops::spawn(&pipeline, CancellationToken::new());
-        Daemon {
-            store,
-            _loops: loops,
-        }
+        Pipeline::new(config, self.store().await).unwrap()
+    }
+
+    /// The tables, through a connection of the test's own.
+    pub(crate) async fn store(&self) -> Store {
+        Store::open(&self.database()).await.unwrap()
+    }
+
+    fn database(&self) -> String {
+        format!(
+            "sqlite:{}",
+            self.folder.path().join("paywatch.db").display()
+        )
     }
 
     /// A new checkout.
@@ -141,22 +156,16 @@ impl Scripted {
     }
 
     /// Where the shop's sweeps are.
-    pub(crate) async fn cursor(&self, daemon: &Daemon) -> Option<Cursor> {
+    pub(crate) async fn cursor(&self, store: &Store) -> Option<Cursor> {
         let account = TokenAccount(self.chain.ledger().shop.account);
-        daemon
-            .store
-            .cursors(account)
-            .await
-            .unwrap()
-            .first()
-            .copied()
+        store.cursors(account).await.unwrap().first().copied()
     }
 
     /// Waits until the cursor has passed an entry of the ledger.
     pub(crate) async fn swept_past(&self, daemon: &Daemon, entry: usize) {
         let slot = self.chain.ledger().entries[entry].slot;
         eventually("the cursor has passed it", async || {
-            self.cursor(daemon)
+            self.cursor(&daemon.store)
                 .await
                 .is_some_and(|cursor| cursor.slot >= slot)
         })
