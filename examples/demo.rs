@@ -107,7 +107,7 @@ async fn set_up() -> anyhow::Result<(Scene, JoinSet<()>)> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let api = format!("http://{}/api/v1/payments", listener.local_addr()?);
     let settings = sandbox_settings(&folder, &network, &merchant, &tokens)?;
-    let ops = TcpListener::bind("127.0.0.1:0").await?.local_addr()?;
+    let ops = localnet::address_to_listen_at()?;
     let config = paywatch_config(&folder, &network, &api, ops)?;
     let mut tasks = JoinSet::new();
     let shutdown = CancellationToken::new();

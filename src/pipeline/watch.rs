@@ -3,12 +3,12 @@
 use super::Pipeline;
 use crate::clock;
 use crate::config::Config;
-use crate::domain::{BaseUnits, Credit, Policy, Timestamp, WatchList, Watched};
+use crate::domain::{BaseUnits, Credit, Policy, Timestamp, TokenAccount, WatchList, Watched};
 use crate::merchant::SupportedToken;
 use crate::solana::{Target, Unwatchable, watched_accounts};
 use anyhow::Context;
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -66,6 +66,8 @@ pub struct Watch {
     pipeline: Arc<Pipeline>,
     /// What was looked up on chain, and when.
     looked_up: Option<(Timestamp, Vec<Target>)>,
+    /// What is listed no more, and since when.
+    leaving: HashMap<TokenAccount, Timestamp>,
 }
 
 /// How often the chain is asked for accounts although nothing else changed, in sweep intervals: a wallet seldom gets another
@@ -79,17 +81,19 @@ impl Watch {
         Self {
             pipeline,
             looked_up: None,
+            leaving: HashMap::new(),
         }
     }
 
     /// Asks API and chain what to watch. Returns whether it changed.
     ///
-    /// An account that can no longer be looked up stays watched; a target whose mint is not there is left out, loudly.
+    /// An account that is listed no more stays watched until it was swept once more; a target whose mint is not there is left out,
+    /// loudly.
     ///
     /// # Errors
     /// When API, node or database fails; then everything stays as it is.
     pub async fn step(&mut self) -> anyhow::Result<bool> {
-        let (pipeline, now) = (&self.pipeline, clock::now());
+        let (pipeline, now) = (self.pipeline.clone(), clock::now());
         let targets = self.targets().await?;
         let every = pipeline.config.solana.sweep_every * LOOK_UP_EVERY_SWEEPS;
         let is_fresh =
@@ -116,6 +120,7 @@ impl Watch {
                 }
             }
         }
+        accounts.extend(self.leaving(&targets, &accounts, now).await?);
         let accounts: WatchList = accounts.into_iter().collect();
         if accounts != pipeline.watching().accounts {
             pipeline
@@ -140,6 +145,33 @@ impl Watch {
             ));
         }
         Ok(changed)
+    }
+
+    /// What was watched for these targets and is not listed: its owner closed it, or the node left it out. What was paid into it before
+    /// is read first.
+    async fn leaving(
+        &mut self,
+        targets: &[Target],
+        listed: &[Watched],
+        now: Timestamp,
+    ) -> anyhow::Result<Vec<Watched>> {
+        let status = &self.pipeline.status;
+        let known = self.pipeline.store.watched().await;
+        let known = known.context("read what was watched")?;
+        let is_of_target = |one: &Watched| {
+            let mut targets = targets.iter();
+            targets.any(|target| (target.mint, target.wallet) == (one.mint, one.wallet))
+        };
+        let listed: HashSet<_> = listed.iter().map(|one| one.token_account).collect();
+        let is_gone = |one: &&Watched| !listed.contains(&one.token_account) && is_of_target(one);
+        let mut gone: Vec<_> = known.iter().filter(is_gone).cloned().collect();
+        self.leaving.retain(|account, _| !listed.contains(account));
+        gone.retain(|one| {
+            let since = *self.leaving.entry(one.token_account).or_insert(now);
+            let swept_at = status.account_swept_at(one.token_account);
+            swept_at.is_none_or(|at| at <= since)
+        });
+        Ok(gone)
     }
 
     /// What is to be paid in and to whom: the configured tokens; else the enabled ones of the API, and whatever a pending

@@ -66,6 +66,7 @@ async fn a_refused_key_stops_confirming_keeps_the_queue_and_says_so() {
         answer.status() == 503 && answer.text().await.unwrap().contains("refuses the key")
     })
     .await;
+    world.wait_verdict(signature, "matched").await;
     assert_eq!(
         world.recorded(signature).await[0].confirmation.as_deref(),
         Some("queued")

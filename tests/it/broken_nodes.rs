@@ -1,10 +1,14 @@
 //! Scripted nodes, behind real sockets, that answer nonsense, late, half, or not at all: each payment is confirmed once.
 
+use crate::support::backend::DUE;
 use crate::support::eventually;
+use crate::support::ledger::Entry;
 use crate::support::node::{Question, Socket, error};
 use crate::support::scripted::Scripted;
 use crate::support::server::Said;
 use futures_util::future::join_all;
+use paywatch::pipeline::{Checkouts, Sweep, Watch};
+use paywatch::store::Filter;
 use serde_json::{Value, json};
 
 /// What a node does to its honest answer; `None` if that question is not one for it.
@@ -267,4 +271,41 @@ async fn a_node_that_goes_back_in_time_moves_no_cursor() {
     scripted.chain.advance(100);
     scripted.confirmed("it goes on", &paid).await;
     eventually("the cursor goes on", async || cursor().await != before).await;
+}
+
+/// An account is closed, or left out of a list, after it was paid into and before that was read, by a daemon that is then ended.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_that_is_listed_no_more_is_swept_once_more() {
+    let scripted = Scripted::with(1).await;
+    // A look at the chain's list is good for twenty of these.
+    let changes = [("SOLANA__SWEEP_EVERY", "10ms")];
+    let before = scripted.pipeline(&changes).await;
+    Checkouts::new(before.clone()).step().await.unwrap();
+    Watch::new(before).step().await.unwrap();
+    let paid = Entry {
+        aside: true,
+        ..Entry::paid(scripted.chain.slot(), DUE, &scripted.checkout())
+    };
+    let signature = scripted.chain.ledger().land(paid);
+    scripted.chain.advance(100);
+    scripted.nodes[0].says(|question, mut honest| {
+        if question.method == "getTokenAccountsByOwner" {
+            honest["result"]["value"] = json!([]);
+        }
+        Said::Json(honest)
+    });
+    let pipeline = scripted.pipeline(&changes).await;
+    let watched = || pipeline.watching().accounts.len();
+    let mut watch = Watch::new(pipeline.clone());
+    watch.step().await.unwrap();
+    assert_eq!(watched(), 2);
+    Checkouts::new(pipeline.clone()).step().await.unwrap();
+    Sweep::new(pipeline.clone()).step().await.unwrap();
+    let recorded = scripted.store().await.payments(&Filter::newest(9)).await;
+    assert_eq!(recorded.unwrap()[0].signature, signature.to_string());
+    eventually("it is watched no more", async || {
+        watch.step().await.unwrap();
+        watched() == 1
+    })
+    .await;
 }

@@ -181,10 +181,7 @@ async fn the_image_runs_as_a_number_on_a_read_only_root_and_answers_its_health_c
 
     let mut environment = world.environment();
     environment.retain(|(name, _)| !name.contains("STORE") && !name.contains("OPS"));
-    let listen = std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
+    let listen = localnet::address_to_listen_at().unwrap();
     environment.push(("PAYWATCH__OPS__LISTEN".into(), listen.to_string()));
     let command = [
         words(&container.config["Entrypoint"]),

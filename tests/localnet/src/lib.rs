@@ -25,7 +25,11 @@ use anyhow::{Context, bail};
 use solana_client::{nonblocking::rpc_client::RpcClient, rpc_config::RpcSendTransactionConfig};
 use solana_commitment_config::CommitmentConfig;
 use solana_transaction::{Transaction, versioned::VersionedTransaction};
-use std::time::Duration;
+use std::{
+    net::{SocketAddr, TcpListener},
+    sync::atomic::{AtomicU16, Ordering},
+    time::Duration,
+};
 use surfpool_sdk::{BlockProductionMode, SimnetCommand, Surfnet};
 use tokio::{runtime, sync::oneshot, time::timeout};
 
@@ -72,6 +76,23 @@ async fn embedded(slot_time_ms: u64) -> anyhow::Result<Surfnet> {
             return Err(failure);
         }
     }
+}
+
+/// An address of this machine where somebody can listen later: it is another one each time, and none that outgoing connections are
+/// given, so that nobody takes it meanwhile.
+///
+/// # Errors
+/// When a hundred ports in a row are taken.
+pub fn address_to_listen_at() -> anyhow::Result<SocketAddr> {
+    static GIVEN: AtomicU16 = AtomicU16::new(0);
+    let begin = 20_000 + u16::try_from(std::process::id() % 10_000)?;
+    for _ in 0..100 {
+        let port = begin + GIVEN.fetch_add(1, Ordering::Relaxed) % 2_000;
+        if let Ok(listener) = TcpListener::bind(("127.0.0.1", port)) {
+            return Ok(listener.local_addr()?);
+        }
+    }
+    bail!("a hundred ports from {begin} on are taken")
 }
 
 /// A running network.
