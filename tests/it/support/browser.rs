@@ -36,11 +36,9 @@ impl Browser {
 
     async fn with(root: &str, emulation: Value, more: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let (driver, port) = loop {
-            if let Some(started) = start_driver(folder.path()) {
-                break started;
-            }
-        };
+        let (driver, port) = (0..5)
+            .find_map(|_| start_driver(folder.path()))
+            .expect("chromedriver (Debian's chromium-driver, see `make setup-tests`)");
         let arguments = [
             "--headless=new",
             "--no-sandbox",
@@ -130,16 +128,21 @@ impl Browser {
     }
 }
 
+/// Ends the driver and its browser when standard input does, which is when this process ends, however it is ended: a browser that is
+/// left over would look for its page for ever, wherever somebody else listens by then.
+const ON_A_LEASH: &str = "chromedriver --port=0 & exec >/dev/null; cat; kill -KILL 0";
+
 /// A driver and its port. One that finds the port it chose taken by another says so and ends; then there is none.
 fn start_driver(folder: &Path) -> Option<(Child, String)> {
-    let mut driver = Command::new("chromedriver")
-        .arg("--port=0")
+    let mut driver = Command::new("sh")
+        .args(["-c", ON_A_LEASH])
         .env("TMPDIR", folder)
         .process_group(0)
+        .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
-        .expect("chromedriver (Debian's chromium-driver, see `make setup-tests`)");
+        .unwrap();
     let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines();
     while let Some(line) = lines.next() {
         if let Some((_, port)) = line.unwrap().split_once("successfully on port ") {
@@ -148,6 +151,7 @@ fn start_driver(folder: &Path) -> Option<(Child, String)> {
             return Some((driver, port.trim_end_matches('.').to_owned()));
         }
     }
+    // Closes its standard input first.
     driver.wait().unwrap();
     None
 }
