@@ -47,7 +47,7 @@ pub fn decode(transaction: &Transaction, watch_list: &WatchList) -> Result<Decod
         return Ok(Decoded::default());
     }
     let transfers = transaction.transfers();
-    let is_watched = |balance: &&TokenBalance| watch_list.get(&balance.token_account).is_some();
+    let is_watched = |balance: &&TokenBalance| watch_list.contains(&balance.token_account);
     for post in transaction.post.iter().filter(is_watched) {
         if post.owner.is_none() || post.token_program.is_none() {
             return Err(Incomplete::Owner);

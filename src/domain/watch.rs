@@ -31,6 +31,12 @@ impl WatchList {
         self.0.get(address)
     }
 
+    /// Whether an account is watched.
+    #[must_use]
+    pub fn contains(&self, address: &TokenAccount) -> bool {
+        self.0.contains_key(address)
+    }
+
     /// All of them, in the order of their addresses.
     pub fn iter(&self) -> impl Iterator<Item = &Watched> {
         self.0.values()
@@ -55,7 +61,7 @@ impl WatchList {
             .iter()
             .copied()
             .map(TokenAccount)
-            .filter(|key| self.0.contains_key(key))
+            .filter(|key| self.contains(key))
             .collect();
         found.sort_unstable();
         found.dedup();

@@ -230,7 +230,7 @@ impl Pipeline {
                 at: Commitment::Confirmed,
                 seen_at: now,
             };
-            let is_watched = self.watching().accounts.get(&one.token_account).is_some();
+            let is_watched = self.watching().accounts.contains(&one.token_account);
             let ingested = if is_watched {
                 let given = self.look_at(sighting, &[]).await?;
                 given.unwrap_or_else(|| not_given(sighting, one.slot))
@@ -302,7 +302,7 @@ fn read(
     sighting: Sighting,
     watching: &Watching,
 ) -> anyhow::Result<Ingested> {
-    if watching.accounts.get(&sighting.token_account).is_none() {
+    if !watching.accounts.contains(&sighting.token_account) {
         bail!("{} is not watched", sighting.token_account);
     }
     let mut mentions = watching.accounts.among(&transaction.keys);

@@ -156,24 +156,6 @@ impl Sweep {
         self.list_since(account, &cursors, ahead).await
     }
 
-    async fn list_since(
-        &self,
-        account: TokenAccount,
-        cursors: &[Cursor],
-        ahead: &mut Ahead,
-    ) -> anyhow::Result<History> {
-        if cursors.is_empty() {
-            let floor = self.floor_of_the_start(account).await?;
-            return self.list_in(Range::down_to(account, floor), ahead).await;
-        }
-        self.list_from_anchors(account, cursors, ahead).await
-    }
-
-    async fn list_in(&self, range: Range, ahead: &mut Ahead) -> anyhow::Result<History> {
-        let listed = list(&self.rpc, range, &*self.progress, ahead).await;
-        listed.context("list history")
-    }
-
     /// How far back the first sweep goes.
     async fn floor_of_the_start(&self, account: TokenAccount) -> anyhow::Result<Floor> {
         let pipeline = &self.pipeline;
@@ -196,20 +178,22 @@ impl Sweep {
 
     /// Lists what is newer than the first anchor that is far enough behind the cursor and that the node knows. If it knows none
     /// of them, all down to the oldest one's slot; while there is none, all of it.
-    async fn list_from_anchors(
+    async fn list_since(
         &self,
         account: TokenAccount,
         cursors: &[Cursor],
         ahead: &mut Ahead,
     ) -> anyhow::Result<History> {
         let reached = cursors.first().map_or(Timestamp(0), |cursor| cursor.at);
-        let look_for = cursors.first().map(|cursor| cursor.signature);
+        let down_to = |floor| Range {
+            look_for: cursors.first().map(|cursor| cursor.signature),
+            ..Range::down_to(account, floor)
+        };
         let is_far = |anchor: &&Cursor| reached.since(anchor.at) >= OVERLAP;
         for anchor in cursors.iter().filter(is_far) {
             let range = Range {
                 until: Some(anchor.signature),
-                look_for,
-                ..Range::down_to(account, Floor::Slot(anchor.slot))
+                ..down_to(Floor::Slot(anchor.slot))
             };
             match list(&self.rpc, range, &*self.progress, ahead).await {
                 Err(error) if error.is_unknown_anchor() => {
@@ -222,11 +206,8 @@ impl Sweep {
             Some(oldest) => Floor::Slot(oldest.slot),
             None => self.floor_of_the_start(account).await?,
         };
-        let range = Range {
-            look_for,
-            ..Range::down_to(account, floor)
-        };
-        self.list_in(range, ahead).await
+        let listed = list(&self.rpc, down_to(floor), &*self.progress, ahead).await;
+        listed.context("list history")
     }
 }
 

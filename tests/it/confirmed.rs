@@ -161,6 +161,16 @@ async fn finalized_is_waited_for_where_it_is_asked() {
     let world = World::new().await;
     let _daemon = world.watch(&[("SOLANA__CONFIRM_AT", "finalized")]).await;
     let (checkout, signature) = world.buy().await;
+    eventually("it is confirmed", async || {
+        let payments = world.recorded(signature).await;
+        payments.first().is_some_and(|payment| {
+            let confirmation = payment.confirmation.as_deref();
+            let is_final = payment.chain_state == "finalized";
+            assert!(is_final || confirmation == Some("queued"), "{payment:?}");
+            confirmation == Some("acknowledged")
+        })
+    })
+    .await;
     world.wait_confirmed(&checkout, signature).await;
     assert_eq!(world.recorded(signature).await[0].chain_state, "finalized");
 }

@@ -17,6 +17,16 @@ async fn chain_state(daemon: &Daemon, signature: Signature) -> String {
     daemon.payment(signature).await.unwrap().chain_state
 }
 
+/// A payment that waits for its chain, which so many nodes look at.
+async fn waiting_to_be_final(nodes: usize) -> (Scripted, Daemon, (String, Signature)) {
+    let scripted = Scripted::with(nodes).await;
+    let daemon = scripted.watch(&[("SOLANA__CONFIRM_AT", "finalized")]).await;
+    let paid = scripted.buy();
+    scripted.chain.advance(5);
+    daemon.judges(paid.1, "matched").await;
+    (scripted, daemon, paid)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_payment_seen_at_confirmed_is_followed_to_finalized() {
     let scripted = Scripted::with(1).await;
@@ -137,11 +147,7 @@ async fn is_given_up_once_its_fork_is_dead(fate: Fate) {
 /// One of two hosts has lost it, the other one shows it: nobody is believed who only forgot.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_payment_that_one_host_still_has_is_not_dropped() {
-    let scripted = Scripted::with(2).await;
-    let daemon = scripted.watch(&[("SOLANA__CONFIRM_AT", "finalized")]).await;
-    let paid = scripted.buy();
-    scripted.chain.advance(5);
-    daemon.judges(paid.1, "matched").await;
+    let (scripted, daemon, paid) = waiting_to_be_final(2).await;
     scripted.nodes[0].forgets(paid.1, 0);
     scripted.chain.advance(100);
     tokio::time::sleep(A_WHILE * 2).await;
@@ -152,11 +158,7 @@ async fn a_payment_that_one_host_still_has_is_not_dropped() {
 /// The daemon was away for longer than the only host keeps history: what it no longer has may have been there.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_payment_older_than_the_history_of_all_hosts_is_not_dropped() {
-    let scripted = Scripted::with(1).await;
-    let daemon = scripted.watch(&[("SOLANA__CONFIRM_AT", "finalized")]).await;
-    let paid = scripted.buy();
-    scripted.chain.advance(5);
-    daemon.judges(paid.1, "matched").await;
+    let (scripted, daemon, paid) = waiting_to_be_final(1).await;
     let node = &scripted.nodes[0];
     node.forgets(paid.1, scripted.chain.slot() + 50);
     scripted.chain.advance(100);
@@ -173,11 +175,7 @@ async fn a_payment_older_than_the_history_of_all_hosts_is_not_dropped() {
 /// No commitment moves for a while: what is seen before is confirmed, what comes after is late, nothing is lost.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_chain_that_stands_still_is_only_late() {
-    let scripted = Scripted::with(2).await;
-    let daemon = scripted.watch(&[("SOLANA__CONFIRM_AT", "finalized")]).await;
-    let paid = scripted.buy();
-    scripted.chain.advance(5);
-    daemon.judges(paid.1, "matched").await;
+    let (scripted, daemon, paid) = waiting_to_be_final(2).await;
     tokio::time::sleep(A_WHILE * 2).await;
     assert_eq!(chain_state(&daemon, paid.1).await, "confirmed");
     let next = scripted.buy();

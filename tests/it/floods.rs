@@ -88,11 +88,10 @@ async fn a_payment_behind_a_flood_of_notifications_waits_for_a_sweep_at_most() {
 async fn a_history_longer_than_memory_is_walked_to_its_end_and_no_gap_is_passed() {
     const PAGES: u64 = 45;
     let scripted = Scripted::with(1).await;
-    let mut bought = 0;
+    let mut bought = Vec::new();
     for page in 0..PAGES {
         if page % 11 == 0 {
-            scripted.buy();
-            bought += 1;
+            bought.push(scripted.buy());
         }
         let (mut ledger, slot) = (scripted.chain.ledger(), scripted.chain.slot());
         for number in 0..1_000 {
@@ -105,8 +104,7 @@ async fn a_history_longer_than_memory_is_walked_to_its_end_and_no_gap_is_passed(
         drop(ledger);
         scripted.chain.advance(2);
     }
-    scripted.buy();
-    bought += 1;
+    bought.push(scripted.buy());
     scripted.chain.advance(200);
     let (node, pipeline) = (&scripted.nodes[0], scripted.pipeline(&[]).await);
     let store = scripted.store().await;
@@ -132,9 +130,14 @@ async fn a_history_longer_than_memory_is_walked_to_its_end_and_no_gap_is_passed(
     assert!(passed + PAGES / 2 < newest, "it passed a gap");
     assert_eq!(scripted.cursor(&store).await.unwrap().slot, newest);
     let recorded = store.payments(&Filter::newest(100)).await.unwrap();
-    assert_eq!(recorded.len(), bought);
-    assert_eq!(node.fetched(), bought, "failed ones are not fetched");
+    assert_eq!(recorded.len(), bought.len());
+    assert_eq!(node.fetched(), bought.len(), "failed ones are not fetched");
     let listed = pages() - before;
     let twice = PAGES + 20..=2 * PAGES + 10;
     assert!(twice.contains(&listed), "{listed} pages");
+    let _daemon = scripted.watch(&[("SOLANA__WS_URLS", "")]).await;
+    for one in &bought {
+        scripted.confirmed("a payment anywhere in it", one).await;
+    }
+    scripted.assert_no_double_confirm();
 }

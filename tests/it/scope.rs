@@ -113,10 +113,8 @@ async fn what_an_account_of_the_past_was_paid_delays_nobody() {
     let past = Pubkey::new_from_array([7; 32]);
     let account = scripted.chain.ledger().shop.account;
     for (account, ago) in [(past, 2), (account, 1)] {
-        let (account, at) = (
-            TokenAccount(account),
-            clock::now().minus(Duration::from_secs(ago)),
-        );
+        let at = clock::now().minus(Duration::from_secs(ago));
+        let account = TokenAccount(account);
         let aside = daemon.store.set_aside(account, signature, &memos, at);
         aside.await.unwrap();
     }

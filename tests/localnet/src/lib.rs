@@ -56,26 +56,25 @@ const UNCHECKED: RpcSendTransactionConfig = RpcSendTransactionConfig {
 /// Starts an embedded network. It looks for free ports and takes them a moment later; when somebody else was quicker it fails, or says
 /// so and waits for ever. Then others are tried.
 async fn embedded(slot_time_ms: u64) -> anyhow::Result<Surfnet> {
-    let mut tries = 0;
-    loop {
-        let network = Surfnet::builder()
-            .block_production_mode(BlockProductionMode::Clock)
-            .slot_time_ms(slot_time_ms);
-        let (started, starting) = oneshot::channel();
-        let here = runtime::Handle::current();
-        // A thread, since it blocks; nobody waits for it if it never ends, or listens if it took too long.
-        std::thread::spawn(move || started.send(here.block_on(network.start())).is_ok());
-        let failure = match timeout(START_PATIENCE, starting).await {
-            Ok(Ok(Ok(network))) => return Ok(network),
-            Ok(Ok(Err(error))) => error.into(),
-            Ok(Err(died)) => died.into(),
-            Err(late) => anyhow::Error::from(late),
-        };
-        tries += 1;
-        if tries == TRIES {
-            return Err(failure);
+    let mut network = try_embedded(slot_time_ms).await;
+    for _ in 1..TRIES {
+        if network.is_ok() {
+            break;
         }
+        network = try_embedded(slot_time_ms).await;
     }
+    network
+}
+
+async fn try_embedded(slot_time_ms: u64) -> anyhow::Result<Surfnet> {
+    let network = Surfnet::builder()
+        .block_production_mode(BlockProductionMode::Clock)
+        .slot_time_ms(slot_time_ms);
+    let (started, starting) = oneshot::channel();
+    let here = runtime::Handle::current();
+    // A thread, since it blocks; nobody waits for it if it never ends, or listens if it took too long.
+    std::thread::spawn(move || started.send(here.block_on(network.start())).is_ok());
+    Ok(timeout(START_PATIENCE, starting).await???)
 }
 
 /// An address of this machine where somebody can listen later: it is another one each time, and none that outgoing connections are
