@@ -166,8 +166,9 @@ async fn finalized_is_waited_for_where_it_is_asked() {
         payments.first().is_some_and(|payment| {
             let confirmation = payment.confirmation.as_deref();
             let is_final = payment.chain_state == "finalized";
-            // None yet, where the checkout is still to be read.
-            let waits = matches!(confirmation, None | Some("queued"));
+            // It is held while its checkout is still to be read.
+            let judged = (payment.verdict.as_str(), confirmation);
+            let waits = matches!(judged, ("unknown_memo", None) | ("matched", Some("queued")));
             assert!(is_final || waits, "{payment:?}");
             confirmation == Some("acknowledged")
         })
