@@ -11,6 +11,7 @@ CARGO_DENY = $(TOOLS)/bin/cargo-deny
 CARGO_FUZZ = $(TOOLS)/bin/cargo-fuzz
 PROMTOOL = $(TOOLS)/bin/promtool
 SCHEMATHESIS = $(TOOLS)/schemathesis/bin/schemathesis
+OPENAPI_VALIDATOR = $(TOOLS)/schemathesis/bin/openapi-spec-validator
 
 # Installs those of some Debian packages that are missing.
 define install
@@ -71,8 +72,8 @@ install-files:
 	install -D -m 644 deploy/metrics.md $(ROOT)/share/doc/paywatch/metrics.md
 
 # Most tests wait for somebody else most of the time: more of them than cores.
-test: setup-tests $(PROMTOOL) $(SCHEMATHESIS) ## Run all tests, on an embedded local network (or PAYWATCH_TEST_RPC and PAYWATCH_TEST_WS)
-	PROMTOOL=$(abspath $(PROMTOOL)) SCHEMATHESIS=$(abspath $(SCHEMATHESIS)) RUST_TEST_THREADS=$${RUST_TEST_THREADS:-4} $(CARGO) test --locked --workspace
+test: setup-tests $(PROMTOOL) $(SCHEMATHESIS) $(OPENAPI_VALIDATOR) ## Run all tests, on an embedded local network (or PAYWATCH_TEST_RPC and PAYWATCH_TEST_WS)
+	PROMTOOL=$(abspath $(PROMTOOL)) SCHEMATHESIS=$(abspath $(SCHEMATHESIS)) OPENAPI_VALIDATOR=$(abspath $(OPENAPI_VALIDATOR)) RUST_TEST_THREADS=$${RUST_TEST_THREADS:-4} $(CARGO) test --locked --workspace
 
 sim: setup ## Try to break it: the daemon in virtual time, killed and lied to (SEEDS=500 of them, SEED=7 for one)
 	SEEDS=$(or $(SEEDS),100) $(if $(SEED),SEED=$(SEED)) $(CARGO) test --locked --workspace --test it -- sim::whatever --nocapture
@@ -121,6 +122,9 @@ $(PROMTOOL):
 $(SCHEMATHESIS): | setup-tests
 	python3 -m venv $(TOOLS)/schemathesis
 	$(TOOLS)/schemathesis/bin/pip install --quiet --disable-pip-version-check schemathesis==4.32.5
+
+$(OPENAPI_VALIDATOR): | $(SCHEMATHESIS)
+	$(TOOLS)/schemathesis/bin/pip install --quiet --disable-pip-version-check openapi-spec-validator==0.9.0
 
 deny: setup $(CARGO_DENY) ## Check the dependencies: licences, versions, sources, and advisories if their database can be had
 	$(CARGO_DENY) --log-level error check --hide-inclusion-graph licenses bans sources

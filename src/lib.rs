@@ -54,6 +54,7 @@
 //! | `notify` | notices to people, posted until they are taken | make a payment wait |
 //! | `ops` | what is asked of the daemon over HTTP: health, metrics, pages | decide by itself |
 //! | `sandbox` | a payments API to develop against | use our decoder |
+//! | `serve` | the HTTP server under `ops` and `sandbox`: bounds and time-outs | spawn, or know what it serves |
 //! | `http`, `clock`, `chance` | the network, the time and the dice: what a simulation replaces | know what they are for |
 //! | [`watcher`](Watcher) | the same loops inside another program | take over logs, signals or systemd |
 //! | `cli`, `config`, `telemetry`, `systemd` | how it is started, set up, heard | |
@@ -89,6 +90,8 @@ pub mod pipeline;
 pub mod report;
 #[doc(hidden)]
 pub mod sandbox;
+#[doc(hidden)]
+pub mod serve;
 #[doc(hidden)]
 pub mod solana;
 mod sqlite;

@@ -10,12 +10,13 @@ use crate::notify::Notify;
 use crate::pipeline::{
     Checkouts, Confirm, Follow, FollowOutcome, Pipeline, Settle, Sweep, Watch, hints,
 };
+use crate::serve::{self, Bounds};
 use crate::solana::Hint;
 use crate::store::Store;
 use crate::{ops, systemd, telemetry};
 use anyhow::{Context, anyhow};
 use failures::Failures;
-use std::{convert::Infallible, future::Future, net::SocketAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, future::Future, sync::Arc, time::Duration};
 use tokio::{net::TcpListener, sync::mpsc, task::JoinSet, time::sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -97,13 +98,12 @@ pub async fn supervise(
             telemetry::metrics().context("install the metrics recorder")?,
             shutdown.clone(),
         );
-        let stopped = shutdown.clone().cancelled_owned();
-        // Pages for buyers bear only so many requests of one address.
-        let service = router.into_make_service_with_connect_info::<SocketAddr>();
-        let server = axum::serve(listener, service).with_graceful_shutdown(stopped);
-        loops
-            .set
-            .spawn(async move { ("ops", server.await.context("serve ops pages")) });
+        let bounds = Bounds::within(serve::descriptors());
+        let serving = serve::serve(listener, router, bounds, shutdown.clone());
+        loops.set.spawn(async move {
+            serving.await;
+            ("ops", Ok(()))
+        });
     }
     if let Some(settings) = pipeline.config.notify.clone() {
         let notify = Notify::new(pipeline.clone(), settings)?;

@@ -2,7 +2,7 @@
 
 use super::{Failure, block_on, shutdown_on_signals};
 use crate::config::{Log, LogFormat};
-use crate::{sandbox, telemetry};
+use crate::{sandbox, serve, telemetry};
 use anyhow::{Context, anyhow};
 use std::path::Path;
 use tokio::net::TcpListener;
@@ -18,6 +18,7 @@ pub(super) fn run(file: Option<&Path>) -> Result<u8, Failure> {
         format: LogFormat::Text,
         level: "info".into(),
     });
+    serve::raise_descriptors();
     block_on(async {
         let shutdown = shutdown_on_signals().context("listen for signals")?;
         let listener = TcpListener::bind(settings.listen)

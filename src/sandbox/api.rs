@@ -33,7 +33,7 @@ pub(super) fn router() -> OpenApiRouter<Arc<Sandbox>> {
 
 /// List what can be bought.
 #[utoipa::path(get, path = "/credit_plans", tag = "payments", responses(
-    (status = 200, body = Vec<Plan>),
+    (status = 200, description = "What can be bought", body = Vec<Plan>),
     (status = 401, description = "The key is missing or wrong", body = Said),
 ))]
 async fn credit_plans(State(sandbox): Shared) -> Json<Vec<Plan>> {
@@ -42,7 +42,7 @@ async fn credit_plans(State(sandbox): Shared) -> Json<Vec<Plan>> {
 
 /// List what can be paid with.
 #[utoipa::path(get, path = "/supported_tokens", tag = "payments", responses(
-    (status = 200, body = Vec<Token>),
+    (status = 200, description = "What can be paid with", body = Vec<Token>),
     (status = 401, description = "The key is missing or wrong", body = Said),
 ))]
 async fn supported_tokens(State(sandbox): Shared) -> Json<Vec<Token>> {
@@ -72,7 +72,7 @@ struct CardAnswer {
 
 /// Begin a payment by card.
 #[utoipa::path(post, path = "/credit_card", tag = "payments", request_body = CardRequest, responses(
-    (status = 200, body = CardAnswer),
+    (status = 200, description = "Where the buyer pays", body = CardAnswer),
     (status = 400, description = "Not such a request", body = Said),
     (status = 401, description = "The key is missing or wrong", body = Said),
     (status = 404, description = "There is no such plan", body = Said),
@@ -144,7 +144,7 @@ struct CheckoutAnswer {
 
 /// Begin a payment with a token.
 #[utoipa::path(post, path = "/crypto/checkout", tag = "payments", params(CheckoutRequest), responses(
-    (status = 200, body = CheckoutAnswer),
+    (status = 200, description = "What a wallet must send", body = CheckoutAnswer),
     (status = 400, description = "Not such a request, or a token that is not taken", body = Said),
     (status = 401, description = "The key is missing or wrong", body = Said),
     (status = 404, description = "There is no such plan or organization", body = Said),
@@ -256,7 +256,7 @@ struct Page {
 
 /// List the payment sessions of the account, the newest first.
 #[utoipa::path(get, path = "/history", tag = "payments", params(Page), responses(
-    (status = 200, body = Vec<Session>),
+    (status = 200, description = "A page of the history", body = Vec<Session>),
     (status = 400, description = "Not such a request", body = Said),
     (status = 401, description = "The key is missing or wrong", body = Said),
 ))]

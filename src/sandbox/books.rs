@@ -29,7 +29,7 @@ struct OrganizationAnswer {
 }
 
 /// List the organizations that are configured or have a session, with their balances.
-#[utoipa::path(get, path = "/organizations", tag = "sandbox", responses((status = 200, body = Vec<OrganizationAnswer>)))]
+#[utoipa::path(get, path = "/organizations", tag = "sandbox", responses((status = 200, description = "The organizations", body = Vec<OrganizationAnswer>)))]
 async fn organizations(State(sandbox): Shared) -> Result<Json<Vec<OrganizationAnswer>>, Problem> {
     let mut ids: Vec<_> = sandbox
         .settings
@@ -49,7 +49,7 @@ async fn organizations(State(sandbox): Shared) -> Result<Json<Vec<OrganizationAn
 
 /// An organization and its balance.
 #[utoipa::path(get, path = "/organizations/{id}", tag = "sandbox", params(("id" = i64, Path, description = "Its id")), responses(
-    (status = 200, body = OrganizationAnswer),
+    (status = 200, description = "The organization", body = OrganizationAnswer),
     (status = 400, description = "Not an id", body = Said),
     (status = 404, description = "There is no such organization", body = Said),
 ))]
@@ -62,7 +62,7 @@ async fn organization(
 
 /// An organization's ledger of credits, oldest first. Their sum is its balance.
 #[utoipa::path(get, path = "/organizations/{id}/ledger", tag = "sandbox", params(("id" = i64, Path, description = "Its id")), responses(
-    (status = 200, body = Vec<Entry>),
+    (status = 200, description = "Its entries", body = Vec<Entry>),
     (status = 400, description = "Not an id", body = Said),
 ))]
 async fn entries(
@@ -73,7 +73,7 @@ async fn entries(
 }
 
 /// List every confirm call, whatever came of it, oldest first.
-#[utoipa::path(get, path = "/confirm_calls", tag = "sandbox", responses((status = 200, body = Vec<ConfirmCall>)))]
+#[utoipa::path(get, path = "/confirm_calls", tag = "sandbox", responses((status = 200, description = "The calls", body = Vec<ConfirmCall>)))]
 async fn confirm_calls(State(sandbox): Shared) -> Result<Json<Vec<ConfirmCall>>, Problem> {
     Ok(Json(sandbox.ledger.calls().await?))
 }

@@ -101,7 +101,7 @@ pub(super) fn router() -> OpenApiRouter<Arc<Sandbox>> {
 }
 
 /// List the faults in force, with how often each is still to happen.
-#[utoipa::path(get, path = "/faults", tag = "sandbox", responses((status = 200, body = Vec<Rule>)))]
+#[utoipa::path(get, path = "/faults", tag = "sandbox", responses((status = 200, description = "The faults in force", body = Vec<Rule>)))]
 async fn list(State(sandbox): Shared) -> Json<Vec<Rule>> {
     Json(sandbox.faults.lock().rules.clone())
 }

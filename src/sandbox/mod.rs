@@ -16,6 +16,7 @@ mod settings;
 
 pub use settings::{Organization, Plan, Settings, Token};
 
+use crate::serve::{self, Bounds};
 use anyhow::Context;
 use axum::extract::State;
 use ledger::Ledger;
@@ -36,7 +37,7 @@ type Shared = State<Arc<Sandbox>>;
 /// Serves the sandbox on a bound listener until `shutdown`.
 ///
 /// # Errors
-/// When its database cannot be opened or the server fails.
+/// When its database cannot be opened.
 pub async fn serve(
     settings: Settings,
     listener: TcpListener,
@@ -44,8 +45,6 @@ pub async fn serve(
 ) -> anyhow::Result<()> {
     /// Deadline of one question to the node.
     const NODE_TIMEOUT: Duration = Duration::from_secs(10);
-    /// How long answers under way may take once it is told to stop; one that hangs on demand never comes.
-    const GRACE: Duration = Duration::from_secs(1);
     let ledger = Ledger::open(&settings.database)
         .await
         .context("open the sandbox's database")?;
@@ -57,14 +56,7 @@ pub async fn serve(
         chain,
         faults: faults::Faults::default(),
     }));
-    let stopped = shutdown.clone();
-    let serving = axum::serve(listener, router).with_graceful_shutdown(shutdown.cancelled_owned());
-    let patience = async {
-        stopped.cancelled().await;
-        tokio::time::sleep(GRACE).await;
-    };
-    tokio::select! {
-        served = serving.into_future() => served.context("serve the sandbox"),
-        () = patience => Ok(()),
-    }
+    let bounds = Bounds::within(serve::descriptors());
+    serve::serve(listener, router, bounds, shutdown).await;
+    Ok(())
 }

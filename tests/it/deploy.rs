@@ -19,6 +19,11 @@ fn systemd_accepts_the_units() {
             text.replace("/usr/local/bin/paywatch", env!("CARGO_BIN_EXE_paywatch")),
         )
         .unwrap();
+        // The ops port bears as many connections as half of these.
+        let is_service = Path::new(name)
+            .extension()
+            .is_some_and(|end| end == "service");
+        assert_eq!(text.contains("\nLimitNOFILE=65536\n"), is_service, "{name}");
         units.push(unit);
     }
     let output = Command::new("systemd-analyze")

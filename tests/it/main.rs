@@ -35,6 +35,7 @@ mod mcp;
 mod node;
 mod notify;
 mod ops;
+mod ops_port;
 mod outbox;
 mod pages;
 mod paying;

@@ -129,6 +129,30 @@ async fn whatever_happens_a_payment_is_credited_once_and_the_books_add_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn its_document_is_valid_openapi() {
+    let world = World::new().await;
+    let validator =
+        std::env::var("OPENAPI_VALIDATOR").expect("OPENAPI_VALIDATOR (`make test` sets it)");
+    let document = format!("{}/openapi.json", world.api.split("/api").next().unwrap());
+    let document = world.http.get(document).send().await.unwrap();
+    let file = world.folder.path().join("openapi.json");
+    std::fs::write(&file, document.bytes().await.unwrap()).unwrap();
+    let valid = |file: &std::path::Path| {
+        let output = Command::new(&validator).arg(file).output().unwrap();
+        (output.status.success(), crate::support::said(&output))
+    };
+    let (is_valid, said) = tokio::task::block_in_place(|| valid(&file));
+    assert!(is_valid, "{said}");
+    // The validator sees what was missing once.
+    let text = std::fs::read_to_string(&file).unwrap();
+    let without = text.replace("\"description\":\"What can be bought\",", "");
+    assert_ne!(text, without);
+    std::fs::write(&file, without).unwrap();
+    let (is_valid, said) = tokio::task::block_in_place(|| valid(&file));
+    assert!(!is_valid && said.contains("description"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn it_answers_as_its_document_says_whatever_is_asked() {
     let mut world = World::new().await;
     world.restart_sandbox(&[], "secret").await;

@@ -45,6 +45,22 @@ impl Child {
         Self::spawn(command, folder, "daemon")
     }
 
+    /// With this soft limit of open files, and the hard one of the tests.
+    pub(crate) fn with_descriptors(
+        folder: &TempDir,
+        environment: &[(String, String)],
+        soft: u32,
+    ) -> Self {
+        let mut command = Command::new("/bin/sh");
+        let script = format!("ulimit -Sn {soft}; exec {BINARY} run");
+        command
+            .arg("-c")
+            .arg(script)
+            .env_clear()
+            .envs(environment.iter().map(|(name, value)| (name, value)));
+        Self::spawn(command, folder, "daemon")
+    }
+
     /// Outlives a write beyond a limit of the file's size, as it outlives one to a full disk.
     pub(crate) fn with_mortal_disk(folder: &TempDir, environment: &[(String, String)]) -> Self {
         let mut command = Command::new("/bin/sh");
