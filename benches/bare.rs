@@ -14,8 +14,8 @@
 use anyhow::{Context, bail};
 use futures_util::{SinkExt, StreamExt, stream};
 use paywatch::domain::{
-    BaseUnits, Checkout, CheckoutStatus, Commitment, Credit, Decoded, Memo, Mint, Policy, Pubkey,
-    Signature, Timestamp, TokenAccount, Wallet,
+    BaseUnits, Checkout, CheckoutStatus, Commitment, Credit, Decimals, Decoded, Memo, Mint, Policy,
+    Pubkey, Rules, Signature, Timestamp, TokenAccount, TokenProgram, Wallet, Watched,
 };
 use paywatch::store::{Cursor, Ingested, Reading, Store};
 use serde_json::{Value, json};
@@ -28,6 +28,8 @@ use tokio_tungstenite::{connect_async, tungstenite::Message};
 const CONNECTIONS: usize = 64;
 /// Rows of one SQL transaction, as in a sweep.
 const BATCH: usize = 64;
+/// Wallet, mint and token account of all payments.
+const ACCOUNT: [u8; 32] = [1; 32];
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -243,7 +245,16 @@ async fn record(database: &str, count: usize) -> anyhow::Result<f64> {
         .map(|(one, number)| checkout(one, number))
         .collect();
     store.upsert_checkouts(&checkouts).await?;
-    let policy = Policy::default();
+    let account = Pubkey::new_from_array(ACCOUNT);
+    let watched = Watched {
+        token_account: TokenAccount(account),
+        wallet: Wallet(account),
+        mint: Mint(account),
+        token_program: TokenProgram::Token,
+        decimals: Decimals::new(6).context("decimals")?,
+        symbol: "USDC".into(),
+    };
+    let rules = Rules::new(Policy::default(), [watched].into_iter().collect());
     let began = Instant::now();
     for batch in all.chunks(BATCH) {
         let last = batch.last().context("a batch")?;
@@ -254,7 +265,7 @@ async fn record(database: &str, count: usize) -> anyhow::Result<f64> {
             at: Timestamp(1),
         };
         let recorded = store
-            .record(batch, Some(&cursor), &policy, Timestamp(1))
+            .record(batch, Some(&cursor), &rules, Timestamp(1))
             .await?;
         anyhow::ensure!(recorded.len() == batch.len());
     }
@@ -271,7 +282,7 @@ fn memo_of(number: i64) -> String {
 
 /// Payments of one token account, one a slot, whose memos are those of 1, 2, 3…
 fn batch_of(count: usize) -> Vec<Ingested> {
-    let account = Pubkey::new_from_array([1; 32]);
+    let account = Pubkey::new_from_array(ACCOUNT);
     let one = |number: i64| {
         let mut signature = [2; 64];
         // Signatures are spread over the index as real ones are.

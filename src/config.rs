@@ -8,7 +8,7 @@ mod raw;
 mod settings;
 mod template;
 
-use crate::domain::{AmountRule, Commitment, Mint, UnknownMemo, Wallet};
+use crate::domain::{Mint, Policy, Wallet};
 use crate::merchant::Secret;
 use crate::solana::{Limits, endpoint_label};
 use check::Check;
@@ -34,7 +34,7 @@ pub struct Config {
     pub solana: Solana,
     /// What is watched.
     pub watch: Watch,
-    /// What is allowed.
+    /// What is allowed, `solana.confirm_at` included.
     pub policy: Policy,
     /// `sqlite:PATH`.
     pub store_url: String,
@@ -64,8 +64,6 @@ pub struct Solana {
     pub rpc_urls: Vec<Url>,
     /// WebSocket endpoints, all listened to.
     pub ws_urls: Vec<Url>,
-    /// What every payment waits for.
-    pub confirm_at: Commitment,
     /// So many nodes of different hosts must tell the same of a payment above `policy.finalized_above`.
     pub quorum: usize,
     /// How often history is swept.
@@ -81,7 +79,6 @@ impl fmt::Debug for Solana {
         f.debug_struct("Solana")
             .field("rpc_urls", &labels(&self.rpc_urls))
             .field("ws_urls", &labels(&self.ws_urls))
-            .field("confirm_at", &self.confirm_at)
             .field("quorum", &self.quorum)
             .field("sweep_every", &self.sweep_every)
             .field("limits", &self.limits)
@@ -118,17 +115,6 @@ pub struct Token {
     pub mint: Mint,
     /// The wallet to be paid.
     pub recipient: Wallet,
-}
-
-/// What is allowed.
-#[derive(Clone, Debug)]
-pub struct Policy {
-    /// Which amounts satisfy a checkout.
-    pub amount: AmountRule,
-    /// What to do with a memo that no checkout has.
-    pub unknown_memo: UnknownMemo,
-    /// Per token symbol in upper case: larger payments, in human units, wait for `finalized`.
-    pub finalized_above: Vec<(String, String)>,
 }
 
 /// What is listened to by operators.

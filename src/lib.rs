@@ -6,7 +6,7 @@
 //! and [`judge`](domain::judge) what it paid.
 //!
 //! ```
-//! use paywatch::domain::{Candidate, Claim, Matched, Policy, Verdict, decode, judge};
+//! use paywatch::domain::{Candidate, Claim, Matched, Policy, Rules, Verdict, decode, judge};
 //! use paywatch::Fetched;
 //! # use paywatch::domain::{Checkout, CheckoutStatus, Decimals, Memo, TokenProgram, WatchList, Watched};
 //! # let expected: serde_json::Value = serde_json::from_str(include_str!("../tests/fixtures/transactions/transfer-checked.expected.json")).unwrap();
@@ -32,8 +32,9 @@
 //! assert_eq!(credit.received.human(Decimals::new(6).unwrap()), "19");
 //!
 //! let candidate = Candidate { checkout, claim: Claim::Free };
-//! let verdict = judge(transaction.signature, credit, &decoded.memos, &[candidate], &Policy::default());
-//! assert!(matches!(verdict, Verdict::Matched(Matched::Confirm { .. })));
+//! let rules = Rules::new(Policy::default(), watch_list);
+//! let verdict = judge(transaction.signature, credit, &decoded.memos, &[candidate], &rules);
+//! assert!(matches!(verdict, Some(Verdict::Matched(Matched::Confirm { .. }))));
 //! ```
 //!
 //! # How it is built

@@ -284,7 +284,7 @@ async fn sweep(pipeline: Arc<Pipeline>) {
     );
     loop {
         // Until there is something to watch and the checkouts are known, there is nothing to sweep.
-        if !pipeline.watching().accounts.is_empty() && pipeline.status.has_polled() {
+        if !pipeline.watching().accounts().is_empty() && pipeline.status.has_polled() {
             match peeking_meanwhile(&pipeline, sweep.step()).await {
                 Ok(swept) => {
                     failures.none();

@@ -4,7 +4,7 @@
 use base64::{Engine, prelude::BASE64_STANDARD};
 use libfuzzer_sys::fuzz_target;
 use paywatch::domain::{
-    Decimals, Outcome, Policy, TokenProgram, Transaction, WatchList, Watched, decode, judge,
+    Decimals, Outcome, Policy, Rules, TokenProgram, Transaction, WatchList, Watched, decode, judge,
 };
 use paywatch::solana::Fetched;
 use serde_json::{Value, json};
@@ -102,6 +102,7 @@ fn check(transaction: &Transaction) {
         return;
     };
     assert!(transaction.outcome == Outcome::Succeeded || decoded.credits.is_empty());
+    let rules = Rules::new(Policy::default(), watched);
     for credit in &decoded.credits {
         let sum = |balances: &[paywatch::domain::TokenBalance]| -> u128 {
             let of_it = balances
@@ -115,7 +116,7 @@ fn check(transaction: &Transaction) {
             credit,
             &decoded.memos,
             &[],
-            &Policy::default(),
+            &rules,
         );
     }
     let words: String = decoded.memos.iter().map(ToString::to_string).collect();

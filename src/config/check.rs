@@ -2,9 +2,10 @@
 
 mod notify;
 mod ops;
+mod policy;
 
-use super::{Config, Fault, Log, LogFormat, Merchant, Policy, Scope, Solana, Token, Watch, raw};
-use crate::domain::{AmountRule, Commitment, Decimals, UnknownMemo};
+use super::{Config, Fault, Log, LogFormat, Merchant, Scope, Solana, Token, Watch, raw};
+use crate::domain::Decimals;
 use crate::merchant::{Auth, Secret};
 use crate::solana::{Limits, hosts};
 use std::{borrow::Cow, time::Duration};
@@ -20,7 +21,7 @@ impl Check {
         let merchant = self.merchant(&raw.merchant);
         let solana = self.solana(&raw.solana, raw.policy.finalized_above.is_empty());
         let watch = self.watch(&raw.watch);
-        let policy = self.policy(&raw.policy);
+        let policy = self.policy(&raw.policy, &raw.solana.confirm_at);
         if raw.watch.scope == "own" && raw.policy.unknown_memo == "confirm" {
             let allowed = "\"all\", where policy.unknown_memo is \"confirm\"";
             self.fault("watch.scope", &raw.watch.scope, allowed);
@@ -122,21 +123,12 @@ impl Check {
             );
         }
         let ws_urls = self.urls("solana.ws_urls", &raw.ws_urls, &["ws", "wss"]);
-        let confirm_at = self.either(
-            "solana.confirm_at",
-            &raw.confirm_at,
-            [
-                ("confirmed", Commitment::Confirmed),
-                ("finalized", Commitment::Finalized),
-            ],
-        );
         let sweep_every = self.duration("solana.sweep_every", &raw.sweep_every);
         let request_timeout = self.duration("solana.request_timeout", &raw.request_timeout);
         let max_in_flight = self.at_least_one("solana.max_in_flight", raw.max_in_flight);
         Some(Solana {
             rpc_urls: rpc_urls?,
             ws_urls: ws_urls?,
-            confirm_at: confirm_at?,
             quorum: quorum?,
             sweep_every: sweep_every?,
             limits: Limits {
@@ -188,45 +180,6 @@ impl Check {
             symbol: raw.symbol.clone(),
             mint: mint?,
             recipient: recipient?,
-        })
-    }
-
-    fn policy(&mut self, raw: &raw::Policy) -> Option<Policy> {
-        let amount = self.either(
-            "policy.amount",
-            &raw.amount,
-            [
-                ("exact", AmountRule::Exact),
-                ("at_least", AmountRule::AtLeast),
-            ],
-        );
-        let unknown_memo = self.either(
-            "policy.unknown_memo",
-            &raw.unknown_memo,
-            [
-                ("hold", UnknownMemo::Hold),
-                ("confirm", UnknownMemo::Confirm),
-            ],
-        );
-        let mut limits = Vec::new();
-        for (symbol, limit) in &raw.finalized_above {
-            let plain = limit
-                .bytes()
-                .all(|byte| byte.is_ascii_digit() || byte == b'.')
-                && limit.bytes().any(|byte| byte.is_ascii_digit())
-                && limit.matches('.').count() <= 1;
-            self.some(
-                "policy.finalized_above",
-                limit,
-                "decimal text in human units, like \"1000\" or \"0.5\"",
-                plain.then_some(()),
-            )?;
-            limits.push((symbol.to_ascii_uppercase(), limit.clone()));
-        }
-        Some(Policy {
-            amount: amount?,
-            unknown_memo: unknown_memo?,
-            finalized_above: limits,
         })
     }
 

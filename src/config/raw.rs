@@ -239,9 +239,14 @@ impl Written {
             let Some(path) = name.strip_prefix(PREFIX) else {
                 continue;
             };
-            let key = path.to_ascii_lowercase().replace("__", ".");
-            // A map is set entry by entry: `policy.finalized_above.usdc`.
-            in_environment.insert(key.splitn(3, '.').take(2).collect::<Vec<_>>().join("."));
+            // A map is set entry by entry, `policy.finalized_above.USDC`: the entry may be an address, whose case counts.
+            let parts: Vec<_> = path.splitn(3, "__").collect();
+            let place = |parts: &[&str]| parts.join(".").to_ascii_lowercase();
+            let key = match parts.as_slice() {
+                [section, key, entry] => format!("{}.{entry}", place(&[section, key])),
+                other => place(other),
+            };
+            in_environment.insert(place(parts.get(..2).unwrap_or(&parts)));
             builder = if LISTS.contains(&key.as_str()) {
                 builder.set_override(&key, list(&value))
             } else {

@@ -8,9 +8,9 @@ mod words;
 
 use super::{
     BaseUnits, Candidate, Checkout, CheckoutStatus, Claim, Credit, Decimals, Decoded, Instruction,
-    Matched, Memo, MemoProgram, Mint, Outcome, Policy, Share, Signature, TokenAccount,
-    TokenBalance, TokenProgram, Transaction, Transfer, Verdict, Wallet, WatchList, Watched, decode,
-    judge, pieces, unique_assignment,
+    Matched, Memo, MemoProgram, Mint, Outcome, Rules, Share, Signature, TokenAccount, TokenBalance,
+    TokenProgram, Transaction, Transfer, Verdict, Wallet, WatchList, Watched, decode, judge,
+    pieces, unique_assignment,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -102,15 +102,15 @@ pub struct Reason {
     pub advice: String,
 }
 
-/// Explains a transaction. `wallets` are paid, also where none of their accounts is watched. Without anything `known`,
-/// credits are shown and not judged.
+/// Explains a transaction. `wallets` are paid, also where none of their accounts is watched. Credits are shown, and judged where
+/// something is `known` and the rules watch their account.
 #[must_use]
 pub fn explain(
     transaction: &Transaction,
     watch_list: &WatchList,
     wallets: &BTreeSet<Wallet>,
     known: Option<&Known>,
-    policy: &Policy,
+    rules: &Rules,
 ) -> Explanation {
     let decoded = decode(transaction, watch_list);
     let candidates = known.map(|known| candidates(&transaction.memos(), known));
@@ -134,14 +134,14 @@ pub fn explain(
         }
         Ok(decoded) => {
             if explanation.checkouts.len() > 1 {
-                explanation.assignment = assignment(&decoded, &explanation.checkouts, policy);
+                explanation.assignment = assignment(&decoded, &explanation.checkouts, rules);
             }
             explanation.credits = judge_all(
                 transaction,
                 watch_list,
                 &decoded,
                 known,
-                policy,
+                rules,
                 &explanation,
             );
         }
@@ -232,14 +232,14 @@ fn accounts(
         .collect()
 }
 
-fn assignment(decoded: &Decoded, candidates: &[Candidate], policy: &Policy) -> Option<Vec<Share>> {
+fn assignment(decoded: &Decoded, candidates: &[Candidate], rules: &Rules) -> Option<Vec<Share>> {
     let open: Vec<_> = candidates
         .iter()
         .filter(|one| one.claim == Claim::Free && one.checkout.status == CheckoutStatus::Pending)
         .map(|one| &one.checkout)
         .collect();
     let pieces = pieces(&decoded.credits, &decoded.transfers);
-    unique_assignment(&pieces, &open, policy.amount)
+    unique_assignment(&pieces, &open, rules.policy().amount)
 }
 
 /// Judges the credits one after the other, as recording them does: the first to win a checkout has it.
@@ -248,7 +248,7 @@ fn judge_all(
     watch_list: &WatchList,
     decoded: &Decoded,
     known: Option<&Known>,
-    policy: &Policy,
+    rules: &Rules,
     explanation: &Explanation,
 ) -> Vec<ExplainedCredit> {
     let mut known = known.cloned();
@@ -257,16 +257,16 @@ fn judge_all(
         let Some(watched) = watch_list.get(&credit.token_account) else {
             continue;
         };
-        let judged = known.as_ref().map(|known| {
+        let judged = known.as_ref().and_then(|known| {
             let candidates = candidates(&decoded.memos, known);
             let verdict = judge(
                 transaction.signature,
                 credit,
                 &decoded.memos,
                 &candidates,
-                policy,
-            );
-            (verdict, candidates)
+                rules,
+            )?;
+            Some((verdict, candidates))
         });
         let case = words::Case {
             transaction,

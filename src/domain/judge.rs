@@ -1,7 +1,7 @@
 //! Credit × memos × checkouts → verdict. The one place that decides whether money confirms a checkout.
 
 use super::{
-    AmountRule, BaseUnits, Checkout, CheckoutStatus, Commitment, Credit, Memo, Policy, Signature,
+    AmountRule, BaseUnits, Checkout, CheckoutStatus, Commitment, Credit, Memo, Rules, Signature,
     UnknownMemo,
 };
 use std::{fmt, str::FromStr};
@@ -151,29 +151,32 @@ pub enum Claim {
     Taken,
 }
 
-/// Judges one credit of the transaction `signature` by the checkouts its memos name.
+/// Judges one credit of the transaction `signature` by the checkouts its memos name; `None` if its token account is not watched.
 #[must_use]
 pub fn judge(
     signature: Signature,
     credit: &Credit,
     memos: &[Memo],
     candidates: &[Candidate],
-    policy: &Policy,
-) -> Verdict {
-    match candidates {
-        [] => judge_unknown(credit, memos, policy),
-        [candidate] => judge_candidate(signature, credit, candidate, policy),
-        _ => Verdict::Held(Held::SeveralCheckouts),
+    rules: &Rules,
+) -> Option<Verdict> {
+    if !rules.accounts().contains(&credit.token_account) {
+        return None;
     }
+    Some(match candidates {
+        [] => judge_unknown(credit, memos, rules),
+        [candidate] => judge_candidate(signature, credit, candidate, rules),
+        _ => Verdict::Held(Held::SeveralCheckouts),
+    })
 }
 
-fn judge_unknown(credit: &Credit, memos: &[Memo], policy: &Policy) -> Verdict {
+fn judge_unknown(credit: &Credit, memos: &[Memo], rules: &Rules) -> Verdict {
     match memos {
         [] => Verdict::Held(Held::NoMemo),
-        [memo] if policy.unknown_memo == UnknownMemo::Confirm => {
+        [memo] if rules.policy().unknown_memo == UnknownMemo::Confirm => {
             Verdict::Matched(Matched::Confirm {
                 memo: memo.clone(),
-                wait_for: policy.wait_for(credit.mint, credit.received),
+                wait_for: rules.wait_for(credit),
                 note: Some("checkout unknown here: left to the backend"),
             })
         }
@@ -185,7 +188,7 @@ fn judge_candidate(
     signature: Signature,
     credit: &Credit,
     candidate: &Candidate,
-    policy: &Policy,
+    rules: &Rules,
 ) -> Verdict {
     let checkout = &candidate.checkout;
     let settled = || {
@@ -205,7 +208,7 @@ fn judge_candidate(
     if candidate.claim == Claim::Taken {
         return Verdict::Held(Held::AlreadyPaid);
     }
-    let fault = amount_fault(credit.received, checkout.amount, policy.amount);
+    let fault = amount_fault(credit.received, checkout.amount, rules.policy().amount);
     match (checkout.status, fault) {
         (CheckoutStatus::Confirmed(Some(by)), _) if by == signature => settled(),
         (CheckoutStatus::Confirmed(Some(_)), _) | (CheckoutStatus::Confirmed(None), Some(_)) => {
@@ -216,7 +219,7 @@ fn judge_candidate(
         (CheckoutStatus::Pending, Some(fault)) => Verdict::Held(fault),
         (CheckoutStatus::Pending, None) => Verdict::Matched(Matched::Confirm {
             memo: checkout.memo.clone(),
-            wait_for: policy.wait_for(credit.mint, credit.received),
+            wait_for: rules.wait_for(credit),
             note: checkout
                 .amount
                 .is_none()

@@ -22,6 +22,7 @@ mod judge;
 mod memo;
 mod policy;
 mod program;
+mod rules;
 mod timestamp;
 mod transaction;
 mod transfer_request;
@@ -40,8 +41,9 @@ pub use explain::{
 };
 pub use judge::{Candidate, Claim, Held, Matched, Verdict, judge};
 pub use memo::{Memo, is_invisible, visible};
-pub use policy::{AmountRule, Policy, UnknownMemo};
+pub use policy::{AmountRule, Limit, Policy, TokenName, UnknownMemo};
 pub use program::{MemoProgram, TokenProgram};
+pub use rules::Rules;
 pub use solana_sdk::pubkey::Pubkey;
 pub use solana_sdk::signature::Signature;
 pub use timestamp::Timestamp;

@@ -1,9 +1,9 @@
-//! What the operator allows.
+//! The operator's wishes, as written: limits name tokens and hold human units, so nothing can be judged by them alone.
 
-use super::{BaseUnits, Commitment, Mint};
-use std::collections::BTreeMap;
+use super::{Commitment, Mint, Watched};
+use std::fmt;
 
-/// The operator's rules for confirming.
+/// The operator's wishes. [`Rules`](super::Rules) applies them to what is watched.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
     /// Which amounts satisfy a checkout.
@@ -12,8 +12,8 @@ pub struct Policy {
     pub unknown_memo: UnknownMemo,
     /// What every payment waits for before it is confirmed.
     pub confirm_at: Commitment,
-    /// Larger payments of these mints wait for `finalized`, whatever `confirm_at` says.
-    pub finalized_above: BTreeMap<Mint, BaseUnits>,
+    /// Larger payments wait for `finalized`, whatever `confirm_at` says.
+    pub finalized_above: Vec<Limit>,
 }
 
 /// Which amounts satisfy a checkout.
@@ -34,6 +34,53 @@ pub enum UnknownMemo {
     Confirm,
 }
 
+/// An amount of a token, as the operator writes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limit {
+    /// The token.
+    pub token: TokenName,
+    /// The amount, decimal text in human units.
+    pub amount: String,
+}
+
+/// How an operator names a token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TokenName {
+    /// By the address of its mint.
+    Mint(Mint),
+    /// By its symbol, in upper or lower case.
+    Symbol(String),
+}
+
+impl TokenName {
+    /// An address names a mint, any other text a symbol.
+    #[must_use]
+    pub fn parse(text: &str) -> Self {
+        match text.parse() {
+            Ok(mint) => Self::Mint(mint),
+            Err(_) => Self::Symbol(text.trim().to_owned()),
+        }
+    }
+
+    /// Whether a watched account holds this token.
+    #[must_use]
+    pub fn names(&self, watched: &Watched) -> bool {
+        match self {
+            Self::Mint(mint) => *mint == watched.mint,
+            Self::Symbol(symbol) => symbol.to_lowercase() == watched.symbol.trim().to_lowercase(),
+        }
+    }
+}
+
+impl fmt::Display for TokenName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Mint(mint) => mint.fmt(f),
+            Self::Symbol(symbol) => f.write_str(&super::visible(symbol)),
+        }
+    }
+}
+
 /// The careful one: exact amounts, at `confirmed`.
 impl Default for Policy {
     fn default() -> Self {
@@ -41,23 +88,7 @@ impl Default for Policy {
             amount: AmountRule::Exact,
             unknown_memo: UnknownMemo::Hold,
             confirm_at: Commitment::Confirmed,
-            finalized_above: BTreeMap::new(),
-        }
-    }
-}
-
-impl Policy {
-    /// What a payment of this size must wait for.
-    #[must_use]
-    pub fn wait_for(&self, mint: Mint, received: BaseUnits) -> Commitment {
-        let large = self
-            .finalized_above
-            .get(&mint)
-            .is_some_and(|limit| received > *limit);
-        if large {
-            Commitment::Finalized
-        } else {
-            self.confirm_at
+            finalized_above: Vec::new(),
         }
     }
 }

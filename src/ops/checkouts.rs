@@ -44,7 +44,7 @@ pub(super) async fn take_in(State(shared): State<Shared>, body: Bytes) -> Respon
     // Where it is not, a payment for it would not be found (yet): `watch.tokens` leaves it out, or its token is new.
     let is_watched =
         |one: &Watched| checkout.mint == Some(one.mint) && checkout.recipient == Some(one.wallet);
-    let watched = shared.pipeline.watching().accounts.iter().any(is_watched);
+    let watched = shared.pipeline.watching().accounts().iter().any(is_watched);
     let mut answer = json!({ "memo": memo, "checkout": word, "watched": watched });
     if shared.pay_pages.is_some() {
         let path: String = url::form_urlencoded::byte_serialize(memo.as_bytes()).collect();

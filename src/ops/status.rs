@@ -95,7 +95,7 @@ impl Standing {
         let slot = status.slot();
         let (sockets_open, sockets) = pipeline.open_sockets();
         let watching = pipeline.watching();
-        let accounts = watching.accounts.iter().map(|watched| AccountStatus {
+        let accounts = watching.accounts().iter().map(|watched| AccountStatus {
             token_account: watched.token_account.to_string(),
             symbol: watched.symbol.clone(),
             swept_ago_seconds: ago(status.account_swept_at(watched.token_account)),

@@ -41,7 +41,7 @@ impl Pipeline {
         let waiting = self.store.no_longer_aside(AT_ONCE).await;
         for one in waiting.context("read what was set aside")? {
             // It is read for whoever watches it again; meanwhile it is in nobody's way.
-            if !self.watching().accounts.contains(&one.token_account) {
+            if !self.watching().accounts().contains(&one.token_account) {
                 continue;
             }
             let sighting = Sighting {

@@ -166,7 +166,7 @@ impl Backfill {
             .step()
             .await
             .context("learn what to watch")?;
-        if self.pipeline.watching().accounts.is_empty() {
+        if self.pipeline.watching().accounts().is_empty() {
             bail!(
                 "there is nothing to watch: the payments API lists no enabled token, or none is on this network"
             );
@@ -186,7 +186,7 @@ impl Backfill {
             self.resolve(self.until).await?,
         );
         let mut total = Swept::default();
-        for watched in self.pipeline.watching().accounts.iter() {
+        for watched in self.pipeline.watching().accounts().iter() {
             let swept = self
                 .sweep_one(&sweep, watched, since, until, &*progress)
                 .await;

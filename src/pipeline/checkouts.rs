@@ -119,10 +119,10 @@ impl Pipeline {
         Ok(taken)
     }
 
-    /// Judges held payments that news of checkouts may concern.
-    async fn judge_again(&self) -> anyhow::Result<()> {
+    /// Judges the held payments that news of checkouts, or of what is watched, may concern.
+    pub(super) async fn judge_again(&self) -> anyhow::Result<()> {
         let watching = self.watching();
-        let recorded = self.store.rejudge(&watching.policy, clock::now()).await;
+        let recorded = self.store.rejudge(watching.rules(), clock::now()).await;
         let recorded = recorded.context("judge held payments again")?;
         self.announce(&recorded, &watching);
         self.ring_for(&recorded);

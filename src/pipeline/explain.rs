@@ -1,9 +1,9 @@
 //! What is known about a transaction that somebody asks about: what is watched, which checkouts its memos name, what is
 //! recorded of it. Nothing is changed.
 
-use super::{Pipeline, Watching};
+use super::Pipeline;
 use crate::domain::{
-    Commitment, Decimals, Explanation, Known, Mint, Policy, Reason, Signature, TokenBalance,
+    Commitment, Decimals, Explanation, Known, Mint, Policy, Reason, Rules, Signature, TokenBalance,
     Transaction, Wallet, WatchList, Watched, explain, explain_unreadable,
 };
 use crate::solana::{Fetched, Rpc};
@@ -20,8 +20,8 @@ pub struct Background {
     pub wallets: BTreeSet<Wallet>,
     /// The checkouts; `None` if there is nobody to ask.
     pub known: Option<Known>,
-    /// The rules.
-    pub policy: Policy,
+    /// What it is judged by.
+    pub rules: Rules,
     /// What is recorded of it.
     pub recorded: Vec<PaymentSummary>,
     /// What could not be found out, and why.
@@ -104,7 +104,7 @@ impl Background {
             &self.watch_list,
             &self.wallets,
             self.known.as_ref(),
-            &self.policy,
+            &self.rules,
         )
     }
 
@@ -119,10 +119,10 @@ impl Background {
             watch_list(transaction, recipients)
         };
         Self {
+            rules: Rules::new(Policy::default(), watch_list.clone()),
             watch_list,
             wallets: recipients.iter().map(|one| one.wallet).collect(),
             known: None,
-            policy: Policy::default(),
             recorded: Vec::new(),
             notes,
         }
@@ -187,7 +187,10 @@ impl Pipeline {
             recipients.to_vec()
         };
         let watch_list = watch_list(transaction, &recipients);
-        let policy = Watching::new(&self.config, watch_list.clone()).policy;
+        // A limit for a token that this transaction does not move is matched all the same.
+        let watched = self.store.watched().await.context("read what is watched")?;
+        let all = watched.iter().chain(watch_list.iter()).cloned();
+        let rules = Rules::new(self.config.policy.clone(), all.collect());
         let known = self.known(transaction, &mut notes).await?;
         let filter = Filter {
             signature: Some(transaction.signature),
@@ -198,7 +201,7 @@ impl Pipeline {
             watch_list,
             wallets: recipients.iter().map(|one| one.wallet).collect(),
             known: Some(known),
-            policy,
+            rules,
             recorded: recorded.context("read what is recorded")?,
             notes,
         })

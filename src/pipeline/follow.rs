@@ -48,7 +48,7 @@ impl Pipeline {
         loop {
             let accounts: Vec<_> = changes
                 .borrow_and_update()
-                .accounts
+                .accounts()
                 .iter()
                 .map(|watched| watched.token_account)
                 .collect();

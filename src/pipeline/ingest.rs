@@ -113,10 +113,7 @@ impl Pipeline {
     /// Keeps what one node told of a large payment only if enough hosts tell the same; otherwise it cannot be read yet.
     async fn with_witnesses(&self, ingested: Ingested, sighting: Sighting) -> Ingested {
         let (quorum, watching) = (self.config.solana.quorum, self.watching());
-        let is_large = |credit: &Credit| {
-            let limit = watching.policy.finalized_above.get(&credit.mint);
-            limit.is_some_and(|limit| credit.received > *limit)
-        };
+        let is_large = |credit: &Credit| watching.rules().is_large(credit);
         let Reading::Decoded(decoded) = &ingested.reading else {
             return ingested;
         };
@@ -128,7 +125,7 @@ impl Pipeline {
         for one in &told {
             match one {
                 Fetched::Transaction(other)
-                    if decode(other, &watching.accounts).as_ref() == Ok(decoded) =>
+                    if decode(other, watching.accounts()).as_ref() == Ok(decoded) =>
                 {
                     agree += 1;
                 }
@@ -157,7 +154,7 @@ impl Pipeline {
         let watching = self.watching();
         let recorded = self
             .store
-            .record(batch, cursor, &watching.policy, clock::now())
+            .record(batch, cursor, watching.rules(), clock::now())
             .await;
         let recorded = self.note_recorded(recorded, &watching)?;
         self.ring_for(&recorded);
@@ -177,7 +174,7 @@ impl Pipeline {
         let (now, lease) = (clock::now(), self.lease());
         let recorded = self
             .store
-            .record_and_lease(some, &watching.policy, now, lease)
+            .record_and_lease(some, watching.rules(), now, lease)
             .await;
         let (recorded, leased) = match recorded {
             Ok((recorded, leased)) => (Ok(recorded), leased),
@@ -194,7 +191,9 @@ impl Pipeline {
         recorded: Result<Vec<Recorded>, store::Error>,
         watching: &Watching,
     ) -> anyhow::Result<Vec<Recorded>> {
-        self.status.store_failed(recorded.is_err());
+        let has_failed =
+            matches!(&recorded, Err(error) if !matches!(error, store::Error::NotWatched(_)));
+        self.status.store_failed(has_failed);
         let recorded = recorded.context("record payments")?;
         self.announce(&recorded, watching);
         Ok(recorded)
@@ -230,7 +229,7 @@ impl Pipeline {
                 at: Commitment::Confirmed,
                 seen_at: now,
             };
-            let is_watched = self.watching().accounts.contains(&one.token_account);
+            let is_watched = self.watching().accounts().contains(&one.token_account);
             let ingested = if is_watched {
                 let given = self.look_at(sighting, &[]).await?;
                 given.unwrap_or_else(|| not_given(sighting, one.slot))
@@ -302,14 +301,14 @@ fn read(
     sighting: Sighting,
     watching: &Watching,
 ) -> anyhow::Result<Ingested> {
-    if !watching.accounts.contains(&sighting.token_account) {
+    if !watching.accounts().contains(&sighting.token_account) {
         bail!("{} is not watched", sighting.token_account);
     }
-    let mut mentions = watching.accounts.among(&transaction.keys);
+    let mut mentions = watching.accounts().among(&transaction.keys);
     if !mentions.contains(&sighting.token_account) {
         mentions.push(sighting.token_account);
     }
-    let reading = match decode(transaction, &watching.accounts) {
+    let reading = match decode(transaction, watching.accounts()) {
         Ok(decoded) => Reading::Decoded(decoded),
         Err(why) => Reading::Unreadable(why.to_string()),
     };

@@ -106,7 +106,7 @@ impl Pipeline {
             bells: Bells::default(),
             handed: Handed::new(config.merchant.settings.max_in_flight),
             rhythm: Rhythm::new(config.solana.ws_urls.len()),
-            watching: channel::Sender::new(Arc::new(Watching::none(&config))),
+            watching: channel::Sender::new(Arc::new(Watching::nothing(&config.policy))),
             config,
         })
     }

@@ -19,7 +19,7 @@ impl Sweep {
     /// When the node or the database fails.
     pub async fn peek(&self) -> anyhow::Result<usize> {
         let mut payments = 0;
-        for watched in self.pipeline.watching().accounts.iter() {
+        for watched in self.pipeline.watching().accounts().iter() {
             let account = watched.token_account;
             let mut ahead = Ahead::nothing(self.pipeline.clone(), self.scope, account);
             let history = self.list(account, &mut ahead).await?;

@@ -105,7 +105,7 @@ impl Settle {
     /// Returns whether it could be read; else it is asked about again in the next step.
     async fn read_anew(&self, one: &Unsettled, slot: Slot) -> anyhow::Result<bool> {
         let (pipeline, watching) = (&self.pipeline, self.pipeline.watching());
-        if !watching.accounts.contains(&one.token_account) {
+        if !watching.accounts().contains(&one.token_account) {
             return Ok(false);
         }
         let sighting = Sighting {
@@ -131,7 +131,7 @@ impl Settle {
         let told = rpc
             .testimonies_back_to(one.slot, one.signature, Commitment::Finalized)
             .await;
-        let is_watched = watching.accounts.contains(&one.token_account);
+        let is_watched = watching.accounts().contains(&one.token_account);
         let gives_it = |decoded: Decoded| {
             let mut credits = decoded.credits.iter();
             credits.any(|credit| {
@@ -142,7 +142,7 @@ impl Settle {
         let denies = |fetched: &Fetched| match fetched {
             Fetched::NotYet => true,
             Fetched::Transaction(transaction) => {
-                let decoded = decode(transaction, &watching.accounts);
+                let decoded = decode(transaction, watching.accounts());
                 transaction.outcome == Outcome::Failed
                     || (is_watched && decoded.is_ok_and(|decoded| !gives_it(decoded)))
             }

@@ -76,13 +76,13 @@ impl Sweep {
     /// The first failure, after all were tried.
     pub async fn step(&mut self) -> anyhow::Result<Swept> {
         let watching = self.pipeline.watching();
-        if watching.accounts.is_empty() {
+        if watching.accounts().is_empty() {
             bail!("nothing is watched yet");
         }
         self.choose_whom_to_ask();
         self.progress.begins();
         let (mut total, mut failure) = (Swept::default(), None);
-        for watched in watching.accounts.iter() {
+        for watched in watching.accounts().iter() {
             match self.resume(watched).await {
                 Ok(swept) => {
                     let account = watched.token_account;

@@ -2,55 +2,49 @@
 
 use super::Pipeline;
 use crate::clock;
-use crate::config::Config;
-use crate::domain::{BaseUnits, Credit, Policy, Timestamp, TokenAccount, WatchList, Watched};
+use crate::domain::{Credit, Policy, Rules, Timestamp, TokenAccount, WatchList, Watched};
 use crate::merchant::SupportedToken;
 use crate::solana::{Target, Unwatchable, watched_accounts};
 use anyhow::Context;
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::Arc,
 };
 
 /// What is watched, and the rules for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Watching {
-    /// The token accounts.
-    pub accounts: WatchList,
-    /// The operator's rules, with limits in base units of the watched mints.
-    pub policy: Policy,
+    rules: Rules,
 }
 
 impl Watching {
-    /// Nothing yet.
-    pub(super) fn none(config: &Config) -> Self {
-        Self::new(config, WatchList::default())
+    /// Before anything is known to be watched. Nothing is judged by it.
+    pub(super) fn nothing(policy: &Policy) -> Self {
+        Self::new(policy, WatchList::default())
     }
 
-    pub(super) fn new(config: &Config, accounts: WatchList) -> Self {
-        let mut limits = BTreeMap::new();
-        for watched in accounts.iter() {
-            let of_symbol =
-                |(symbol, _): &&(String, String)| *symbol == watched.symbol.to_ascii_uppercase();
-            if let Some((_, human)) = config.policy.finalized_above.iter().find(of_symbol) {
-                // A limit finer than the mint, or larger than any amount, is no reason to be careless: wait always.
-                let limit = BaseUnits::parse_human(human, watched.decimals).unwrap_or(BaseUnits(0));
-                limits.insert(watched.mint, limit);
-            }
+    fn new(policy: &Policy, accounts: WatchList) -> Self {
+        Self {
+            rules: Rules::new(policy.clone(), accounts),
         }
-        let policy = Policy {
-            amount: config.policy.amount,
-            unknown_memo: config.policy.unknown_memo,
-            confirm_at: config.solana.confirm_at,
-            finalized_above: limits,
-        };
-        Self { accounts, policy }
+    }
+
+    /// The token accounts.
+    #[must_use]
+    pub fn accounts(&self) -> &WatchList {
+        self.rules.accounts()
+    }
+
+    /// What payments into them are judged by.
+    #[must_use]
+    pub fn rules(&self) -> &Rules {
+        &self.rules
     }
 
     /// A credit for people, `19 USDC`.
     #[must_use]
     pub fn human(&self, credit: &Credit) -> String {
-        match self.accounts.get(&credit.token_account) {
+        match self.accounts().get(&credit.token_account) {
             Some(watched) => format!(
                 "{} {}",
                 credit.received.human(watched.decimals),
@@ -105,7 +99,10 @@ impl Watch {
         let mut accounts: Vec<Watched> = Vec::new();
         let mut is_complete = true;
         for target in &targets {
-            let same_mint = watching.accounts.iter().find(|one| one.mint == target.mint);
+            let same_mint = watching
+                .accounts()
+                .iter()
+                .find(|one| one.mint == target.mint);
             let mint = same_mint.map(|one| (one.token_program, one.decimals));
             match watched_accounts(&pipeline.rpc, target, mint).await {
                 Ok(found) => accounts.extend(found),
@@ -122,7 +119,7 @@ impl Watch {
         }
         accounts.extend(self.leaving(&targets, &accounts, now).await?);
         let accounts: WatchList = accounts.into_iter().collect();
-        if accounts != pipeline.watching().accounts {
+        if accounts != *watching.accounts() {
             pipeline
                 .store
                 .remember_watched(&accounts, clock::now())
@@ -130,19 +127,16 @@ impl Watch {
                 .context("remember what is watched")?;
         }
         self.looked_up = is_complete.then_some((now, targets));
-        let watching = Arc::new(Watching::new(&pipeline.config, accounts));
+        let watching = Arc::new(Watching::new(&pipeline.config.policy, accounts));
         let changed = pipeline.watching.send_if_modified(|current| {
             let changed = **current != *watching;
             *current = watching.clone();
             changed
         });
         if changed {
-            for watched in watching.accounts.iter() {
-                tracing::info!(symbol = watched.symbol, token_account = %watched.token_account, wallet = %watched.wallet, "watching");
-            }
-            metrics::gauge!("paywatch_token_accounts").set(f64::from(
-                u32::try_from(watching.accounts.len()).unwrap_or(u32::MAX),
-            ));
+            announce(&watching);
+            // Payments into accounts that were not watched until now have not been judged.
+            pipeline.judge_again().await?;
         }
         Ok(changed)
     }
@@ -229,4 +223,24 @@ impl Watch {
             })
             .collect())
     }
+}
+
+/// Logs what is watched from now on, and every limit that names none of it.
+fn announce(watching: &Watching) {
+    for watched in watching.accounts().iter() {
+        tracing::info!(symbol = watched.symbol, token_account = %watched.token_account, wallet = %watched.wallet, "watching");
+    }
+    let unmatched = watching.rules().unmatched();
+    for token in unmatched {
+        tracing::warn!(
+            %token,
+            "a limit in policy.finalized_above names no watched token: all payments wait for finalized until it does; name a symbol or mint that `paywatch check` lists"
+        );
+    }
+    metrics::gauge!("paywatch_token_accounts").set(count(watching.accounts().len()));
+    metrics::gauge!("paywatch_unmatched_limits").set(count(unmatched.len()));
+}
+
+fn count(many: usize) -> f64 {
+    f64::from(u32::try_from(many).unwrap_or(u32::MAX))
 }

@@ -6,7 +6,7 @@ use super::record::PaymentId;
 use super::script::Script;
 use super::{Due, Ingested, Reading, Result, Tx, confirmations, payments, row};
 use crate::domain::{
-    Candidate, Checkout, Claim, Commitment, Credit, Held, Matched, Memo, Policy, Signature,
+    Candidate, Checkout, Claim, Commitment, Credit, Held, Matched, Memo, Rules, Signature,
     Timestamp, TokenAccount, Verdict, judge,
 };
 use payments::Known;
@@ -151,21 +151,21 @@ impl Desk {
         self.quarantined.contains(&signature)
     }
 
-    /// Judges one credit; `payment` is its row, if it has one already.
+    /// Judges one credit; `payment` is its row, if it has one already. `None` if its token account is not watched.
     pub(super) fn judge(
         &self,
         payment: Option<PaymentId>,
         signature: Signature,
         credit: &Credit,
         memos: &[Memo],
-        policy: &Policy,
-    ) -> Verdict {
+        rules: &Rules,
+    ) -> Option<Verdict> {
         let candidates = Candidate::named_by(
             memos,
             |memo| self.alike(memo),
             |memo| self.claim(memo, payment),
         );
-        match judge(signature, credit, memos, &candidates, policy) {
+        Some(match judge(signature, credit, memos, &candidates, rules)? {
             // A memo that is left to the backend is still good for one payment only.
             Verdict::Matched(Matched::Confirm { memo, .. })
                 if self.claim(&memo, payment) == Claim::Taken =>
@@ -173,7 +173,7 @@ impl Desk {
                 Verdict::Held(Held::AlreadyPaid)
             }
             verdict => verdict,
-        }
+        })
     }
 
     fn alike(&self, memo: &Memo) -> &[Checkout] {

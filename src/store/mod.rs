@@ -41,6 +41,7 @@ pub use set_aside::SetAside;
 pub use stage::Stage;
 pub use timeline::{Event, Happened};
 
+use crate::domain::TokenAccount;
 use crate::sqlite::{self, Tx};
 use sqlx::Connection;
 use sqlx::error::DatabaseError;
@@ -70,6 +71,11 @@ pub enum Error {
         /// Which column.
         column: &'static str,
     },
+    /// A payment came into an account that is not watched any more: what it is worth here is not known.
+    #[error(
+        "payment into {0}, which is not watched: nothing is recorded until the transaction is read again"
+    )]
+    NotWatched(TokenAccount),
     /// What a person decided cannot be carried out.
     #[error(transparent)]
     Refused(#[from] Refusal),

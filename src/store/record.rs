@@ -5,10 +5,11 @@ use super::desk::Desk;
 use super::payments::Known;
 use super::script::Script;
 use super::{
-    Cursor, Due, Result, Store, Tx, confirmations, finality, payments, quarantine, row, set_aside,
+    Cursor, Due, Error, Result, Store, Tx, confirmations, finality, payments, quarantine, row,
+    set_aside,
 };
 use crate::domain::{
-    Commitment, Credit, Decoded, Held, Memo, Policy, Signature, Slot, Timestamp, TokenAccount,
+    Commitment, Credit, Decoded, Held, Memo, Rules, Signature, Slot, Timestamp, TokenAccount,
     Verdict,
 };
 use std::time::Duration;
@@ -74,10 +75,10 @@ impl Store {
         &self,
         batch: &[Ingested],
         cursor: Option<&Cursor>,
-        policy: &Policy,
+        rules: &Rules,
         now: Timestamp,
     ) -> Result<Vec<Recorded>> {
-        let (recorded, _) = self.record_in(batch, cursor, policy, now, None).await?;
+        let (recorded, _) = self.record_in(batch, cursor, rules, now, None).await?;
         Ok(recorded)
     }
 
@@ -89,27 +90,28 @@ impl Store {
     pub async fn record_and_lease(
         &self,
         batch: &[Ingested],
-        policy: &Policy,
+        rules: &Rules,
         now: Timestamp,
         lease: Duration,
     ) -> Result<(Vec<Recorded>, Vec<Due>)> {
         let until = now.plus(lease);
-        self.record_in(batch, None, policy, now, Some(until)).await
+        self.record_in(batch, None, rules, now, Some(until)).await
     }
 
     async fn record_in(
         &self,
         batch: &[Ingested],
         cursor: Option<&Cursor>,
-        policy: &Policy,
+        rules: &Rules,
         now: Timestamp,
         lease_until: Option<Timestamp>,
     ) -> Result<(Vec<Recorded>, Vec<Due>)> {
+        all_watched(batch, rules)?;
         let mut tx = self.enter().await?;
         let mut desk = Desk::begin_for(&mut tx, batch).await?;
         let mut recorded = Vec::new();
         for ingested in batch {
-            record_one(&mut tx, &mut desk, ingested, policy, now, &mut recorded).await?;
+            record_one(&mut tx, &mut desk, ingested, rules, now, &mut recorded).await?;
         }
         finalize_known(&mut tx, batch, now).await?;
         if let Some(cursor) = cursor {
@@ -152,11 +154,17 @@ impl Store {
 
     /// Judges again the held payments that news of checkouts concerns. Returns those whose verdict changed.
     ///
+    /// A payment into an account that is not watched stays as it is, and is judged when the account is watched again.
+    ///
     /// # Errors
     /// When the database fails.
-    pub async fn rejudge(&self, policy: &Policy, now: Timestamp) -> Result<Vec<Recorded>> {
+    pub async fn rejudge(&self, rules: &Rules, now: Timestamp) -> Result<Vec<Recorded>> {
+        if rules.accounts().is_empty() {
+            return Ok(Vec::new());
+        }
         let mut tx = self.begin().await?;
-        let waiting = payments::to_be_rejudged(&mut tx).await?;
+        let mut waiting = payments::to_be_rejudged(&mut tx).await?;
+        waiting.retain(|(_, payment)| rules.accounts().contains(&payment.credit.token_account));
         let memos = waiting
             .iter()
             .flat_map(|(_, payment)| &payment.memos)
@@ -169,11 +177,11 @@ impl Store {
                 payment.signature,
                 &payment.credit,
                 &payment.memos,
-                policy,
+                rules,
             );
-            if verdict == Verdict::Held(payment.reason) {
+            let Some(verdict) = verdict.filter(|new| *new != Verdict::Held(payment.reason)) else {
                 continue;
-            }
+            };
             payments::set_verdict(&mut tx, id, &verdict).await?;
             desk.judged(id, payment.signature, &verdict, payment.reached);
             recorded.push(Recorded {
@@ -194,7 +202,7 @@ async fn record_one(
     tx: &mut Tx,
     desk: &mut Desk,
     ingested: &Ingested,
-    policy: &Policy,
+    rules: &Rules,
     now: Timestamp,
     recorded: &mut Vec<Recorded>,
 ) -> Result<()> {
@@ -229,7 +237,7 @@ async fn record_one(
                     .known(ingested.signature, credit.token_account)
                     .copied();
                 recorded.extend(
-                    record_credit(tx, desk, ingested, decoded, credit, known, policy, now).await?,
+                    record_credit(tx, desk, ingested, decoded, credit, known, rules, now).await?,
                 );
             }
         }
@@ -249,7 +257,7 @@ async fn record_credit(
     decoded: &Decoded,
     credit: &Credit,
     known: Option<Known>,
-    policy: &Policy,
+    rules: &Rules,
     now: Timestamp,
 ) -> Result<Option<Recorded>> {
     let signature = ingested.signature;
@@ -280,7 +288,8 @@ async fn record_credit(
         desk.released(known.id);
     }
     let id = known.map(|known| known.id);
-    let verdict = desk.judge(id, signature, credit, &decoded.memos, policy);
+    let verdict = desk.judge(id, signature, credit, &decoded.memos, rules);
+    let verdict = verdict.ok_or(Error::NotWatched(credit.token_account))?;
     let id = if let Some(id) = id {
         payments::set_credit(tx, id, credit, &decoded.memos).await?;
         payments::set_verdict(tx, id, &verdict).await?;
@@ -303,6 +312,19 @@ async fn record_credit(
         credit: Some(credit.clone()),
         verdict,
     }))
+}
+
+/// What was read by another watch list is read again: its credits could not be judged, and would count as dealt with.
+fn all_watched(batch: &[Ingested], rules: &Rules) -> Result<()> {
+    let credits = batch.iter().flat_map(|one| match &one.reading {
+        Reading::Decoded(decoded) => decoded.credits.as_slice(),
+        _ => &[],
+    });
+    let mut accounts = credits.map(|credit| credit.token_account);
+    match accounts.find(|account| !rules.accounts().contains(account)) {
+        Some(account) => Err(Error::NotWatched(account)),
+        None => Ok(()),
+    }
 }
 
 /// Remembers which signatures were dealt with, for every watched account they name.

@@ -49,7 +49,7 @@ const fn gauge(name: &'static str, labels: &'static [&'static str], help: &'stat
 }
 
 /// All of them.
-pub const METRICS: [Metric; 29] = [
+pub const METRICS: &[Metric] = &[
     counter(
         "paywatch_payments_total",
         &["verdict"],
@@ -124,6 +124,11 @@ pub const METRICS: [Metric; 29] = [
     ),
     gauge("paywatch_token_accounts", &[], "Token accounts watched"),
     gauge(
+        "paywatch_unmatched_limits",
+        &[],
+        "Limits of the policy that name no watched token: all payments wait for finalized",
+    ),
+    gauge(
         "paywatch_last_sweep_timestamp_seconds",
         &[],
         "When all of them were last swept, Unix time",
@@ -172,7 +177,7 @@ pub const METRICS: [Metric; 29] = [
 
 /// Tells the recorder what they mean, and begins at zero what has no label: an alert must not wait for the first event.
 pub(super) fn describe() {
-    for one in &METRICS {
+    for one in METRICS {
         match one.kind {
             Kind::Counter => {
                 describe_counter!(one.name, one.help);

@@ -295,7 +295,7 @@ async fn an_account_that_is_listed_no_more_is_swept_once_more() {
         Said::Json(honest)
     });
     let pipeline = scripted.pipeline(&changes).await;
-    let watched = || pipeline.watching().accounts.len();
+    let watched = || pipeline.watching().accounts().len();
     let mut watch = Watch::new(pipeline.clone());
     watch.step().await.unwrap();
     assert_eq!(watched(), 2);

@@ -1,9 +1,9 @@
 //! What people decide: carried out whole or not at all, never against the books, and on record.
 
 use crate::support::books::{
-    Books, DUE, NOW, account, checkout, confirm, credited, ingested, memo, paid, signature,
+    Books, DUE, NOW, account, checkout, confirm, credited, ingested, memo, paid, signature, watched,
 };
-use paywatch::domain::{Checkout, CheckoutStatus, Commitment, TokenAccount};
+use paywatch::domain::{Checkout, CheckoutStatus, Commitment, Policy, Rules, TokenAccount};
 use paywatch::store::{
     Decision, Error, Filter, Happened, Next, PaymentState, Reading, Refusal, Which,
 };
@@ -156,6 +156,7 @@ async fn a_transaction_with_several_payments_needs_the_account_named() {
     };
     let mut second = decoded.credits[0].clone();
     second.token_account = other;
+    let accounts = [account(), other];
     decoded.credits.push(second);
     books
         .store
@@ -167,7 +168,10 @@ async fn a_transaction_with_several_payments_needs_the_account_named() {
                 Reading::Decoded(decoded),
             )],
             None,
-            &books.policy,
+            &Rules::new(
+                Policy::default(),
+                accounts.map(watched).into_iter().collect(),
+            ),
             NOW,
         )
         .await
@@ -205,7 +209,7 @@ async fn what_is_dismissed_is_judged_no_more_until_somebody_confirms_it() {
         .upsert_checkouts(&[checkout("late")])
         .await
         .unwrap();
-    let judged = books.store.rejudge(&books.policy, NOW).await.unwrap();
+    let judged = books.store.rejudge(&books.rules, NOW).await.unwrap();
     assert_eq!(judged.len(), 0, "the checkout came too late");
     books.record(one).await;
     assert_eq!(books.state(1).await, PaymentState::Dismissed);

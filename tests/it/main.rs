@@ -39,6 +39,7 @@ mod ops_port;
 mod outbox;
 mod pages;
 mod paying;
+mod policy;
 mod quorum;
 mod restarts;
 mod runbook;

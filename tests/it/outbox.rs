@@ -1,7 +1,8 @@
 //! The outbox: a checkout is won once, and a confirmation ends in one state.
 
 use crate::support::books::{
-    Books, DUE, NOW, account, checkout, confirm, credited, ingested, paid, signature,
+    Books, DUE, NOW, account, checkout, confirm, credited, ingested, paid, patient, rules,
+    signature,
 };
 use paywatch::domain::{Commitment, Decoded, Held, Verdict};
 use paywatch::store::{Attempt, Filter, Next, Reading};
@@ -106,7 +107,7 @@ async fn another_fork_may_give_another_amount_until_the_merchant_knows() {
 #[tokio::test]
 async fn what_waits_for_finalized_is_due_only_then() {
     let mut books = Books::with(&["a"]).await;
-    books.policy.confirm_at = Commitment::Finalized;
+    books.rules = rules(patient());
     books
         .record(ingested(1, 5, Commitment::Confirmed, paid("a")))
         .await;
@@ -237,7 +238,7 @@ async fn what_was_held_when_its_fork_died_is_not_judged_again() {
         .upsert_checkouts(&[checkout("a")])
         .await
         .unwrap();
-    let judged = books.store.rejudge(&books.policy, NOW).await.unwrap();
+    let judged = books.store.rejudge(&books.rules, NOW).await.unwrap();
     assert_eq!(judged.len(), 0);
     assert_eq!(books.due().await, [""; 0]);
     // Alive again after all: it is what pays.
@@ -278,14 +279,14 @@ async fn a_payment_held_as_one_too_many_takes_the_place_of_one_whose_fork_died()
         .record(ingested(2, 6, Commitment::Confirmed, paid("a")))
         .await;
     assert_eq!(second, Some(Verdict::Held(Held::AlreadyPaid)));
-    let judged = books.store.rejudge(&books.policy, NOW).await.unwrap();
+    let judged = books.store.rejudge(&books.rules, NOW).await.unwrap();
     assert_eq!(judged.len(), 0, "the first one still stands");
     books
         .store
         .drop_payment(signature(1), 5, NOW)
         .await
         .unwrap();
-    let judged = books.store.rejudge(&books.policy, NOW).await.unwrap();
+    let judged = books.store.rejudge(&books.rules, NOW).await.unwrap();
     assert_eq!(judged[0].verdict, confirm("a"));
     assert_eq!(books.due().await, ["a"]);
 }
@@ -293,7 +294,7 @@ async fn a_payment_held_as_one_too_many_takes_the_place_of_one_whose_fork_died()
 #[tokio::test]
 async fn of_many_that_wait_to_be_final_the_oldest_are_asked_about() {
     let mut books = Books::with(&["a", "b", "c"]).await;
-    books.policy.confirm_at = Commitment::Finalized;
+    books.rules = rules(patient());
     for (byte, slot, text) in [(1, 7, "a"), (2, 5, "b"), (3, 6, "c")] {
         books
             .record(ingested(byte, slot, Commitment::Confirmed, paid(text)))
@@ -308,7 +309,7 @@ async fn of_many_that_wait_to_be_final_the_oldest_are_asked_about() {
 #[tokio::test]
 async fn what_is_final_elsewhere_is_not_due() {
     let mut books = Books::with(&["a"]).await;
-    books.policy.confirm_at = Commitment::Finalized;
+    books.rules = rules(patient());
     books
         .record(ingested(1, 5, Commitment::Confirmed, paid("a")))
         .await;
@@ -330,7 +331,7 @@ async fn what_is_final_elsewhere_is_not_due() {
 #[tokio::test]
 async fn what_cannot_be_read_is_followed_to_the_slot_it_lands_in() {
     let mut books = Books::with(&["a"]).await;
-    books.policy.confirm_at = Commitment::Finalized;
+    books.rules = rules(patient());
     for slot in [5, 6] {
         let broken = Reading::Unreadable("version 9".into());
         books
@@ -353,7 +354,7 @@ async fn what_cannot_be_read_is_followed_to_the_slot_it_lands_in() {
 #[tokio::test]
 async fn what_was_final_while_unreadable_is_due_once_it_is_read() {
     let mut books = Books::with(&["a"]).await;
-    books.policy.confirm_at = Commitment::Finalized;
+    books.rules = rules(patient());
     let broken = Reading::Unreadable("version 9".into());
     books
         .record(ingested(1, 5, Commitment::Finalized, broken))

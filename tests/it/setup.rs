@@ -97,7 +97,7 @@ fn config_show_tells_what_is_set_and_by_whom_and_keeps_secrets() {
         "{shown}"
     );
     assert!(
-        has("finalized_above = { usdc = \"1000\" } # environment"),
+        has("finalized_above = { USDC = \"1000\" } # environment"),
         "{shown}"
     );
     assert!(has("sweep_every = \"15s\" # default"), "{shown}");

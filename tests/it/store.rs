@@ -1,10 +1,13 @@
 //! The store on a real file: recording twice is recording once, a cursor only goes forwards, what is known stays known.
 
 use crate::support::books::{
-    Books, DUE, NOW, account, checkout, confirm, credited, cursor, ingested, memo, paid, signature,
+    Books, DUE, NOW, account, checkout, confirm, credited, cursor, ingested, key, memo, paid,
+    signature, watched,
 };
-use paywatch::domain::{Checkout, CheckoutStatus, Commitment, Held, Matched, Slot, Verdict};
-use paywatch::store::{Filter, Ingested, Reading};
+use paywatch::domain::{
+    Checkout, CheckoutStatus, Commitment, Held, Matched, Policy, Rules, Slot, TokenAccount, Verdict,
+};
+use paywatch::store::{Error, Filter, Ingested, Reading};
 use proptest::prelude::*;
 use std::time::Duration;
 
@@ -39,7 +42,7 @@ async fn an_unknown_memo_is_judged_again_when_its_checkout_arrives() {
         .await;
     assert_eq!(held, Some(Verdict::Held(Held::UnknownMemo)));
     assert_eq!(
-        books.store.rejudge(&books.policy, NOW).await.unwrap().len(),
+        books.store.rejudge(&books.rules, NOW).await.unwrap().len(),
         0
     );
     books
@@ -47,7 +50,7 @@ async fn an_unknown_memo_is_judged_again_when_its_checkout_arrives() {
         .upsert_checkouts(&[checkout("a")])
         .await
         .unwrap();
-    let judged = books.store.rejudge(&books.policy, NOW).await.unwrap();
+    let judged = books.store.rejudge(&books.rules, NOW).await.unwrap();
     assert_eq!(judged[0].verdict, confirm("a"));
     assert_eq!(books.due().await, ["a"]);
 }
@@ -90,6 +93,53 @@ async fn the_unreadable_is_shown_quarantined_and_replaced_once_it_can_be_read() 
     );
 }
 
+/// Its account left the watch list after the transaction was read.
+#[tokio::test]
+async fn a_payment_into_an_account_that_is_not_watched_is_read_again_when_it_is() {
+    let mut books = Books::with(&["a"]).await;
+    let watching = std::mem::replace(&mut books.rules, nothing_watched());
+    let one = || ingested(1, 5, Commitment::Confirmed, paid("a"));
+    let cursor = cursor(5, 1, NOW);
+    let refused = books
+        .store
+        .record(&[one()], Some(&cursor), &books.rules, NOW)
+        .await;
+    assert!(matches!(refused, Err(Error::NotWatched(at)) if at == account()));
+    let store = &books.store;
+    assert_eq!(store.known(account(), &[signature(1)]).await.unwrap(), []);
+    assert_eq!(store.cursors(account()).await.unwrap(), []);
+    books.rules = watching;
+    assert_eq!(books.record(one()).await, Some(confirm("a")));
+}
+
+/// It was recorded while its account was watched, and its checkout becomes known while it is not.
+#[tokio::test]
+async fn a_held_payment_is_judged_again_only_while_its_account_is_watched() {
+    let books = Books::open().await;
+    books
+        .record(ingested(1, 5, Commitment::Confirmed, paid("a")))
+        .await;
+    books
+        .store
+        .upsert_checkouts(&[checkout("a")])
+        .await
+        .unwrap();
+    let elsewhere = Rules::new(
+        Policy::default(),
+        [watched(key(TokenAccount, 9))].into_iter().collect(),
+    );
+    for unwatched in [nothing_watched(), elsewhere] {
+        let judged = books.store.rejudge(&unwatched, NOW).await.unwrap();
+        assert!(judged.is_empty(), "{judged:?}");
+    }
+    let judged = books.store.rejudge(&books.rules, NOW).await.unwrap();
+    assert_eq!(judged[0].verdict, confirm("a"));
+}
+
+fn nothing_watched() -> Rules {
+    Rules::new(Policy::default(), [].into_iter().collect())
+}
+
 #[tokio::test]
 async fn a_cursor_goes_forwards_only_and_leaves_anchors_behind() {
     let books = Books::open().await;
@@ -97,7 +147,7 @@ async fn a_cursor_goes_forwards_only_and_leaves_anchors_behind() {
         let at = NOW.plus(Duration::from_secs(seconds));
         books
             .store
-            .record(&[], Some(&cursor(slot, byte, at)), &books.policy, at)
+            .record(&[], Some(&cursor(slot, byte, at)), &books.rules, at)
             .await
             .unwrap();
         books
@@ -215,7 +265,7 @@ proptest! {
             let books = Books::with(&["a", "b", "c", "d"]).await;
             for chunk in order.chunks(batch) {
                 let some: Vec<_> = chunk.iter().map(|which| all[*which].clone()).collect();
-                books.store.record(&some, None, &books.policy, NOW).await.unwrap();
+                books.store.record(&some, None, &books.rules, NOW).await.unwrap();
             }
             let payments = books.store.payments(&Filter::newest(99)).await.unwrap();
             let mut verdicts: Vec<_> = payments.into_iter().map(|one| (one.signature, one.verdict)).collect();

@@ -1,11 +1,11 @@
 //! Databases that are old, new, damaged, read-only, full or shared: each is opened, or refused in plain words.
 
 use crate::support::books::{
-    Books, NOW, account, checkout, confirm, ingested, paid, policy, signature,
+    Books, NOW, account, checkout, confirm, ingested, paid, rules, signature,
 };
 use crate::support::{Child, PRICE, World, eventually, exit_of, said, tables};
 use futures_util::future::join_all;
-use paywatch::domain::Commitment;
+use paywatch::domain::{Commitment, Policy};
 use paywatch::store::{Attempt, Error, Filter, Next, PaymentState, Store};
 use sqlx::{Connection, Executor};
 use std::{path::Path, time::Duration};
@@ -312,7 +312,7 @@ async fn store_check_names_what_is_broken() {
         .record(
             &[ingested(1, 5, Commitment::Confirmed, paid("a"))],
             None,
-            &policy(),
+            &rules(Policy::default()),
             NOW,
         )
         .await

@@ -98,7 +98,7 @@ async fn the_timeline_tells_everything_in_order() {
         .upsert_checkouts(&[checkout("a")])
         .await
         .unwrap();
-    books.store.rejudge(&books.policy, at(1)).await.unwrap();
+    books.store.rejudge(&books.rules, at(1)).await.unwrap();
     let due = books
         .store
         .turn_over(&[], at(2), Duration::from_mins(1), 1)

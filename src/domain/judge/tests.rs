@@ -1,7 +1,8 @@
 use super::*;
-use crate::domain::{Mint, Pubkey, TokenAccount, Wallet};
+use crate::domain::{
+    Decimals, Limit, Mint, Policy, Pubkey, TokenAccount, TokenName, TokenProgram, Wallet, Watched,
+};
 use proptest::prelude::*;
-use std::collections::BTreeMap;
 
 const DUE: u64 = 19_000_000;
 
@@ -42,13 +43,16 @@ fn pending(text: &str) -> Candidate {
     }
 }
 
-fn policy() -> Policy {
-    Policy {
-        amount: AmountRule::Exact,
-        unknown_memo: UnknownMemo::Hold,
-        confirm_at: Commitment::Confirmed,
-        finalized_above: BTreeMap::new(),
-    }
+fn rules(policy: Policy) -> Rules {
+    let watched = Watched {
+        token_account: key(TokenAccount, 1),
+        wallet: key(Wallet, 3),
+        mint: key(Mint, 2),
+        token_program: TokenProgram::Token,
+        decimals: Decimals::new(6).unwrap(),
+        symbol: "USDC".into(),
+    };
+    Rules::new(policy, [watched].into_iter().collect())
 }
 
 fn change(mut candidate: Candidate, edit: impl FnOnce(&mut Candidate)) -> Candidate {
@@ -69,13 +73,13 @@ fn check(
     received: u64,
     memos: &[&str],
     candidates: &[Candidate],
-    policy: &Policy,
+    rules: &Rules,
     expected: &Verdict,
 ) {
     let memos: Vec<_> = memos.iter().map(|text| memo(text)).collect();
     assert_eq!(
-        judge(signature(7), &credit(received), &memos, candidates, policy),
-        *expected,
+        judge(signature(7), &credit(received), &memos, candidates, rules).as_ref(),
+        Some(expected),
         "{what}"
     );
 }
@@ -84,21 +88,25 @@ fn check(
 #[rustfmt::skip] // a table
 fn the_table_of_verdicts() {
     let (strict, settled) = (
-        policy(),
+        rules(Policy::default()),
         Verdict::Matched(Matched::Settled { memo: memo("a") }),
     );
-    let at_least = Policy {
+    let at_least = rules(Policy {
         amount: AmountRule::AtLeast,
-        ..policy()
-    };
-    let trusting = Policy {
+        ..Policy::default()
+    });
+    let trusting = rules(Policy {
         unknown_memo: UnknownMemo::Confirm,
-        ..policy()
+        ..Policy::default()
+    });
+    let limit = Limit {
+        token: TokenName::parse("usdc"),
+        amount: "18.999999".into(),
     };
-    let careful = Policy {
-        finalized_above: BTreeMap::from([(key(Mint, 2), BaseUnits(DUE - 1))]),
-        ..policy()
-    };
+    let careful = rules(Policy {
+        finalized_above: vec![limit],
+        ..Policy::default()
+    });
     let now = confirm(Commitment::Confirmed, None);
     let held = Verdict::Held;
     let status = |status| change(pending("a"), |candidate| candidate.checkout.status = status);
@@ -160,8 +168,23 @@ proptest! {
             candidate.checkout.recipient = Some(key(Wallet, wallet));
             candidate.claim = if taken { Claim::Taken } else { Claim::Free };
         });
-        let verdict = judge(signature(7), &credit(received), &[memo("a")], &[candidate], &policy());
+        let rules = rules(Policy::default());
+        let verdict = judge(signature(7), &credit(received), &[memo("a")], &[candidate], &rules);
         let deserves = received == due && mint == 2 && wallet == 3 && !taken;
-        prop_assert_eq!(matches!(verdict, Verdict::Matched(_)), deserves);
+        prop_assert_eq!(matches!(verdict, Some(Verdict::Matched(_))), deserves);
+    }
+}
+
+#[test]
+fn a_credit_of_an_account_that_is_not_watched_is_not_judged() {
+    let nothing = Rules::new(Policy::default(), [].into_iter().collect());
+    let elsewhere = Credit {
+        token_account: key(TokenAccount, 9),
+        ..credit(DUE)
+    };
+    let watching = rules(Policy::default());
+    for (credit, rules) in [(&credit(DUE), &nothing), (&elsewhere, &watching)] {
+        let verdict = judge(signature(7), credit, &[memo("a")], &[pending("a")], rules);
+        assert_eq!(verdict, None);
     }
 }

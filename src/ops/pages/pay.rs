@@ -151,7 +151,7 @@ async fn find(shared: &Shared, memo: &str) -> store::Result<Option<(Memo, (Check
 fn due(pipeline: &Pipeline, checkout: &Checkout) -> Option<TransferRequest> {
     let watching = pipeline.watching();
     let watched = watching
-        .accounts
+        .accounts()
         .iter()
         .find(|one| checkout.mint == Some(one.mint))?;
     Some(TransferRequest {

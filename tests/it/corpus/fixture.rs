@@ -4,8 +4,7 @@ use super::case::Case;
 use crate::support::books::NOW;
 use paywatch::domain::{
     AmountRule, BaseUnits, Checkout, CheckoutStatus, Commitment, Decimals, Decoded, Known, Matched,
-    Memo, Policy, TokenProgram, Transaction, UnknownMemo, Verdict, WatchList, Watched, decode,
-    explain,
+    Memo, Policy, Rules, TokenProgram, Transaction, Verdict, WatchList, Watched, decode, explain,
 };
 use paywatch::solana::Fetched;
 use paywatch::store::{Ingested, Reading, Store};
@@ -101,7 +100,7 @@ async fn seen(
     watch_list: &WatchList,
     expected: &Value,
 ) -> Value {
-    let policy = policy(expected);
+    let rules = Rules::new(policy(expected), watch_list.clone());
     let known = Known {
         checkouts: checkouts(expected),
         held_by: BTreeMap::new(),
@@ -111,9 +110,9 @@ async fn seen(
         watch_list,
         &BTreeSet::new(),
         Some(&known),
-        &policy,
+        &rules,
     );
-    let verdicts = recorded(transaction, decoded, &policy, &known.checkouts).await;
+    let verdicts = recorded(transaction, decoded, &rules, &known.checkouts).await;
     let explained: Vec<_> = explanation
         .credits
         .iter()
@@ -179,7 +178,7 @@ async fn seen(
 async fn recorded(
     transaction: &Transaction,
     decoded: &Decoded,
-    policy: &Policy,
+    rules: &Rules,
     checkouts: &[Checkout],
 ) -> Vec<Verdict> {
     let folder = tempfile::tempdir().unwrap();
@@ -199,7 +198,7 @@ async fn recorded(
         seen_at: NOW,
         reading: Reading::Decoded(decoded.clone()),
     };
-    let recorded = store.record(&[ingested], None, policy, NOW).await.unwrap();
+    let recorded = store.record(&[ingested], None, rules, NOW).await.unwrap();
     store.close().await;
     recorded.into_iter().map(|one| one.verdict).collect()
 }
@@ -249,8 +248,6 @@ fn policy(expected: &Value) -> Policy {
             "at_least" => AmountRule::AtLeast,
             other => panic!("{other}"),
         },
-        unknown_memo: UnknownMemo::Hold,
-        confirm_at: Commitment::Confirmed,
-        finalized_above: BTreeMap::new(),
+        ..Policy::default()
     }
 }

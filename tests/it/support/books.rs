@@ -1,8 +1,9 @@
 //! Books to record into: a store on a real file, and the simplest payments there are.
 
 use paywatch::domain::{
-    BaseUnits, Checkout, CheckoutStatus, Commitment, Credit, Decoded, Matched, Memo, Mint, Policy,
-    Pubkey, Signature, Slot, Timestamp, TokenAccount, Verdict, Wallet,
+    BaseUnits, Checkout, CheckoutStatus, Commitment, Credit, Decimals, Decoded, Matched, Memo,
+    Mint, Policy, Pubkey, Rules, Signature, Slot, Timestamp, TokenAccount, TokenProgram, Verdict,
+    Wallet, Watched,
 };
 use paywatch::store::{Attempt, Cursor, Ingested, Next, Reading, Store};
 use std::time::Duration;
@@ -13,12 +14,32 @@ pub(crate) const DUE: u64 = 19_000_000;
 
 pub(crate) struct Books {
     pub(crate) store: Store,
-    pub(crate) policy: Policy,
+    pub(crate) rules: Rules,
     _folder: TempDir,
 }
 
-pub(crate) fn policy() -> Policy {
-    Policy::default()
+/// One account is watched, [`account`].
+pub(crate) fn rules(policy: Policy) -> Rules {
+    Rules::new(policy, [watched(account())].into_iter().collect())
+}
+
+pub(crate) fn watched(token_account: TokenAccount) -> Watched {
+    Watched {
+        token_account,
+        wallet: key(Wallet, 3),
+        mint: key(Mint, 2),
+        token_program: TokenProgram::Token,
+        decimals: Decimals::new(6).unwrap(),
+        symbol: "USDC".into(),
+    }
+}
+
+/// Every payment waits for `finalized`.
+pub(crate) fn patient() -> Policy {
+    Policy {
+        confirm_at: Commitment::Finalized,
+        ..Policy::default()
+    }
 }
 
 pub(crate) fn key<T>(wrap: fn(Pubkey) -> T, byte: u8) -> T {
@@ -100,7 +121,7 @@ impl Books {
         .unwrap();
         Self {
             store,
-            policy: policy(),
+            rules: rules(Policy::default()),
             _folder: folder,
         }
     }
@@ -116,7 +137,7 @@ impl Books {
     pub(crate) async fn record(&self, one: Ingested) -> Option<Verdict> {
         let recorded = self
             .store
-            .record(&[one], None, &self.policy, NOW)
+            .record(&[one], None, &self.rules, NOW)
             .await
             .unwrap();
         assert!(recorded.len() <= 1);

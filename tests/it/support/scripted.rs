@@ -12,6 +12,7 @@ use paywatch::store::{Cursor, Filter, PaymentSummary, Store};
 use paywatch::supervisor::Loops;
 use std::{
     collections::HashSet,
+    path::PathBuf,
     sync::{Arc, Mutex, MutexGuard},
 };
 use tempfile::TempDir;
@@ -123,10 +124,12 @@ impl Scripted {
     }
 
     fn database(&self) -> String {
-        format!(
-            "sqlite:{}",
-            self.folder.path().join("paywatch.db").display()
-        )
+        format!("sqlite:{}", self.file().display())
+    }
+
+    /// The file of the database.
+    pub(crate) fn file(&self) -> PathBuf {
+        self.folder.path().join("paywatch.db")
     }
 
     /// A new checkout.
