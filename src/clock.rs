@@ -1,7 +1,10 @@
 //! The one place where the clock is read; everybody else is handed `now`.
 
 use crate::domain::Timestamp;
-use std::{cell::Cell, time::UNIX_EPOCH};
+use std::{
+    cell::Cell,
+    time::{Duration, UNIX_EPOCH},
+};
 use tokio::time::Instant;
 
 thread_local! {
@@ -25,10 +28,17 @@ pub fn simulate(start: Timestamp) {
     SIMULATED.set(Some((start, Instant::now())));
 }
 
-/// An instant as people and machines write it: RFC 3339 in UTC, not before 1970.
+/// Reads an instant as people and machines write it: RFC 3339 in UTC, not before 1970.
 #[must_use]
 pub fn read(text: &str) -> Option<Timestamp> {
     let at = humantime::parse_rfc3339_weak(text).ok()?;
     let since = at.duration_since(UNIX_EPOCH).ok()?;
     Some(Timestamp(0).plus(since))
+}
+
+/// Unix seconds as people and machines write an instant: RFC 3339 in UTC.
+#[must_use]
+pub fn written(at: i64) -> String {
+    let since = Duration::from_secs(u64::try_from(at).unwrap_or(0));
+    humantime::format_rfc3339_seconds(UNIX_EPOCH + since).to_string()
 }

@@ -4,19 +4,18 @@
 //! because a daemon with a loop missing looks alive and is not.
 
 mod failures;
+mod sweeps;
 
 use crate::config::Config;
 use crate::notify::Notify;
-use crate::pipeline::{
-    Checkouts, Confirm, Follow, FollowOutcome, Pipeline, Settle, Sweep, Watch, hints,
-};
+use crate::pipeline::{Checkouts, Confirm, Follow, FollowOutcome, Pipeline, Settle, Watch, hints};
 use crate::serve::{self, Bounds};
 use crate::solana::Hint;
 use crate::store::Store;
 use crate::{ops, systemd, telemetry};
 use anyhow::{Context, anyhow};
 use failures::Failures;
-use std::{convert::Infallible, future::Future, sync::Arc, time::Duration};
+use std::{future::Future, sync::Arc, time::Duration};
 use tokio::{net::TcpListener, sync::mpsc, task::JoinSet, time::sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -154,10 +153,11 @@ impl Loops {
         });
         if pipeline.config.solana.rpc_urls.len() > 1 {
             loops.add("endpoints", endpoints(pipeline.clone()));
+            loops.add("second_opinion", sweeps::second_opinion(pipeline.clone()));
         }
         loops.add("watch", watch(pipeline.clone()));
         loops.add("checkouts", checkouts(pipeline.clone()));
-        loops.add("sweep", sweep(pipeline.clone()));
+        loops.add("sweep", sweeps::sweep(pipeline.clone()));
         loops.add("settle", settle(pipeline.clone()));
         loops.add("quarantine", quarantine(pipeline.clone()));
         let (confirming, stop) = (pipeline.clone(), loops.shutdown.clone());
@@ -274,47 +274,6 @@ async fn checkouts(pipeline: Arc<Pipeline>) {
             .await
             .is_ok();
         tokio::time::sleep_until(began + spacing.min(pause)).await;
-    }
-}
-
-async fn sweep(pipeline: Arc<Pipeline>) {
-    let (mut sweep, mut failures) = (
-        Sweep::new(pipeline.clone()),
-        Failures::of("sweep", &pipeline),
-    );
-    loop {
-        // Until there is something to watch and the checkouts are known, there is nothing to sweep.
-        if !pipeline.watching().accounts().is_empty() && pipeline.status.has_polled() {
-            match peeking_meanwhile(&pipeline, sweep.step()).await {
-                Ok(swept) => {
-                    failures.none();
-                    tracing::debug!(?swept, "swept");
-                }
-                Err(error) => sleep(failures.note(&error)).await,
-            }
-        }
-        let rung = pipeline.bells.sweep.notified();
-        let _either = tokio::time::timeout(pipeline.sweep_pause(), rung).await;
-    }
-}
-
-/// A sweep that takes longer than the interval must not keep those waiting who pay meanwhile.
-async fn peeking_meanwhile<T>(pipeline: &Arc<Pipeline>, step: impl Future<Output = T>) -> T {
-    tokio::select! {
-        biased;
-        done = step => done,
-        never = peek_for_ever(pipeline) => match never {},
-    }
-}
-
-async fn peek_for_ever(pipeline: &Arc<Pipeline>) -> Infallible {
-    let (peeking, mut failures) = (Sweep::new(pipeline.clone()), Failures::of("peek", pipeline));
-    loop {
-        sleep(pipeline.config.solana.sweep_every).await;
-        match peeking.peek().await {
-            Ok(_) => failures.none(),
-            Err(error) => sleep(failures.note(&error)).await,
-        }
     }
 }
 

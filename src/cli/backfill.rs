@@ -116,10 +116,25 @@ fn print(report: &Report, args: &Args) -> anyhow::Result<()> {
     println!("confirmed now         {:>8}", report.acknowledged);
     println!("still to confirm      {:>8}", report.queued);
     println!("given up              {:>8}", report.parked);
-    if report.needs_a_person() {
+    if report.history_is_short {
+        println!("{}", shortfall(report));
+    }
+    if report.has_payments_for_a_person() {
         println!("held or given-up payments need a person");
     }
     Ok(())
+}
+
+fn shortfall(report: &Report) -> String {
+    let asked = report.history_asked_from.as_deref().unwrap_or("the start");
+    let begins = match (&report.history_begins_at, report.history_begins_in_slot) {
+        (Some(at), Some(slot)) => format!("begins at {at} (slot {slot})"),
+        (None, Some(slot)) => format!("begins in slot {slot}"),
+        _ => "is not listed back to there".to_owned(),
+    };
+    format!(
+        "history is shorter than asked for: asked for since {asked}, the history of the nodes {begins}; add an endpoint with older history to solana.rpc_urls, and run this again"
+    )
 }
 
 /// A bar on a terminal, lines in the log elsewhere.

@@ -16,7 +16,8 @@ use std::{
     sync::Arc,
 };
 
-/// Transactions fetched ahead at most, for each that may be asked for at once: they are kept until the walk comes by.
+/// Transactions fetched ahead at most by all sweeps together, for each request that may be under way. They are kept until the walk
+/// takes them.
 const ROOM: usize = 32;
 
 /// Fetches what will be walked over.
@@ -35,7 +36,7 @@ pub(super) struct Ahead {
 
 impl Ahead {
     pub(super) fn new(pipeline: Arc<Pipeline>, scope: Scope, account: TokenAccount) -> Self {
-        let room = pipeline.config.solana.limits.max_in_flight * ROOM;
+        let room = pipeline.shares.of(ROOM);
         Self {
             room,
             scope,
@@ -56,6 +57,10 @@ impl Ahead {
         }
     }
 
+    pub(super) fn pipeline(&self) -> Arc<Pipeline> {
+        self.pipeline.clone()
+    }
+
     /// A transaction that was fetched ahead.
     pub(super) fn take(&mut self, entry: &SignatureEntry) -> Option<Ingested> {
         self.fetched.remove(&(entry.signature, entry.slot))
@@ -70,7 +75,7 @@ impl Ahead {
     }
 
     fn begin(&mut self) {
-        let at_once = self.pipeline.config.solana.limits.max_in_flight;
+        let at_once = self.pipeline.shares.of(1);
         while self.under_way.len() < at_once
             && let Some(entry) = self.waiting.pop_front()
         {

@@ -1,9 +1,8 @@
 //! The sweep with an end: history once, between two bounds, then confirmations until none is due.
 
-use super::ahead::Ahead;
-use super::history::{Floor, Range, list};
+use super::history::Floor;
 use super::progress::Progress;
-use super::walk::Mode;
+use super::reach::{Below, Depth, Shortfall};
 use super::{Checkouts, Confirm, ConfirmOutcome, Pipeline, Sweep, Swept, Watch};
 use crate::clock;
 use crate::config::Scope;
@@ -77,12 +76,26 @@ pub struct Report {
     pub parked: u64,
     /// Whether it was told to stop before its end.
     pub interrupted: bool,
+    /// Whether the nodes keep less history than was asked for: payments before that are not found.
+    pub history_is_short: bool,
+    /// Where history was asked for from, if it is short: a time in RFC 3339, or a slot.
+    pub history_asked_from: Option<String>,
+    /// When the history of the nodes begins, RFC 3339, if it is short and they say so.
+    pub history_begins_at: Option<String>,
+    /// The slot in which the history of the nodes begins, if it is short and they say so.
+    pub history_begins_in_slot: Option<Slot>,
 }
 
 impl Report {
-    /// Whether a person must look.
+    /// Whether a person must look: at payments, or at the nodes because their history is too short.
     #[must_use]
     pub fn needs_a_person(&self) -> bool {
+        self.history_is_short || self.has_payments_for_a_person()
+    }
+
+    /// Whether payments are held or given up.
+    #[must_use]
+    pub fn has_payments_for_a_person(&self) -> bool {
         let held = |tally: &Tally| {
             Held::ALL
                 .iter()
@@ -176,7 +189,7 @@ impl Backfill {
 
     async fn sweep(&self, progress: Arc<dyn Progress>) -> anyhow::Result<Swept> {
         self.prepare().await?;
-        let mut sweep = Sweep::telling(self.pipeline.clone(), progress.clone());
+        let mut sweep = Sweep::telling(self.pipeline.clone(), progress);
         if self.since.is_some() || self.until.is_some() {
             // Who asks for a range asks for all of it.
             sweep.scope = Scope::All;
@@ -187,9 +200,7 @@ impl Backfill {
         );
         let mut total = Swept::default();
         for watched in self.pipeline.watching().accounts().iter() {
-            let swept = self
-                .sweep_one(&sweep, watched, since, until, &*progress)
-                .await;
+            let swept = self.sweep_one(&sweep, watched, since, until).await;
             total.add(swept.with_context(|| {
                 format!("sweep {} of {}", watched.token_account, watched.symbol)
             })?);
@@ -203,7 +214,6 @@ impl Backfill {
         watched: &Watched,
         since: Option<Floor>,
         until: Option<Floor>,
-        progress: &dyn Progress,
     ) -> anyhow::Result<Swept> {
         if since.is_none() && until.is_none() {
             return sweep.resume(watched).await;
@@ -212,19 +222,24 @@ impl Backfill {
             .minus(self.pipeline.config.watch.look_back)
             .unix_seconds();
         let since = since.unwrap_or(Floor::Time(look_back));
-        let (rpc, account) = (&self.pipeline.rpc, watched.token_account);
-        let pipeline = self.pipeline.clone();
-        let mut ahead = match until {
-            None => Ahead::new(pipeline, sweep.scope, account),
-            Some(_) => Ahead::nothing(pipeline, sweep.scope, account),
+        let below = Below {
+            before: None,
+            floor: since,
+            newest: until,
         };
-        let range = Range::down_to(account, since);
-        let history = list(rpc, range, progress, &mut ahead)
-            .await
-            .context("list history")?;
-        sweep
-            .ingest_all(account, history, until, ahead, Mode::Bounded)
-            .await
+        let mut swept = Swept::default();
+        let account = watched.token_account;
+        let (_, depth) = sweep.walk_below(account, below, &mut swept).await?;
+        swept.short = match depth {
+            Depth::Reached | Depth::Claimed => None,
+            Depth::Short(shortfall) => Some(shortfall),
+            Depth::Contradicted => Some(Shortfall {
+                begins_at: None,
+                begins_in: None,
+                asked_from: since,
+            }),
+        };
+        Ok(swept)
     }
 
     async fn resolve(&self, bound: Option<Bound>) -> anyhow::Result<Option<Floor>> {
@@ -294,6 +309,15 @@ impl Backfill {
         let interrupted = swept.is_none() || stop.is_cancelled();
         let (store, swept) = (&self.pipeline.store, swept.unwrap_or_default());
         let (oldest, newest) = swept.slots.unwrap_or((1, 0));
+        let begins_at = swept.short.and_then(|short| short.begins_at);
+        if let Some(short) = swept.short {
+            tracing::warn!(
+                asked_from = %short.asked_from,
+                begins_at = begins_at.map(clock::written),
+                begins_in_slot = short.begins_in,
+                "the nodes keep less history than was asked for: earlier payments are not found; add an endpoint with older history to solana.rpc_urls, and run this again"
+            );
+        }
         let ConfirmationCounts {
             queued,
             undelivered,
@@ -316,6 +340,10 @@ impl Backfill {
             undelivered,
             parked,
             interrupted,
+            history_is_short: swept.short.is_some(),
+            history_asked_from: swept.short.map(|short| short.asked_from.to_string()),
+            history_begins_at: begins_at.map(clock::written),
+            history_begins_in_slot: swept.short.and_then(|short| short.begins_in),
         })
     }
 }

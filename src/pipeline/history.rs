@@ -2,17 +2,27 @@
 
 use super::ahead::Ahead;
 use super::progress::Progress;
+use crate::clock;
 use crate::domain::{Signature, Slot, TokenAccount};
 use crate::solana::{Error, Rpc, SignatureEntry};
 use std::collections::HashSet;
 
 /// Where reading backwards stops.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Floor {
     /// Below this slot.
     Slot(Slot),
     /// Before this time, Unix seconds. A block without a time is read.
     Time(i64),
+}
+
+impl std::fmt::Display for Floor {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Slot(slot) => write!(out, "slot {slot}"),
+            Self::Time(at) => out.write_str(&clock::written(*at)),
+        }
+    }
 }
 
 impl Floor {
@@ -51,6 +61,15 @@ pub(super) struct Range {
     pub(super) floor: Floor,
 }
 
+/// How a listing ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// It listed a transaction below the floor.
+    Floor,
+    /// The node had no more. That need not be the end of the history.
+    Empty,
+}
+
 impl Range {
     /// All down to a floor.
     pub(super) fn down_to(account: TokenAccount, floor: Floor) -> Self {
@@ -65,14 +84,16 @@ impl Range {
 }
 
 /// A history that was listed.
-#[derive(Debug, Default)]
 pub(super) struct History {
+    /// Whom it was asked of. Its newer parts are listed again there.
+    pub(super) rpc: Rpc,
     /// Its oldest part, oldest first.
     pub(super) entries: Vec<SignatureEntry>,
     /// Newer parts, to be listed again; the last one follows the entries.
     pub(super) newer: Vec<Range>,
     /// Whether the signature that was looked for is among them.
     pub(super) reaches: bool,
+    pub(super) end: End,
 }
 
 /// Lists a token account's history, page by page until an empty one, in bounded memory.
@@ -85,13 +106,23 @@ pub(super) async fn list(
     progress: &dyn Progress,
     ahead: &mut Ahead,
 ) -> Result<History, Error> {
-    let mut history = History::default();
+    let mut history = History {
+        rpc: rpc.clone(),
+        entries: Vec::new(),
+        newer: Vec::new(),
+        reaches: false,
+        end: End::Empty,
+    };
     let mut seen = HashSet::new();
     // Newest first, while they gather.
     let mut entries: Vec<SignatureEntry> = Vec::new();
     let (mut before, mut part_before) = (range.before, range.before);
     for _ in 0..PAGES_MAX {
-        let page = rpc.signatures(range.account, before, range.until);
+        let pipeline = ahead.pipeline();
+        let page = async {
+            let _permit = pipeline.shares.page().await;
+            rpc.signatures(range.account, before, range.until).await
+        };
         let page = ahead.meanwhile(page).await?;
         let Some(last) = page.last() else {
             history.entries = oldest_first(entries);
@@ -109,6 +140,7 @@ pub(super) async fn list(
         history.reaches |= new.iter().any(is_it);
         progress.listed(new.len());
         if is_last {
+            history.end = End::Floor;
             history.entries = oldest_first(entries);
             return Ok(history);
         }

@@ -15,11 +15,15 @@ mod follow;
 mod handed;
 mod history;
 mod ingest;
+mod opinion;
+mod owing;
 mod progress;
 mod promising;
+mod reach;
 mod rhythm;
 mod schedule;
 mod settle;
+mod shares;
 mod skips;
 mod status;
 mod sweep;
@@ -32,7 +36,9 @@ pub use confirm::{Confirm, ConfirmOutcome};
 pub use explain::{Background, Explained, Read, Recipient, look_at};
 pub use follow::{Follow, FollowOutcome, hints};
 pub use history::Floor;
+pub use opinion::SecondOpinion;
 pub use progress::{LogLines, Progress};
+pub use reach::Shortfall;
 pub use schedule::next_attempt;
 pub use settle::{Settle, SettleOutcome};
 pub use status::{Status, Unready};
@@ -40,7 +46,9 @@ pub use sweep::{Sweep, Swept};
 pub use watch::{Watch, Watching};
 
 use handed::Handed;
+use owing::Owing;
 use rhythm::Rhythm;
+use shares::Shares;
 
 use crate::{
     config::Config,
@@ -68,6 +76,8 @@ pub struct Pipeline {
     pub bells: Bells,
     handed: Handed,
     rhythm: Rhythm,
+    shares: Shares,
+    owing: Owing,
     watching: channel::Sender<Arc<Watching>>,
 }
 
@@ -106,6 +116,8 @@ impl Pipeline {
             bells: Bells::default(),
             handed: Handed::new(config.merchant.settings.max_in_flight),
             rhythm: Rhythm::new(config.solana.ws_urls.len()),
+            shares: Shares::new(config.solana.limits.max_in_flight),
+            owing: Owing::default(),
             watching: channel::Sender::new(Arc::new(Watching::nothing(&config.policy))),
             config,
         })

@@ -12,22 +12,42 @@ use std::collections::HashSet;
 pub(super) const FIRST_MAX: usize = 64;
 
 impl Sweep {
-    /// Looks through all history since the cursors for what seems to pay, and at that alone: while a long sweep is under way, others
-    /// who pay need not wait for its end. Returns how many payments are new.
+    /// While a long sweep is under way, takes in the payments that wait behind it: all new transactions of an account if they are few;
+    /// else those that seem to pay and, of an account whose own sweep has ended, the oldest ones. The work is bounded, so that no account
+    /// waits long for another one. Returns how many payments are new.
     ///
     /// # Errors
-    /// When the node or the database fails.
+    /// The first failure, after all accounts were tried.
     pub async fn peek(&self) -> anyhow::Result<usize> {
-        let mut payments = 0;
-        for watched in self.pipeline.watching().accounts().iter() {
-            let account = watched.token_account;
-            let mut ahead = Ahead::nothing(self.pipeline.clone(), self.scope, account);
-            let history = self.list(account, &mut ahead).await?;
-            let (_, new) = self
-                .ingest_promising(account, &history.entries, &mut ahead)
-                .await?;
-            payments += new;
+        let peeked = self.side_by_side(|watched| self.peek_at(watched.token_account));
+        let (mut payments, mut failure) = (0, None);
+        for (account, peeked) in peeked.await {
+            match peeked {
+                Ok(new) => payments += new,
+                Err(error) => {
+                    failure.get_or_insert(error.context(format!("look ahead in {account}")));
+                }
+            }
         }
+        failure.map_or(Ok(payments), Err)
+    }
+
+    async fn peek_at(&self, account: TokenAccount) -> anyhow::Result<usize> {
+        let is_idle = self.pipeline.shares.is_idle(account);
+        let mut ahead = Ahead::nothing(self.pipeline.clone(), self.scope, account);
+        let history = self.list(account, &mut ahead).await?;
+        let skips = self.skips(account, &history.entries).await?;
+        let is_new =
+            |entry: &&SignatureEntry| entry.commitment.is_some() && skips.reading(entry).is_none();
+        let mut new: Vec<_> = history.entries.iter().filter(is_new).cloned().collect();
+        let mut payments = 0;
+        if self.pipeline.is_worth_a_look(new.len()) {
+            let promising = self.ingest_promising(account, &history.entries, &mut ahead);
+            payments += promising.await?.1;
+            new.truncate(if is_idle { FIRST_MAX } else { 0 });
+        }
+        let skips = self.skips(account, &new).await?;
+        payments += self.ingest_open(account, &new, &skips).await?.1;
         Ok(payments)
     }
 

@@ -8,14 +8,16 @@ use super::Pipeline;
 use super::ahead::Ahead;
 use super::history::{Floor, History, Range, list};
 use super::progress::{LogLines, Progress};
+use super::reach::{Extent, Shortfall};
 use super::walk::Mode;
 use crate::clock;
 use crate::config::Scope;
-use crate::domain::{Slot, Timestamp, TokenAccount, Watched};
+use crate::domain::{Signature, Slot, Timestamp, TokenAccount, Watched};
 use crate::solana::Rpc;
 use crate::store::Cursor;
 use anyhow::{Context, bail};
-use std::{sync::Arc, time::Duration};
+use futures_util::{StreamExt, stream};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 /// What a sweep of one token account did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,6 +30,10 @@ pub struct Swept {
     pub payments: usize,
     /// Oldest and newest slot in range.
     pub slots: Option<(Slot, Slot)>,
+    /// Where the node's history begins, if that is later than was asked for.
+    pub short: Option<Shortfall>,
+    /// Up to here a walk has recorded everything, all of it finalized.
+    pub(super) covered: Option<(Slot, Signature)>,
 }
 
 /// Sweeps all watched token accounts.
@@ -36,15 +42,12 @@ pub struct Sweep {
     pub(super) progress: Arc<dyn Progress>,
     /// Whose transactions are read.
     pub(super) scope: Scope,
-    /// Whom history is asked of.
-    pub(super) rpc: Rpc,
-    /// Sweeps until somebody else is asked for it.
-    until_second_opinion: u32,
+    /// How often in a row the sweep of an account has failed. Each time another endpoint is asked first.
+    failures: HashMap<TokenAccount, usize>,
 }
 
-/// One sweep in so many, and the one after a failure, asks other endpoints first. Whatever the preferred one hides is found within
-/// a few sweeps; it costs no call more.
-const SECOND_OPINION_EVERY: u32 = 4;
+/// Accounts that are swept at once. Their requests share the limits of the nodes.
+const SIDE_BY_SIDE: usize = 64;
 
 /// Anchors that were begun less long before the cursor are not relied on: signatures older than them may have been revealed
 /// after the last sweep. A minute, and the half minute for which an anchor moves along after it was begun. Counted back from
@@ -62,43 +65,41 @@ impl Sweep {
     #[must_use]
     pub fn telling(pipeline: Arc<Pipeline>, progress: Arc<dyn Progress>) -> Self {
         Self {
-            rpc: pipeline.rpc.clone(),
             scope: pipeline.config.watch.scope,
             pipeline,
             progress,
-            until_second_opinion: SECOND_OPINION_EVERY,
+            failures: HashMap::new(),
         }
     }
 
-    /// Sweeps every watched token account once, from its cursor to now. One that fails does not keep the others from it.
+    /// Sweeps every watched token account once, from its cursor to now, all of them side by side. One that fails does not keep the
+    /// others from it.
     ///
     /// # Errors
     /// The first failure, after all were tried.
     pub async fn step(&mut self) -> anyhow::Result<Swept> {
-        let watching = self.pipeline.watching();
-        if watching.accounts().is_empty() {
+        if self.pipeline.watching().accounts().is_empty() {
             bail!("nothing is watched yet");
         }
-        self.choose_whom_to_ask();
         self.progress.begins();
         let (mut total, mut failure) = (Swept::default(), None);
-        for watched in watching.accounts().iter() {
-            match self.resume(watched).await {
+        let this = &*self;
+        let swept = this.side_by_side(|watched| async move { this.sweep_in_turn(&watched).await });
+        for (account, swept) in swept.await {
+            match swept {
                 Ok(swept) => {
-                    let account = watched.token_account;
-                    self.pipeline.status.account_swept(account, clock::now());
-                    total.add(swept);
+                    self.failures.remove(&account);
+                    total.add(swept.unwrap_or_default());
                 }
                 Err(error) => {
-                    let context = format!("sweep {} of {}", watched.token_account, watched.symbol);
-                    failure.get_or_insert(error.context(context));
+                    *self.failures.entry(account).or_default() += 1;
+                    failure.get_or_insert(error);
                 }
             }
         }
         let unheard = failure.is_none().then_some(total.payments);
         self.pipeline.rhythm.swept(unheard);
         if let Some(error) = failure {
-            self.until_second_opinion = 1;
             Err(error)
         } else {
             self.pipeline.status.swept(clock::now());
@@ -106,18 +107,35 @@ impl Sweep {
         }
     }
 
-    fn choose_whom_to_ask(&mut self) {
-        let preferred = &self.pipeline.rpc;
-        self.until_second_opinion = self.until_second_opinion.saturating_sub(1);
-        self.rpc = if self.until_second_opinion == 0 {
-            self.until_second_opinion = SECOND_OPINION_EVERY;
-            preferred.second_opinion()
-        } else {
-            preferred.clone()
-        };
+    /// Does the same for every watched account, many at once. Returns the results in the order in which they came.
+    pub(super) async fn side_by_side<F: Future>(
+        &self,
+        each: impl Fn(Watched) -> F,
+    ) -> Vec<(TokenAccount, F::Output)> {
+        let watching = self.pipeline.watching();
+        let accounts: Vec<Watched> = watching.accounts().iter().cloned().collect();
+        let begun = accounts.into_iter().map(|watched| {
+            let (account, one) = (watched.token_account, each(watched));
+            async move { (account, one.await) }
+        });
+        let done = stream::iter(begun).buffer_unordered(SIDE_BY_SIDE);
+        done.collect().await
     }
 
-    /// Sweeps one token account from its cursor; without one, from as far back as a pending checkout or `look_back` reaches.
+    /// Sweeps one token account, unless it is being swept already.
+    async fn sweep_in_turn(&self, watched: &Watched) -> anyhow::Result<Option<Swept>> {
+        let account = watched.token_account;
+        let Some(_turn) = self.pipeline.shares.begin(account) else {
+            return Ok(None);
+        };
+        let swept = self.resume(watched).await;
+        let swept = swept.with_context(|| format!("sweep {account} of {}", watched.symbol))?;
+        self.pipeline.status.account_swept(account, clock::now());
+        Ok(Some(swept))
+    }
+
+    /// Sweeps one token account from its cursor; without one, from as far back as `look_back` reaches. Then sweeps older history that a
+    /// pending checkout asks for.
     ///
     /// The cursor's own signature must be in what the node lists: a history in which it is missing has a gap that nobody
     /// would notice. Such a history is ingested all the same, and the cursor stays.
@@ -126,18 +144,25 @@ impl Sweep {
     /// When the node or the database fails, or of a gap; what was recorded until then stays, and the cursor covers no more.
     pub async fn resume(&self, watched: &Watched) -> anyhow::Result<Swept> {
         let account = watched.token_account;
+        let failures = self.failures.get(&account).copied().unwrap_or_default();
+        let rpc = self.pipeline.rpc.preferring(failures);
         let cursors = self.cursors(account).await?;
         let mut ahead = Ahead::new(self.pipeline.clone(), self.scope, account);
-        let history = self.list_since(account, &cursors, &mut ahead).await?;
+        let (history, start) = self.list_since(&rpc, account, &cursors, &mut ahead).await?;
+        let extent = Extent::of(&history);
         let gap = cursors.first().filter(|_| !history.reaches);
         let mode = gap.map_or(Mode::Resume, |_| Mode::Bounded);
-        let swept = self.ingest_all(account, history, None, ahead, mode).await?;
+        let mut swept = self.ingest_all(account, history, None, ahead, mode).await?;
         if let Some(cursor) = gap {
             bail!(
                 "the node's history does not reach back to slot {}, where recording ended: it lags, or has pruned it; the cursor stays",
                 cursor.slot
             );
         }
+        if let Some(floor) = start {
+            self.note_reach(account, floor, &extent).await?;
+        }
+        swept.add(self.sweep_older(account).await?);
         Ok(swept)
     }
 
@@ -153,37 +178,20 @@ impl Sweep {
         ahead: &mut Ahead,
     ) -> anyhow::Result<History> {
         let cursors = self.cursors(account).await?;
-        self.list_since(account, &cursors, ahead).await
-    }
-
-    /// How far back the first sweep goes.
-    async fn floor_of_the_start(&self, account: TokenAccount) -> anyhow::Result<Floor> {
-        let pipeline = &self.pipeline;
-        if !pipeline.status.has_polled() {
-            bail!("how far back to look is not known before the checkouts were read once");
-        }
-        let store = &pipeline.store;
-        let since = store
-            .watched_since(account, clock::now())
-            .await
-            .context("read since when it is watched")?;
-        let look_back = since.minus(pipeline.config.watch.look_back).unix_seconds();
-        let oldest_pending = store
-            .oldest_pending_at()
-            .await
-            .context("read the oldest checkout")?;
-        let oldest = oldest_pending.map_or(look_back, |at| at.min(look_back));
-        Ok(Floor::Time(oldest))
+        let rpc = &self.pipeline.rpc;
+        let (history, _) = self.list_since(rpc, account, &cursors, ahead).await?;
+        Ok(history)
     }
 
     /// Lists what is newer than the first anchor that is far enough behind the cursor and that the node knows. If it knows none
-    /// of them, all down to the oldest one's slot; while there is none, all of it.
+    /// of them, all down to the oldest one's slot; while there is none, all down to the start, whose time is returned too.
     async fn list_since(
         &self,
+        rpc: &Rpc,
         account: TokenAccount,
         cursors: &[Cursor],
         ahead: &mut Ahead,
-    ) -> anyhow::Result<History> {
+    ) -> anyhow::Result<(History, Option<i64>)> {
         let reached = cursors.first().map_or(Timestamp(0), |cursor| cursor.at);
         let down_to = |floor| Range {
             look_for: cursors.first().map(|cursor| cursor.signature),
@@ -195,19 +203,22 @@ impl Sweep {
                 until: Some(anchor.signature),
                 ..down_to(Floor::Slot(anchor.slot))
             };
-            match list(&self.rpc, range, &*self.progress, ahead).await {
+            match list(rpc, range, &*self.progress, ahead).await {
                 Err(error) if error.is_unknown_anchor() => {
                     tracing::warn!(%account, slot = anchor.slot, %error, "node does not know this anchor; falling back to an older one");
                 }
-                listed => return listed.context("list history"),
+                listed => return Ok((listed.context("list history")?, None)),
             }
         }
-        let floor = match cursors.last().filter(is_far) {
-            Some(oldest) => Floor::Slot(oldest.slot),
-            None => self.floor_of_the_start(account).await?,
+        let (floor, start) = match cursors.last().filter(is_far) {
+            Some(oldest) => (Floor::Slot(oldest.slot), None),
+            None => {
+                let start = self.start(account).await?;
+                (Floor::Time(start), Some(start))
+            }
         };
-        let listed = list(&self.rpc, down_to(floor), &*self.progress, ahead).await;
-        listed.context("list history")
+        let listed = list(rpc, down_to(floor), &*self.progress, ahead).await;
+        Ok((listed.context("list history")?, start))
     }
 }
 
@@ -221,5 +232,7 @@ impl Swept {
             (Some((a, b)), Some((c, d))) => Some((a.min(c), b.max(d))),
             (a, b) => a.or(b),
         };
+        self.short = self.short.max(other.short);
+        self.covered = self.covered.max(other.covered);
     }
 }

@@ -9,7 +9,7 @@ use super::progress::Unwatched;
 use super::skips::Skips;
 use super::sweep::Swept;
 use crate::clock;
-use crate::domain::{Commitment, Timestamp, TokenAccount};
+use crate::domain::{Commitment, Signature, Slot, Timestamp, TokenAccount};
 use crate::solana::SignatureEntry;
 use crate::store::{Cursor, Ingested, Reading};
 use anyhow::{Context, bail};
@@ -21,7 +21,7 @@ use tokio::sync::mpsc;
 
 /// Transactions recorded in one SQL transaction.
 const BATCH: usize = 64;
-/// Transactions under way in a walk, for each that may be asked for at once.
+/// Transactions under way in all walks together, for each request that may be under way.
 const WINDOW: usize = 4;
 
 /// Whether a sweep moves the cursor.
@@ -53,13 +53,19 @@ impl Sweep {
         mut mode: Mode,
     ) -> anyhow::Result<Swept> {
         ahead.finish().await;
-        let (mut entries, mut newer) = (history.entries, history.newer);
-        let (fetched, payments) = self.ingest_promising(account, &entries, &mut ahead).await?;
+        let (rpc, mut entries, mut newer) = (history.rpc, history.entries, history.newer);
+        let promising = self.ingest_promising(account, &entries, &mut ahead).await;
+        let (fetched, payments) = promising.unwrap_or_else(|error| {
+            // The walk comes to the same transactions, and fails there if it must.
+            tracing::debug!(%account, error = format!("{error:#}"), "what seems to pay cannot be fetched before its turn");
+            (0, 0)
+        });
         let mut swept = Swept {
             fetched,
             payments,
             ..Swept::default()
         };
+        let mut is_covered = true;
         let mut carried: Vec<SignatureEntry> = Vec::new();
         loop {
             if !carried.is_empty() {
@@ -74,18 +80,21 @@ impl Sweep {
                 carried = entries.split_off(split);
             }
             entries.retain(|entry| newest.is_none_or(|newest| newest.covers(entry)));
-            let is_final = self
+            let (covered, is_final) = self
                 .ingest_part(account, &mut entries, &mut ahead, mode, &mut swept)
                 .await?;
+            if is_covered {
+                swept.covered = covered.or(swept.covered);
+            }
             if !is_final {
-                // What follows is beyond what may be covered.
-                mode = Mode::Bounded;
+                // No cursor may pass the part that is not final.
+                (mode, is_covered) = (Mode::Bounded, false);
             }
             let Some(next) = newer.pop() else {
                 return Ok(swept);
             };
             let mut nothing = Ahead::nothing(self.pipeline.clone(), self.scope, account);
-            let part = list(&self.rpc, next, &Unwatched, &mut nothing).await;
+            let part = list(&rpc, next, &Unwatched, &mut nothing).await;
             let part = part.context("list history again")?;
             if !part.reaches {
                 bail!("the node's history, listed again, ends before what it had in it");
@@ -95,7 +104,7 @@ impl Sweep {
         }
     }
 
-    /// Walks one part, and adds up what it did. Returns whether all of it was final.
+    /// Walks one part, and adds up the results. Returns the newest place that a cursor may cover, and whether the whole part is final.
     async fn ingest_part(
         &self,
         account: TokenAccount,
@@ -103,7 +112,7 @@ impl Sweep {
         ahead: &mut Ahead,
         mode: Mode,
         swept: &mut Swept,
-    ) -> anyhow::Result<bool> {
+    ) -> anyhow::Result<(Option<(Slot, Signature)>, bool)> {
         self.fill_in_commitments(entries).await?;
         let skips = self.skips(account, entries).await?;
         let is_final = |entry: &&SignatureEntry| entry.commitment == Some(Commitment::Finalized);
@@ -128,8 +137,10 @@ impl Sweep {
                 .first()
                 .zip(entries.last())
                 .map(|(oldest, newest)| (oldest.slot, newest.slot)),
+            ..Swept::default()
         });
-        Ok(open.is_empty())
+        let covered = settled.last().map(|last| (last.slot, last.signature));
+        Ok((covered, open.is_empty()))
     }
 
     /// What of these entries need not be fetched.
@@ -171,10 +182,10 @@ impl Sweep {
     ) -> anyhow::Result<usize> {
         let seen_at = clock::now();
         // More than may be asked at once: what is done waits for the oldest, and must not keep a place meanwhile.
-        let window = self.pipeline.config.solana.limits.max_in_flight * WINDOW;
+        let window = || self.pipeline.shares.of(WINDOW);
         let (mut rest, mut under_way, mut fetched) = (entries.iter(), FuturesOrdered::new(), 0);
         loop {
-            while under_way.len() < window
+            while under_way.len() < window()
                 && let Some(entry) = rest.next()
             {
                 let (skip, fetched) = (skips.reading(entry), ahead.take(entry));
@@ -293,7 +304,7 @@ impl Sweep {
         skips: &Skips,
     ) -> anyhow::Result<(usize, usize)> {
         let seen_at = clock::now();
-        let at_once = self.pipeline.config.solana.limits.max_in_flight;
+        let at_once = self.pipeline.shares.of(1);
         let is_new = |entry: &&SignatureEntry| skips.reading(entry).is_none();
         let sighting = |entry: &SignatureEntry| {
             Sighting::listed(entry, account, Commitment::Confirmed, seen_at)
@@ -306,9 +317,12 @@ impl Sweep {
         let (mut fetched, mut payments) = (0, 0);
         while let Some(some) = looked_at.next().await {
             fetched += some.len();
-            let some: Vec<_> = some.into_iter().collect::<anyhow::Result<_>>()?;
-            let given: Vec<_> = some.into_iter().flatten().collect();
+            let (given, failed): (Vec<_>, Vec<_>) = some.into_iter().partition(Result::is_ok);
+            let given: Vec<_> = given.into_iter().flatten().flatten().collect();
             payments += self.pipeline.record_promptly(&given).await?;
+            if let Some(Err(error)) = failed.into_iter().next() {
+                return Err(error);
+            }
         }
         Ok((fetched, payments))
     }
@@ -326,7 +340,7 @@ fn whole_slots(entries: &[SignatureEntry], count: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Outcome, Signature};
+    use crate::domain::Outcome;
 
     #[test]
     fn a_part_of_history_never_splits_a_slot() {

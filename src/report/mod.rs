@@ -18,6 +18,7 @@ pub use payment::{human, purpose, summary};
 pub use qr::{qr_png, qr_svg, qr_text};
 pub use timeline::{event_json, event_text};
 
+use crate::clock;
 use crate::domain::Timestamp;
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -46,6 +47,5 @@ pub fn ago(seconds: Option<u64>) -> String {
 /// Unix seconds in UTC.
 #[must_use]
 pub fn seconds(at: i64) -> String {
-    let since = Duration::from_secs(u64::try_from(at).unwrap_or(0));
-    humantime::format_rfc3339_seconds(UNIX_EPOCH + since).to_string()
+    clock::written(at)
 }

@@ -12,6 +12,7 @@ use crate::http::Exchange;
 use serde_json::{Value, json};
 use solana_client::{
     nonblocking::rpc_client::RpcClient, rpc_client::RpcClientConfig, rpc_request::RpcRequest,
+    rpc_sender::RpcSender,
 };
 use std::sync::Arc;
 use url::Url;
@@ -96,13 +97,40 @@ impl Rpc {
         self.sender.compare().await;
     }
 
-    /// The same endpoints in reverse: what the preferred one hides, lags behind with, or never had, another one tells.
+    /// How many endpoints there are.
     #[must_use]
-    pub fn second_opinion(&self) -> Self {
-        let reversed = self.sender.reversed();
+    pub fn endpoints(&self) -> usize {
+        self.sender.count()
+    }
+
+    /// The same endpoints with another one preferred: the one at this place, counted in a circle from the first.
+    #[must_use]
+    pub fn preferring(&self, index: usize) -> Self {
+        self.with(self.sender.begun_at(index))
+    }
+
+    /// One endpoint without the others, counted in a circle from the first.
+    #[must_use]
+    pub fn alone(&self, index: usize) -> Self {
+        self.with(self.sender.begun_at(index).alone())
+    }
+
+    /// Scheme and host of the preferred endpoint.
+    #[must_use]
+    pub fn label(&self) -> String {
+        self.sender.url()
+    }
+
+    /// Whether no endpoint is well: each has failed lately, or lags.
+    #[must_use]
+    pub fn is_unwell(&self) -> bool {
+        self.sender.is_unwell()
+    }
+
+    fn with(&self, sender: Sender) -> Self {
         Self {
-            all: Arc::new(client(reversed.clone())),
-            sender: reversed,
+            all: Arc::new(client(sender.clone())),
+            sender,
             witnesses: self.witnesses.clone(),
         }
     }

@@ -160,13 +160,35 @@ impl Sender {
         }
     }
 
-    /// The same endpoints, the last one preferred.
-    pub(super) fn reversed(&self) -> Self {
+    /// The same endpoints in the same circle, begun at this one, counted from the preferred one.
+    pub(super) fn begun_at(&self, index: usize) -> Self {
+        let count = self.endpoints.len().max(1);
+        let circle = self.endpoints.iter().cycle().skip(index % count);
         Self {
-            network: self.network.clone(),
-            endpoints: self.endpoints.iter().rev().cloned().collect(),
-            burden: self.burden.clone(),
+            endpoints: circle.take(self.endpoints.len()).cloned().collect(),
+            ..self.clone()
         }
+    }
+
+    /// The preferred endpoint without the others.
+    pub(super) fn alone(&self) -> Self {
+        Self {
+            endpoints: self.endpoints.iter().take(1).cloned().collect(),
+            ..self.clone()
+        }
+    }
+
+    /// How many endpoints there are.
+    pub(super) fn count(&self) -> usize {
+        self.endpoints.len()
+    }
+
+    /// Whether none of the endpoints is well.
+    pub(super) fn is_unwell(&self) -> bool {
+        let now = Instant::now();
+        self.endpoints
+            .iter()
+            .all(|endpoint| endpoint.is_unwell(now))
     }
 
     async fn ask_one<T>(

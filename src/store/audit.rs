@@ -13,7 +13,7 @@ pub struct Broken {
 }
 
 /// Each rule with the rows that break it, as one column of text.
-const RULES: [(&str, &str); 11] = [
+const RULES: [(&str, &str); 12] = [
     (
         "the file is whole",
         "SELECT integrity_check AS broken FROM pragma_integrity_check WHERE integrity_check <> 'ok'",
@@ -62,6 +62,10 @@ const RULES: [(&str, &str); 11] = [
         "an unreadable payment that nobody put aside or confirmed is in quarantine",
         "SELECT p.signature AS broken FROM payments p WHERE p.reason = 'unreadable' AND p.dismissed_at IS NULL AND NOT EXISTS \
          (SELECT 1 FROM quarantine q WHERE q.signature = p.signature AND q.token_account = p.token_account)",
+    ),
+    (
+        "an endpoint's listings of a token account ended in two places at most",
+        "SELECT token_account || ' by ' || endpoint AS broken FROM opinions GROUP BY token_account, endpoint HAVING COUNT(*) > 2",
     ),
 ];
 

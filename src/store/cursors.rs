@@ -36,16 +36,7 @@ impl Store {
         .bind(token_account.to_string())
         .fetch_all(&self.read)
         .await?;
-        rows.iter()
-            .map(|r| {
-                Ok(Cursor {
-                    token_account,
-                    slot: row::slot(r)?,
-                    signature: row::parse(r, "signature")?,
-                    at: Timestamp(sqlx::Row::try_get(r, "at")?),
-                })
-            })
-            .collect()
+        rows.iter().map(|r| row::cursor(r, token_account)).collect()
     }
 
     /// Moves a cursor forward, never back; thins the anchors and forgets signatures far below them.

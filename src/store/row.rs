@@ -1,7 +1,9 @@
 //! Columns to domain values and back.
 
-use super::{Error, Result};
-use crate::domain::{BaseUnits, Checkout, CheckoutStatus, Decimals, Memo, Slot};
+use super::{Cursor, Error, Result};
+use crate::domain::{
+    BaseUnits, Checkout, CheckoutStatus, Decimals, Memo, Slot, Timestamp, TokenAccount,
+};
 use sqlx::{Row, sqlite::SqliteRow};
 use std::str::FromStr;
 
@@ -45,6 +47,16 @@ pub(super) fn decimals(row: &SqliteRow) -> Result<Option<Decimals>> {
 
 pub(super) fn slot(row: &SqliteRow) -> Result<Slot> {
     u64::try_from(row.try_get::<i64, _>("slot")?).map_err(|_| Error::Corrupt { column: "slot" })
+}
+
+/// A point of a token account's history.
+pub(super) fn cursor(row: &SqliteRow, token_account: TokenAccount) -> Result<Cursor> {
+    Ok(Cursor {
+        token_account,
+        slot: slot(row)?,
+        signature: parse(row, "signature")?,
+        at: Timestamp(row.try_get("at")?),
+    })
 }
 
 /// An unsigned count.

@@ -64,6 +64,14 @@ impl Store {
         token_account: TokenAccount,
         now: Timestamp,
     ) -> Result<Timestamp> {
+        let known =
+            sqlx::query_scalar("SELECT watched_since FROM token_accounts WHERE address = $1")
+                .bind(token_account.to_string())
+                .fetch_optional(&self.read)
+                .await?;
+        if let Some(since) = known {
+            return Ok(Timestamp(since));
+        }
         let since = sqlx::query_scalar(
             "INSERT INTO token_accounts (address, watched_since) VALUES ($1, $2) \
              ON CONFLICT (address) DO UPDATE SET address = excluded.address RETURNING watched_since",

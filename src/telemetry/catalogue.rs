@@ -129,6 +129,11 @@ pub const METRICS: &[Metric] = &[
         "Limits of the policy that name no watched token: all payments wait for finalized",
     ),
     gauge(
+        "paywatch_short_histories",
+        &[],
+        "Token accounts of which the nodes keep less history than is wanted",
+    ),
+    gauge(
         "paywatch_last_sweep_timestamp_seconds",
         &[],
         "When all of them were last swept, Unix time",

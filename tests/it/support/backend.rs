@@ -13,6 +13,8 @@ pub(crate) const DUE: u64 = 19_000_000;
 pub(crate) struct Session {
     pub(crate) memo: String,
     pub(crate) confirmed_by: Option<Signature>,
+    /// When it was made, Unix seconds, if the history tells.
+    pub(crate) created_at: Option<u64>,
 }
 
 /// A call of `PUT /crypto/confirm` that reached it.
@@ -35,6 +37,7 @@ impl Backend {
         self.sessions.push(Session {
             memo,
             confirmed_by: None,
+            created_at: None,
         });
     }
 
@@ -78,7 +81,8 @@ impl Backend {
         let page = self.sessions.iter().rev().skip(offset).take(limit.min(50));
         page.map(|one| {
             json!({ "memo": one.memo, "amount": DUE, "token": shop.mint.to_string(), "recipient": shop.wallet.to_string(),
-                    "status": u8::from(one.confirmed_by.is_some()), "transaction_hash": one.confirmed_by.map(|by| by.to_string()) })
+                    "status": u8::from(one.confirmed_by.is_some()), "transaction_hash": one.confirmed_by.map(|by| by.to_string()),
+                    "created_at": one.created_at })
         })
         .collect()
     }

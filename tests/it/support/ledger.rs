@@ -169,6 +169,11 @@ impl Ledger {
         }
     }
 
+    /// When the block of a slot was made, Unix seconds.
+    pub(crate) fn time_of(slot: u64) -> u64 {
+        1_790_000_000 + slot * 2 / 5
+    }
+
     /// The slot in which it pays for good, if it does.
     pub(crate) fn final_slot(entry: &Entry) -> Option<u64> {
         match entry.fate {
@@ -213,6 +218,7 @@ impl Ledger {
                 _ => Self::confirmed(now),
             }),
             "getFirstAvailableBlock" => json!(0),
+            "getBlockTime" => json!(Self::time_of(params[0].as_u64().unwrap())),
             "getSignaturesForAddress" => self.page(params, now)?.into(),
             "getTransaction" => self.transaction(params, now),
             "getSignatureStatuses" => self.statuses(params, now),
@@ -258,7 +264,7 @@ impl Ledger {
             .map(|(slot, _, entry)| {
                 let status = if *slot <= finalized { "finalized" } else { "confirmed" };
                 let memo = entry.memo.as_ref().map(|memo| format!("[{}] {memo}", memo.len()));
-                json!({ "signature": entry.signature.to_string(), "slot": slot, "blockTime": 1_790_000_000 + slot * 2 / 5,
+                json!({ "signature": entry.signature.to_string(), "slot": slot, "blockTime": Self::time_of(*slot),
                         "err": error(entry), "memo": memo, "confirmationStatus": status })
             })
             .collect())

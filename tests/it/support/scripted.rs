@@ -4,12 +4,13 @@ use super::backend::{Backend, DUE};
 use super::ledger::Entry;
 use super::node::{Chain, Node};
 use super::server::{Asked, Said, Server};
-use super::{changed, eventually};
+use super::{changed, eventually, tables};
 use paywatch::config::Config;
 use paywatch::domain::{Signature, TokenAccount};
 use paywatch::pipeline::Pipeline;
 use paywatch::store::{Cursor, Filter, PaymentSummary, Store};
 use paywatch::supervisor::Loops;
+use sqlx::Connection;
 use std::{
     collections::HashSet,
     path::PathBuf,
@@ -94,6 +95,12 @@ impl Scripted {
 
     /// What a daemon works with, before anything moves.
     pub(crate) async fn pipeline(&self, changes: &[(&str, &str)]) -> Arc<Pipeline> {
+        let config = Config::load(None, self.environment(changes)).unwrap();
+        Pipeline::new(config, self.store().await).unwrap()
+    }
+
+    /// The same for a process.
+    pub(crate) fn environment(&self, changes: &[(&str, &str)]) -> Vec<(String, String)> {
         let list = |url: fn(&Node) -> &url::Url| {
             let urls: Vec<_> = self.nodes.iter().map(|node| url(node).as_str()).collect();
             urls.join(",")
@@ -113,9 +120,17 @@ impl Scripted {
             ("STORE__URL", &database),
             ("OPS__LISTEN", ""),
         ];
-        let environment = changed(&changed(&[], &settings), changes);
-        let config = Config::load(None, environment).unwrap();
-        Pipeline::new(config, self.store().await).unwrap()
+        changed(&changed(&[], &settings), changes)
+    }
+
+    /// Makes all places that sweeps remember two minutes older, as if that time had passed.
+    pub(crate) async fn lets_cursors_age(&self) {
+        let mut tables = tables(&self.folder.path().join("paywatch.db")).await;
+        for table in ["cursors", "opinions"] {
+            let age = format!("UPDATE {table} SET at = at - 120000");
+            sqlx::query(&age).execute(&mut tables).await.unwrap();
+        }
+        tables.close().await.unwrap();
     }
 
     /// The tables, through a connection of the test's own.

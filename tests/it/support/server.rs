@@ -23,6 +23,8 @@ pub(crate) struct Asked {
 #[derive(Clone, Debug)]
 pub(crate) enum Said {
     Json(Value),
+    /// The answer, so much later.
+    Later(Duration, Value),
     /// A status with an empty body, and when to come back, seconds.
     Status(u16, Option<u64>),
     /// Status 200 and any text.
@@ -77,6 +79,10 @@ async fn serve(mut stream: TcpStream, answer: &Answer) -> std::io::Result<()> {
         };
         match answer(&asked) {
             Said::Json(body) => send(&mut stream, 200, "", body.to_string().as_bytes()).await?,
+            Said::Later(delay, body) => {
+                tokio::time::sleep(delay).await;
+                send(&mut stream, 200, "", body.to_string().as_bytes()).await?;
+            }
             Said::Text(body) => send(&mut stream, 200, "", body.as_bytes()).await?,
             Said::Status(status, after) => {
                 let after = after.map(|seconds| format!("retry-after: {seconds}\r\n"));

@@ -1,0 +1,178 @@
+//! Asks each endpoint by itself for the history that sweeps have walked over already, so that a transaction that the preferred endpoint
+//! hides is found by another one.
+//!
+//! The listing of an endpoint begins where its own last listing ended, whatever happened since: that end is in the database. It moves no
+//! cursor.
+
+use super::ahead::Ahead;
+use super::history::{Floor, History, Range, list};
+use super::reach::{Below, Depth, Extent};
+use super::sweep::Swept;
+use super::walk::Mode;
+use super::{Pipeline, Sweep};
+use crate::clock;
+use crate::domain::{TokenAccount, Watched};
+use crate::solana::Rpc;
+use crate::store::{Cursor, Store};
+use anyhow::{Context, bail};
+use std::sync::Arc;
+
+/// Asks one endpoint after the other.
+pub struct SecondOpinion {
+    sweep: Sweep,
+    /// The endpoint that is asked next.
+    turn: usize,
+}
+
+/// Where an endpoint's listing begins.
+#[derive(Clone, Copy)]
+enum Begin {
+    /// At an end of an earlier listing.
+    End(Cursor),
+    /// At a time, because no earlier listing is old enough, Unix seconds.
+    Time(i64),
+}
+
+impl SecondOpinion {
+    /// For this pipeline. The endpoint after the preferred one is the first to be asked.
+    #[must_use]
+    pub fn new(pipeline: Arc<Pipeline>) -> Self {
+        Self {
+            sweep: Sweep::new(pipeline),
+            turn: 1,
+        }
+    }
+
+    /// Asks the endpoint whose turn it is for every account that was swept, and records what is missing. An endpoint that is not well
+    /// loses its turn.
+    ///
+    /// # Errors
+    /// The first failure, after all accounts were tried.
+    pub async fn step(&mut self) -> anyhow::Result<Swept> {
+        let rpc = self.sweep.pipeline.rpc.alone(self.turn);
+        self.turn = (self.turn + 1) % self.sweep.pipeline.rpc.endpoints().max(1);
+        let (mut total, mut failure) = (Swept::default(), None);
+        if rpc.is_unwell() {
+            return Ok(total);
+        }
+        let (sweep, rpc) = (&self.sweep, &rpc);
+        let asked =
+            sweep.side_by_side(|watched| async move { sweep.ask_alone(rpc, &watched).await });
+        for (account, asked) in asked.await {
+            match asked {
+                Ok(swept) => total.add(swept),
+                Err(error) => {
+                    let context = format!("ask {} for the history of {account}", rpc.label());
+                    failure.get_or_insert(error.context(context));
+                }
+            }
+        }
+        failure.map_or(Ok(total), Err)
+    }
+}
+
+impl Sweep {
+    /// Lists an account's history by one endpoint and records what is missing. An account that is being swept, or was not yet, is left
+    /// out: what is missing is not known before.
+    async fn ask_alone(&self, rpc: &Rpc, watched: &Watched) -> anyhow::Result<Swept> {
+        let (pipeline, account) = (&self.pipeline, watched.token_account);
+        if !pipeline.shares.is_idle(account) {
+            return Ok(Swept::default());
+        }
+        let label = rpc.label();
+        let ends = pipeline.store.opinions(account, &label).await;
+        let ends = ends.context("read where the endpoint's last listing ended")?;
+        let begin = self.begin(account, &ends).await?;
+        let mut ahead = Ahead::new(pipeline.clone(), self.scope, account);
+        let (history, begin) = self
+            .list_alone(rpc, account, &ends, begin, &mut ahead)
+            .await?;
+        let (extent, reaches) = (Extent::of(&history), history.reaches);
+        let swept = self
+            .ingest_all(account, history, None, ahead, Mode::Bounded)
+            .await?;
+        if let (Some(newest), false) = (ends.first(), reaches || is_at(begin, ends.first())) {
+            let below = Below {
+                before: None,
+                floor: Floor::Slot(newest.slot),
+                newest: None,
+            };
+            // An endpoint that keeps no history of that time any more has no more to tell of it.
+            if !matches!(
+                self.depth(rpc, account, below, &extent).await?,
+                Depth::Short(_)
+            ) {
+                bail!(
+                    "the listing does not reach back to slot {}, where the last one ended; it is asked for again from there",
+                    newest.slot
+                );
+            }
+        }
+        if swept.payments > 0 {
+            tracing::warn!(%account, endpoint = label, payments = swept.payments, "this endpoint lists payments that the sweeps had not found");
+        }
+        if let Some((slot, signature)) = swept.covered {
+            let end = Cursor {
+                token_account: account,
+                slot,
+                signature,
+                at: clock::now(),
+            };
+            let moved = pipeline.store.move_opinion(&label, &end).await;
+            moved.context("remember where the endpoint's listing ended")?;
+        }
+        Ok(swept)
+    }
+
+    /// Begins at the older of two ends, so that the newer one must be in the listing. A single end is good enough when it is old.
+    async fn begin(&self, account: TokenAccount, ends: &[Cursor]) -> anyhow::Result<Begin> {
+        match ends {
+            [_, older, ..] => return Ok(Begin::End(*older)),
+            [only] if Store::is_far(only, clock::now()) => return Ok(Begin::End(*only)),
+            _ => {}
+        }
+        let reach = self.pipeline.store.reach(account).await;
+        let reach = reach.context("read how far back history is recorded")?;
+        let start = self.start(account).await?;
+        Ok(Begin::Time(
+            reach.map_or(start, |reach| reach.back_to.min(start)),
+        ))
+    }
+
+    /// Lists from where the endpoint's own listing ended; down to its slot, where the endpoint does not know that transaction any more.
+    /// Returns from where it listed.
+    async fn list_alone(
+        &self,
+        rpc: &Rpc,
+        account: TokenAccount,
+        ends: &[Cursor],
+        begin: Begin,
+        ahead: &mut Ahead,
+    ) -> anyhow::Result<(History, Option<Cursor>)> {
+        let down_to = |floor| Range {
+            look_for: ends.first().map(|end| end.signature),
+            ..Range::down_to(account, floor)
+        };
+        let floor = match begin {
+            Begin::Time(start) => Floor::Time(start),
+            Begin::End(end) => {
+                let range = Range {
+                    until: Some(end.signature),
+                    ..down_to(Floor::Slot(end.slot))
+                };
+                match list(rpc, range, &*self.progress, ahead).await {
+                    Err(error) if error.is_unknown_anchor() => {}
+                    listed => return Ok((listed.context("list history")?, Some(end))),
+                }
+                Floor::Slot(end.slot)
+            }
+        };
+        let listed = list(rpc, down_to(floor), &*self.progress, ahead).await;
+        Ok((listed.context("list history")?, None))
+    }
+}
+
+/// Whether a listing began at the newest end: that one is not in it.
+fn is_at(began: Option<Cursor>, newest: Option<&Cursor>) -> bool {
+    began.is_some() && began.as_ref() == newest
+}

@@ -1,0 +1,239 @@
+//! What one endpoint hides for ever, another one tells: the listing of each endpoint goes on where its own last one ended.
+
+use crate::support::node::{Node, error};
+use crate::support::scripted::Scripted;
+use crate::support::server::Said;
+use futures_util::future::join_all;
+use paywatch::domain::{Signature, TokenAccount};
+use paywatch::pipeline::{Checkouts, Pipeline, SecondOpinion, Sweep, Watch};
+use paywatch::solana::endpoint_label;
+use paywatch::store::{Cursor, Filter};
+use serde_json::{Value, json};
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex},
+};
+
+const NO_SOCKETS: [(&str, &str); 1] = [("SOLANA__WS_URLS", "")];
+
+/// Signatures that a node knows nothing of.
+type Hidden = Arc<Mutex<HashSet<String>>>;
+
+fn hides(node: &Node) -> Hidden {
+    let hidden: Hidden = Arc::default();
+    let known = hidden.clone();
+    node.says(move |question, mut honest| {
+        let hidden = known.lock().unwrap();
+        let is_hidden = |id: &Value| id.as_str().is_some_and(|id| hidden.contains(id));
+        match question.method {
+            "getTransaction" if is_hidden(&question.params[0]) => honest["result"] = Value::Null,
+            "getSignatureStatuses" if is_hidden(&question.params[0][0]) => {
+                honest["result"]["value"][0] = Value::Null;
+            }
+            "getSignaturesForAddress" => {
+                if let Some(page) = honest["result"].as_array_mut() {
+                    page.retain(|entry| !is_hidden(&entry["signature"]));
+                }
+            }
+            _ => {}
+        }
+        Said::Json(honest)
+    });
+    hidden
+}
+
+/// The steps of a daemon, taken by hand.
+struct Steps {
+    pipeline: Arc<Pipeline>,
+    sweep: Sweep,
+    opinion: SecondOpinion,
+}
+
+impl Steps {
+    async fn begin(scripted: &Scripted) -> Self {
+        let pipeline = scripted.pipeline(&NO_SOCKETS).await;
+        Checkouts::new(pipeline.clone()).step().await.unwrap();
+        Watch::new(pipeline.clone()).step().await.unwrap();
+        Self {
+            sweep: Sweep::new(pipeline.clone()),
+            opinion: SecondOpinion::new(pipeline.clone()),
+            pipeline,
+        }
+    }
+
+    /// One step of a cycle: sweeps and second opinions take turns. Each time everybody can see another payment, and minutes pass.
+    async fn step(&mut self, scripted: &Scripted, number: usize) {
+        scripted.buy();
+        scripted.chain.advance(100);
+        if number.is_multiple_of(2) {
+            self.sweep.step().await.unwrap();
+        } else {
+            self.opinion.step().await.unwrap();
+        }
+        scripted.lets_cursors_age().await;
+    }
+
+    async fn has(&self, signature: Signature) -> bool {
+        let payments = self.pipeline.store.payments(&Filter::newest(1_000)).await;
+        let mut payments = payments.unwrap().into_iter();
+        payments.any(|one| one.signature == signature.to_string())
+    }
+
+    async fn ends(&self, scripted: &Scripted, node: usize) -> Vec<Cursor> {
+        let account = TokenAccount(scripted.chain.ledger().shop.account);
+        let label = endpoint_label(&scripted.nodes[node].url);
+        self.pipeline.store.opinions(account, &label).await.unwrap()
+    }
+}
+
+/// A payment that the preferred nodes hide lands at one point of a cycle, before or after a restart or without one; the last node finds
+/// it within one more cycle.
+async fn found_at_each_point(nodes: usize) {
+    let cycle = 2 * nodes;
+    let points = (0..cycle).flat_map(|point| [(point, 0), (point, 1), (point, 2)]);
+    let tries = points.map(|(point, restart)| async move {
+        let scripted = Scripted::with(nodes).await;
+        let hidden: Vec<_> = scripted.nodes[..nodes - 1].iter().map(hides).collect();
+        let mut steps = Steps::begin(&scripted).await;
+        for number in 0..2 * cycle {
+            steps.step(&scripted, number).await;
+        }
+        for number in 0..point {
+            steps.step(&scripted, number).await;
+        }
+        if restart == 1 {
+            steps = Steps::begin(&scripted).await;
+        }
+        let (_, signature) = scripted.buy();
+        for one in &hidden {
+            one.lock().unwrap().insert(signature.to_string());
+        }
+        if restart == 2 {
+            steps = Steps::begin(&scripted).await;
+        }
+        for number in point..point + 2 * cycle {
+            steps.step(&scripted, number).await;
+        }
+        let cursors = scripted.cursor(&steps.pipeline.store).await.unwrap();
+        assert!(
+            cursors.slot > scripted.chain.slot() - 500,
+            "the sweeps went on"
+        );
+        assert!(
+            steps.has(signature).await,
+            "{nodes} nodes, point {point}, restart {restart}: not found"
+        );
+    });
+    // All of them at once would be too much for a small machine.
+    let mut tries: Vec<_> = tries.collect();
+    while !tries.is_empty() {
+        let some = tries.split_off(tries.len().saturating_sub(4));
+        join_all(some).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_preferred_node_hides_for_ever_is_found_at_each_point_of_the_cycle() {
+    found_at_each_point(2).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_three_nodes_the_one_that_tells_has_its_turn() {
+    found_at_each_point(3).await;
+}
+
+/// A node that fails has its turn later, from where its own listing ended; the others have theirs meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_fails_for_a_while_goes_on_where_its_own_listing_ended() {
+    let scripted = Scripted::with(2).await;
+    let hidden = hides(&scripted.nodes[0]);
+    let mut steps = Steps::begin(&scripted).await;
+    for number in 0..8 {
+        steps.step(&scripted, number).await;
+    }
+    let before = steps.ends(&scripted, 1).await;
+    let answers_nothing: [fn() -> Said; 2] = [
+        || Said::Json(json!({ "result": [] })),
+        || Said::Status(503, None),
+    ];
+    let (_, signature) = scripted.buy();
+    hidden.lock().unwrap().insert(signature.to_string());
+    for answer in answers_nothing {
+        scripted.nodes[1].says(move |question, honest| match question.method {
+            "getSignaturesForAddress" => answer(),
+            _ => Said::Json(honest),
+        });
+        for _ in 0..2 {
+            scripted.buy();
+            scripted.chain.advance(100);
+            steps.sweep.step().await.unwrap();
+            // It fails, or loses its turn; node 0 may have its own.
+            let _failed = steps.opinion.step().await;
+            scripted.lets_cursors_age().await;
+        }
+        let slots = |ends: &[Cursor]| ends.iter().map(|end| end.slot).collect::<Vec<_>>();
+        let now = steps.ends(&scripted, 1).await;
+        assert_eq!(slots(&now), slots(&before), "nothing was listed");
+    }
+    assert!(!steps.has(signature).await);
+    scripted.nodes[1].is_honest_again();
+    // A node that failed rests for a while before it is asked again.
+    crate::support::eventually("it is found", async || {
+        steps.opinion.step().await.unwrap();
+        steps.has(signature).await
+    })
+    .await;
+}
+
+/// The other node keeps history for a short time only: it does not know where its own listing ended, and cannot tell of what it has
+/// pruned. What it has, it tells.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_with_a_short_history_tells_what_it_has() {
+    let scripted = Scripted::with(2).await;
+    let hidden = hides(&scripted.nodes[0]);
+    let mut steps = Steps::begin(&scripted).await;
+    for number in 0..8 {
+        steps.step(&scripted, number).await;
+    }
+    let ended = steps.ends(&scripted, 1).await[0].slot;
+    scripted.chain.advance(1_000);
+    let oldest = scripted.chain.slot();
+    scripted.nodes[1].says(move |question, mut honest| {
+        match question.method {
+            "getFirstAvailableBlock" => honest["result"] = json!(oldest),
+            "getSignaturesForAddress" if question.params[1]["until"].is_string() => {
+                return Said::Json(error(-32020, "unknown signature"));
+            }
+            "getSignaturesForAddress" => {
+                let page = honest["result"].as_array_mut().unwrap();
+                page.retain(|entry| entry["slot"].as_u64() >= Some(oldest));
+            }
+            _ => {}
+        }
+        Said::Json(honest)
+    });
+    let (_, signature) = scripted.buy();
+    hidden.lock().unwrap().insert(signature.to_string());
+    for number in 0..4 {
+        steps.step(&scripted, number).await;
+    }
+    assert!(steps.has(signature).await);
+    let now = steps.ends(&scripted, 1).await[0].slot;
+    assert!(now > ended, "its listing goes on: {now}, {ended}");
+}
+
+/// The loops of a daemon, without sockets.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payment_that_the_preferred_node_hides_is_confirmed() {
+    let scripted = Scripted::with(2).await;
+    let hidden = hides(&scripted.nodes[0]);
+    let _daemon = scripted.watch(&NO_SOCKETS).await;
+    let first = scripted.buy();
+    scripted.chain.advance(100);
+    scripted.confirmed("it works", &first).await;
+    let paid = scripted.buy();
+    hidden.lock().unwrap().insert(paid.1.to_string());
+    scripted.chain.advance(100);
+    scripted.confirmed("the other one tells", &paid).await;
+    scripted.assert_no_double_confirm();
+}
