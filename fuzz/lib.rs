@@ -16,6 +16,7 @@ impl Exchange for Parrot {
         Ok(Reply {
             status: StatusCode::OK,
             retry_after: None,
+            redirect: None,
             body: self.0.clone(),
         })
     }

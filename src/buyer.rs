@@ -132,7 +132,7 @@ impl Buyer {
         let is_wanted = |checkout: &Checkout| match which {
             Which::All => true,
             Which::Pending => checkout.status == CheckoutStatus::Pending,
-            Which::Confirmed => checkout.status != CheckoutStatus::Pending,
+            Which::Confirmed => matches!(checkout.status, CheckoutStatus::Confirmed(_)),
         };
         Ok(search(&self.merchant, limit, is_wanted).await?)
     }
@@ -144,7 +144,7 @@ impl Buyer {
     pub async fn stage(&self, memo: &Memo) -> Result<Option<(Checkout, Stage)>> {
         if let Some(store) = &self.store
             && let Some((checkout, stage)) = store.stage(memo).await?
-            && stage != Stage::Waiting
+            && !matches!(stage, Stage::Waiting | Stage::Closed)
         {
             return Ok(Some((checkout, stage)));
         }

@@ -8,10 +8,24 @@ use crate::domain::Timestamp;
 use async_trait::async_trait;
 use reqwest::{
     Method, StatusCode,
-    header::{HeaderMap, RETRY_AFTER},
+    header::{
+        CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER,
+    },
 };
 use std::time::{Duration, UNIX_EPOCH};
 use url::Url;
+
+/// Sent with every request: some firewalls refuse requests without it.
+const USER_AGENT: &str = concat!("paywatch/", env!("CARGO_PKG_VERSION"));
+
+/// What builds a client for requests with this deadline.
+#[must_use]
+pub fn client(deadline: Duration) -> reqwest::ClientBuilder {
+    reqwest::Client::builder()
+        .user_agent(USER_AGENT)
+        .timeout(deadline)
+        .tcp_nodelay(true)
+}
 
 /// A question.
 #[derive(Clone, Debug)]
@@ -20,6 +34,8 @@ pub struct Request {
     pub method: Method,
     /// Where to.
     pub url: Url,
+    /// The header that proves who sends it, if any.
+    pub auth: Option<(HeaderName, HeaderValue)>,
     /// JSON to send, if any.
     pub json: Option<Vec<u8>>,
     /// Largest answer that is read, bytes.
@@ -33,6 +49,8 @@ pub struct Reply {
     pub status: StatusCode,
     /// When it wants to be asked again.
     pub retry_after: Option<Duration>,
+    /// Scheme and host that a redirect leads to; no more of it, where a key may hide.
+    pub redirect: Option<String>,
     /// The whole body.
     pub body: Vec<u8>,
 }
@@ -93,15 +111,24 @@ pub trait Exchange: Send + Sync {
 #[async_trait]
 impl Exchange for reqwest::Client {
     async fn exchange(&self, request: Request) -> Result<Reply, Fault> {
+        let asked = request.url.clone();
+        let has_content = request.method != Method::GET;
         let mut question = self.request(request.method, request.url);
-        if let Some(json) = request.json {
-            question = question
-                .header(reqwest::header::CONTENT_TYPE, "application/json")
-                .body(json);
+        if let Some((name, value)) = request.auth {
+            question = question.header(name, value);
         }
+        question = match request.json {
+            Some(json) => question.header(CONTENT_TYPE, "application/json").body(json),
+            // Some servers refuse a request that may have a body and does not tell its length.
+            None if has_content => question.header(CONTENT_LENGTH, 0),
+            None => question,
+        };
         let mut response = question.send().await.map_err(Fault::of)?;
         let status = response.status();
         let retry_after = retry_after(response.headers());
+        let redirect = status
+            .is_redirection()
+            .then(|| redirect_target(&asked, response.headers()));
         let mut body = Vec::new();
         loop {
             match response.chunk().await {
@@ -118,8 +145,19 @@ impl Exchange for reqwest::Client {
         Ok(Reply {
             status,
             retry_after,
+            redirect,
             body,
         })
+    }
+}
+
+/// Scheme, host and port of the address that an answer redirects to.
+fn redirect_target(asked: &Url, headers: &HeaderMap) -> String {
+    let location = headers.get(LOCATION).and_then(|value| value.to_str().ok());
+    let target = location.and_then(|location| asked.join(location).ok());
+    match target {
+        Some(url) if url.has_host() => url.origin().ascii_serialization(),
+        _ => "an address that it does not tell".into(),
     }
 }
 
@@ -144,6 +182,28 @@ fn parse_retry_after(text: &str, now: Timestamp) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_redirect_shows_scheme_and_host_of_its_target_alone() {
+        let asked = Url::parse("https://api.example.com/v1/history").unwrap();
+        let target = |location: &str| {
+            let headers = [(LOCATION, HeaderValue::from_str(location).unwrap())];
+            redirect_target(&asked, &headers.into_iter().collect())
+        };
+        let elsewhere = "https://user:hunter2@www.example.com/v1?key=hunter2";
+        assert_eq!(target(elsewhere), "https://www.example.com");
+        assert_eq!(target("http://a.example:8080/x"), "http://a.example:8080");
+        assert_eq!(target("/login"), "https://api.example.com");
+        assert_eq!(
+            target("mailto:a@example.com"),
+            "an address that it does not tell"
+        );
+        let none = HeaderMap::new();
+        assert_eq!(
+            redirect_target(&asked, &none),
+            "an address that it does not tell"
+        );
+    }
 
     #[test]
     fn retry_after_comes_in_seconds_or_as_a_date() {

@@ -57,6 +57,7 @@
 //! | `sandbox` | a payments API to develop against | use our decoder |
 //! | `serve` | the HTTP server under `ops` and `sandbox`: bounds and time-outs | spawn, or know what it serves |
 //! | `http`, `clock`, `chance` | the network, the time and the dice: what a simulation replaces | know what they are for |
+//! | `rate_limit` | how fast nodes and API are asked | know whom it slows down |
 //! | [`watcher`](Watcher) | the same loops inside another program | take over logs, signals or systemd |
 //! | `cli`, `config`, `telemetry`, `systemd` | how it is started, set up, heard | |
 //!
@@ -87,6 +88,7 @@ pub mod notify;
 pub mod ops;
 #[doc(hidden)]
 pub mod pipeline;
+mod rate_limit;
 #[doc(hidden)]
 pub mod report;
 #[doc(hidden)]
@@ -108,7 +110,7 @@ mod watcher;
 
 pub use async_trait::async_trait;
 pub use merchant::{
-    Answer, Backend, ConfirmResult, Error as BackendError, HistoryPage, SupportedToken,
+    Answer, Backend, ConfirmResult, Error as BackendError, HistoryPage, More, SupportedToken,
 };
 pub use solana::{Fetched, NotAnAnswer};
 pub use store::{Stage, TakenIn};

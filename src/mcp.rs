@@ -193,8 +193,8 @@ impl Tools {
         .await
     }
 
-    /// How far a checkout is. `stage` is waiting (no payment seen), seen (a payment is being confirmed), confirmed (credited) or
-    /// "needs help" (a payment came and is held: `reason` says why, `message` says it kindly); `signature` is the transaction, once
+    /// How far a checkout is. `stage` is waiting (no payment seen), seen (a payment is being confirmed), confirmed (credited),
+    /// closed (not to be paid any more) or "needs help" (a payment came and is held: `reason` says why, `message` says it kindly); `signature` is the transaction, once
     /// one is known. Amounts are text in base units, and in human units beside them.
     #[tool(annotations(
         title = "Payment status",

@@ -269,6 +269,10 @@ async fn checkouts(pipeline: Arc<Pipeline>) {
         if first {
             pipeline.bells.sweep.notify_one();
         }
+        if checkouts.is_reading() && failures.is_none() {
+            // The rest of a long history, part by part.
+            continue;
+        }
         let began = tokio::time::Instant::now();
         rung = tokio::time::timeout(pause, pipeline.bells.checkouts.notified())
             .await

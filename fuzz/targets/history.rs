@@ -19,7 +19,7 @@ static CONFIG: LazyLock<Config> = LazyLock::new(|| {
 
 fuzz_target!(|data: &[u8]| {
     run(async {
-        let merchant = Merchant::over(network(data), &CONFIG.merchant.settings);
+        let merchant = Merchant::over(network(data), &CONFIG.merchant.settings).unwrap();
         if let Ok(page) = merchant.history(0).await {
             assert!(page.entries() <= data.len());
             for checkout in page.checkouts {

@@ -96,7 +96,7 @@ async fn follow(
         }
         match last {
             Stage::Confirmed { .. } => break 0,
-            Stage::NeedsHelp { .. } => break NEEDS_A_PERSON,
+            Stage::NeedsHelp { .. } | Stage::Closed => break NEEDS_A_PERSON,
             _ if stop.is_cancelled() || began.elapsed() >= patience => break FAILED,
             Stage::Waiting | Stage::Seen { .. } => {}
         }

@@ -54,6 +54,8 @@ impl Check {
             ("merchant.api_key", &raw.api_key),
             ("merchant.api_key_file", &raw.api_key_file),
         );
+        let is_from_file = raw.api_key.is_empty() && !raw.api_key_file.is_empty();
+        let key_file = is_from_file.then(|| raw.api_key_file.clone().into());
         let usable = key
             .as_ref()
             .is_none_or(|key| key.expose().bytes().all(|byte| byte.is_ascii_graphic()));
@@ -92,6 +94,7 @@ impl Check {
                     header: header?,
                     scheme: scheme?,
                     key: key?,
+                    key_file,
                 },
                 request_timeout: request_timeout?,
                 max_in_flight: max_in_flight?,

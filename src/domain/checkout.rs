@@ -1,6 +1,7 @@
 //! A payment session of the API, as far as paywatch needs to know it.
 
 use super::{BaseUnits, Memo, Mint, Signature, Wallet};
+use std::fmt;
 
 /// A payment session: who must be paid how much of what, and under which memo.
 ///
@@ -28,4 +29,73 @@ pub enum CheckoutStatus {
     Pending,
     /// Credited, by this transaction if the API says which.
     Confirmed(Option<Signature>),
+    /// Neither: expired, cancelled or refunded, for instance. No payment confirms it automatically.
+    Other(StatusWord),
+}
+
+/// The API's own word, or number, for a status that is neither pending nor confirmed. Printable ASCII of at most
+/// [`StatusWord::MAX`] bytes: other characters become `?`, and the rest is cut off.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct StatusWord {
+    bytes: [u8; Self::MAX],
+    length: usize,
+}
+
+impl StatusWord {
+    /// Longest word that is kept, bytes.
+    pub const MAX: usize = 24;
+
+    /// Keeps the beginning of a word. An empty one becomes `?`.
+    #[must_use]
+    pub fn new(word: &str) -> Self {
+        let printable = |c: char| u8::try_from(c).ok().filter(u8::is_ascii_graphic);
+        let word = if word.is_empty() { "?" } else { word };
+        let (mut bytes, mut length) = ([0; Self::MAX], 0_usize);
+        for (place, c) in bytes.iter_mut().zip(word.chars()) {
+            *place = printable(c).unwrap_or(b'?');
+            length = length.saturating_add(1);
+        }
+        Self { bytes, length }
+    }
+
+    /// The word.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        let kept = self.bytes.get(..self.length).unwrap_or_default();
+        std::str::from_utf8(kept).unwrap_or("?")
+    }
+}
+
+impl fmt::Display for StatusWord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Debug for StatusWord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_word_is_short_and_printable() {
+        for (word, kept) in [
+            ("2", "2"),
+            ("expired", "expired"),
+            ("", "?"),
+            ("zurück gezahlt", "zur?ck?gezahlt"),
+            ("\u{1b}[31mx", "?[31mx"),
+            (
+                "a_word_of_more_than_24_characters",
+                "a_word_of_more_than_24_c",
+            ),
+        ] {
+            assert_eq!(StatusWord::new(word).as_str(), kept);
+        }
+    }
 }

@@ -53,13 +53,15 @@ pub enum Held {
     Overpaid,
     /// The checkout was confirmed, or another payment is queued for it.
     AlreadyPaid,
+    /// The API gives the checkout a status that is neither pending nor confirmed.
+    NotPayable,
     /// The transaction could not be read; what it gave is not known.
     Unreadable,
 }
 
 impl Held {
     /// All reasons.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::NoMemo,
         Self::UnknownMemo,
         Self::SeveralCheckouts,
@@ -68,6 +70,7 @@ impl Held {
         Self::Underpaid,
         Self::Overpaid,
         Self::AlreadyPaid,
+        Self::NotPayable,
         Self::Unreadable,
     ];
 
@@ -83,6 +86,7 @@ impl Held {
             Self::Underpaid => "underpaid",
             Self::Overpaid => "overpaid",
             Self::AlreadyPaid => "already_paid",
+            Self::NotPayable => "not_payable",
             Self::Unreadable => "unreadable",
         }
     }
@@ -216,6 +220,7 @@ fn judge_candidate(
         }
         // The API credited the checkout and does not say by what: the first payment that fits it is the one.
         (CheckoutStatus::Confirmed(None), None) => settled(),
+        (CheckoutStatus::Other(_), _) => Verdict::Held(Held::NotPayable),
         (CheckoutStatus::Pending, Some(fault)) => Verdict::Held(fault),
         (CheckoutStatus::Pending, None) => Verdict::Matched(Matched::Confirm {
             memo: checkout.memo.clone(),

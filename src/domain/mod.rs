@@ -31,7 +31,7 @@ mod watch;
 pub use address::{Mint, NotAnAddress, TokenAccount, Wallet};
 pub use amount::{AmountError, BaseUnits, Decimals};
 pub use assign::{Piece, Share, pieces, unique_assignment};
-pub use checkout::{Checkout, CheckoutStatus};
+pub use checkout::{Checkout, CheckoutStatus, StatusWord};
 pub use commitment::Commitment;
 pub use credit::{Credit, Transfer};
 pub use decode::{Decoded, Incomplete, decode};

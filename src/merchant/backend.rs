@@ -1,9 +1,9 @@
 //! What the watcher needs of whoever sells: what may be paid, and to be told what was paid.
 
-use super::{Error, SupportedToken};
+use super::{Error, Paging, SupportedToken};
 use crate::domain::{Checkout, Memo, Signature};
 use async_trait::async_trait;
-use std::{collections::HashSet, time::Duration};
+use std::{collections::BTreeSet, time::Duration};
 
 /// Who sells. The payments API over HTTP is one; a program that embeds the watcher brings its own.
 #[async_trait]
@@ -33,11 +33,6 @@ pub trait Backend: Send + Sync {
     }
 }
 
-/// Entries that pages overlap by: sessions made or removed meanwhile shift the others.
-pub(crate) const OVERLAP: usize = 5;
-/// Most pages of one reading.
-pub(crate) const PAGES_MAX: usize = 100_000;
-
 /// The first checkouts of the history that are looked for, at most so many, each once.
 ///
 /// # Errors
@@ -47,17 +42,10 @@ pub async fn search(
     limit: usize,
     is_wanted: impl Fn(&Checkout) -> bool + Send,
 ) -> Result<Vec<Checkout>, Error> {
-    let (mut found, mut seen) = (Vec::new(), HashSet::new());
-    let mut offset = 0;
-    for _ in 0..PAGES_MAX {
-        let page = backend.history(offset).await?;
-        let entries = page.entries();
-        let mut is_new = !page.unreadable.is_empty();
-        for checkout in page.checkouts {
-            if !seen.insert(checkout.memo.clone()) {
-                continue;
-            }
-            is_new = true;
+    let (mut found, mut paging) = (Vec::new(), Paging::from(0));
+    while !paging.is_done() {
+        let page = backend.history(paging.offset()).await?;
+        for checkout in paging.take(page) {
             if is_wanted(&checkout) {
                 found.push(checkout);
                 if found.len() == limit {
@@ -65,10 +53,6 @@ pub async fn search(
                 }
             }
         }
-        if !is_new {
-            break;
-        }
-        offset += entries.saturating_sub(OVERLAP).max(1);
     }
     Ok(found)
 }
@@ -100,17 +84,36 @@ pub enum Answer {
 /// A page of the history.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HistoryPage {
-    /// The entries that could be read.
+    /// The crypto checkouts.
     pub checkouts: Vec<Checkout>,
-    /// The others, as text: enough to tell whether they were seen before.
+    /// The entries that could not be read, as text: enough to tell whether they were seen before.
     pub unreadable: Vec<String>,
+    /// The fields that made them unreadable, each once.
+    pub unknown_fields: BTreeSet<&'static str>,
+    /// The entries that are no crypto checkouts (card sessions, for instance), as text.
+    pub ignored: Vec<String>,
+    /// What the page says of the entries after its own.
+    pub more: More,
+}
+
+/// What a page says of the entries after its own. Pages are read until they end, whatever this says; if it contradicts that end, a
+/// warning names it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum More {
+    /// Nothing.
+    #[default]
+    Untold,
+    /// There are some.
+    Follows,
+    /// The whole history has so many entries.
+    Total(usize),
 }
 
 impl HistoryPage {
     /// How many entries there were.
     #[must_use]
     pub fn entries(&self) -> usize {
-        self.checkouts.len() + self.unreadable.len()
+        self.checkouts.len() + self.unreadable.len() + self.ignored.len()
     }
 }
 

@@ -1,44 +1,25 @@
 //! The payments API over HTTP, and the calls that the watcher needs.
 
-use super::secret::Secret;
+use super::credentials::Credentials;
+use super::history::Pages;
 use super::wire::{self, SupportedToken};
-use super::{Answer, Backend, ConfirmResult, HistoryPage};
+use super::{Answer, Auth, Backend, ConfirmResult, Error, HistoryPage};
 use crate::domain::{Memo, Signature};
-use crate::http::{Exchange, Fault, Reply, Request};
+use crate::http::{self, Exchange, Fault, Reply, Request};
+use crate::rate_limit::{RateLimit, Turn};
 use async_trait::async_trait;
-use reqwest::{
-    Method, StatusCode,
-    header::{HeaderMap, HeaderName, HeaderValue},
-    redirect,
-};
+use reqwest::{Method, StatusCode, redirect};
 use serde_json::Value;
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use url::Url;
 
 /// Largest answer that is read, bytes.
 const BODY_MAX: usize = 32 << 20;
-/// History entries asked for at once; an API that gives fewer is noticed by the page it sends.
-const PAGE: usize = 1000;
-/// As many as the API's documentation asks for: for one that refuses more, and does not just send less.
-const PAGE_SAFE: usize = 50;
-
-/// How a request proves who sends it.
-#[derive(Clone, Debug)]
-pub struct Auth {
-    /// Header name.
-    pub header: HeaderName,
-    /// Word before the key, may be empty.
-    pub scheme: String,
-    /// The key; without one no header is sent.
-    pub key: Option<Secret>,
-}
+/// Longest pause between two requests that refused requests cause.
+const PENALTY_MAX: Duration = Duration::from_secs(2);
+/// Longest pause that `Retry-After` causes.
+const PAUSE_MAX: Duration = Duration::from_hours(1);
 
 /// How the API is reached.
 #[derive(Clone, Debug)]
@@ -53,42 +34,23 @@ pub struct Settings {
     pub max_in_flight: usize,
 }
 
-/// Why the API did not answer a question.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// No connection, no answer in time, or a cut one.
-    #[error("the payments API did not answer")]
-    Transport(#[source] Fault),
-    /// The key is wrong.
-    #[error("the payments API refuses the key (HTTP status {0})")]
-    KeyRefused(StatusCode),
-    /// Any other status that is no answer.
-    #[error("the payments API answered with HTTP status {status}{said}")]
-    Status {
-        /// The status.
-        status: StatusCode,
-        /// When it wants to be asked again.
-        retry_after: Option<Duration>,
-        /// The beginning of its text, for people alone; it is never read for meaning.
-        said: String,
-    },
-    /// A backend of an embedding program's own does not answer.
-    #[error("the backend did not answer")]
-    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// Not what was asked for.
-    #[error("the payments API's answer is not {0}")]
-    Malformed(&'static str),
-}
-
 /// The payments API.
 pub struct Merchant {
     network: Arc<dyn Exchange>,
     base_url: Url,
+    credentials: Credentials,
     permits: Semaphore,
-    /// History entries asked for at once.
-    page: AtomicUsize,
-    /// Whether unreadable history entries were logged: they come with every poll.
-    told_unreadable: AtomicBool,
+    rate_limit: RateLimit,
+    /// Longest wait for a request's turn.
+    patience: Duration,
+    pub(super) pages: Pages,
+}
+
+/// Why a request has no answer.
+enum Unanswered {
+    /// It was not sent: the API asked for a pause that is not over.
+    Paused(Duration),
+    Fault(Fault),
 }
 
 impl Merchant {
@@ -97,37 +59,26 @@ impl Merchant {
     /// # Errors
     /// When the key cannot stand in a header, or the TLS configuration of the machine is broken.
     pub fn new(settings: &Settings) -> anyhow::Result<Self> {
-        let mut headers = HeaderMap::new();
-        if let Some(key) = &settings.auth.key {
-            let text = format!("{} {}", settings.auth.scheme, key.expose());
-            let mut value = HeaderValue::from_str(text.trim())?;
-            value.set_sensitive(true);
-            headers.insert(settings.auth.header.clone(), value);
-        }
-        let network = reqwest::Client::builder()
-            .default_headers(headers)
-            .timeout(settings.request_timeout)
+        let network = http::client(settings.request_timeout)
             .redirect(redirect::Policy::none())
-            .tcp_nodelay(true)
             .build()?;
-        Ok(Self::over(Arc::new(network), settings))
+        Self::over(Arc::new(network), settings)
     }
 
-    /// The same over a network of the caller's, which keeps the deadline of a request and adds the key.
-    #[must_use]
-    pub fn over(network: Arc<dyn Exchange>, settings: &Settings) -> Self {
-        Self {
+    /// The same over a network of the caller's, which keeps the deadline of a request.
+    ///
+    /// # Errors
+    /// When the key cannot stand in a header.
+    pub fn over(network: Arc<dyn Exchange>, settings: &Settings) -> anyhow::Result<Self> {
+        Ok(Self {
             network,
             base_url: settings.base_url.clone(),
+            credentials: Credentials::new(&settings.auth)?,
             permits: Semaphore::new(settings.max_in_flight.max(1)),
-            page: AtomicUsize::new(PAGE),
-            told_unreadable: AtomicBool::new(false),
-        }
-    }
-
-    async fn history_body(&self, limit: usize, offset: usize) -> Result<Value, Error> {
-        let query = [("limit", limit.to_string()), ("offset", offset.to_string())];
-        self.get("history", &query).await
+            rate_limit: RateLimit::new(0, PENALTY_MAX),
+            patience: settings.request_timeout / 2,
+            pages: Pages::default(),
+        })
     }
 
     async fn ask(
@@ -136,8 +87,10 @@ impl Merchant {
         path: &str,
         query: &[(&str, String)],
         json: Option<Vec<u8>>,
-    ) -> Result<Reply, Fault> {
+    ) -> Result<Reply, Unanswered> {
         let _place = self.place().await;
+        let turn = self.rate_limit.wait_at_most(self.patience).await;
+        let turn = turn.map_err(Unanswered::Paused)?;
         let mut url = self.base_url.clone();
         url.set_path(&format!(
             "{}/{path}",
@@ -146,13 +99,42 @@ impl Merchant {
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
         }
-        let request = Request {
+        let mut request = Request {
             method,
             url,
+            auth: self.credentials.current(),
             json,
             body_max: BODY_MAX,
         };
-        self.network.exchange(request).await
+        let reply = self.exchange(request.clone(), turn).await?;
+        if !matches!(reply.status.as_u16(), 401 | 403) {
+            return Ok(reply);
+        }
+        match self.credentials.other_than(request.auth.as_ref()) {
+            Some(other) => {
+                request.auth = Some(other);
+                self.exchange(request, turn).await
+            }
+            None => Ok(reply),
+        }
+    }
+
+    /// Sends a request, and takes from its answer how fast the next ones may go.
+    async fn exchange(&self, request: Request, turn: Turn) -> Result<Reply, Unanswered> {
+        let reply = self.network.exchange(request).await;
+        let reply = reply.map_err(Unanswered::Fault)?;
+        if reply.status == StatusCode::TOO_MANY_REQUESTS {
+            self.rate_limit.slow_down(turn);
+            metrics::counter!("paywatch_api_slowdowns_total").increment(1);
+        } else {
+            self.rate_limit.speed_up();
+        }
+        if let Some(pause) = reply.retry_after.filter(|_| may_ask_to_wait(reply.status)) {
+            let pause = pause.min(PAUSE_MAX);
+            self.rate_limit.pause(pause);
+            tracing::warn!(status = %reply.status, ?pause, "the payments API asked to wait: nothing is sent to it meanwhile");
+        }
+        Ok(reply)
     }
 
     /// One of the places for requests under way, kept until the answer is read.
@@ -184,19 +166,31 @@ impl Merchant {
     ) -> Result<Value, Error> {
         let reply = match self.ask(method, path, query, json).await {
             Ok(reply) => reply,
-            Err(Fault::TooLarge(_)) => return Err(Error::Malformed("of bearable size")),
-            Err(fault) => return Err(Error::Transport(fault)),
+            Err(Unanswered::Paused(pause)) => return Err(Error::Paused(pause)),
+            Err(Unanswered::Fault(Fault::TooLarge(_))) => {
+                return Err(Error::Malformed("of bearable size"));
+            }
+            Err(Unanswered::Fault(fault)) => return Err(Error::Transport(fault)),
         };
-        match reply.status.as_u16() {
-            200..=299 => serde_json::from_slice(&reply.body).map_err(|_| Error::Malformed("JSON")),
-            401 | 403 => Err(Error::KeyRefused(reply.status)),
-            _ => Err(Error::Status {
+        match (reply.status.as_u16(), reply.redirect) {
+            (200..=299, _) => wire::parse(&reply.body).ok_or(Error::Malformed("JSON")),
+            (401 | 403, _) => Err(Error::KeyRefused(reply.status)),
+            (_, Some(target)) => Err(Error::Redirected {
+                status: reply.status,
+                target,
+            }),
+            (_, None) => Err(Error::Status {
                 status: reply.status,
                 retry_after: reply.retry_after,
                 said: wire::said(&reply.body),
             }),
         }
     }
+}
+
+/// Whether an answer with this status may ask for a pause of all calls.
+fn may_ask_to_wait(status: StatusCode) -> bool {
+    status.is_server_error() || matches!(status.as_u16(), 408 | 425 | 429)
 }
 
 #[async_trait]
@@ -208,38 +202,10 @@ impl Backend for Merchant {
         Ok(entries.iter().filter_map(wire::token).collect())
     }
 
-    /// `GET /history`, one page, as large as the API gives. An entry that cannot be read is counted, logged and left out.
+    /// `GET /history`, one page, as large as the API gives. Entries that cannot be read, and sessions that are no crypto checkouts, are
+    /// counted and left out.
     async fn history(&self, offset: usize) -> Result<HistoryPage, Error> {
-        let limit = self.page.load(Ordering::Relaxed);
-        let body = match self.history_body(limit, offset).await {
-            Err(Error::Status { status, .. })
-                if limit > PAGE_SAFE && matches!(status.as_u16(), 400 | 413 | 422) =>
-            {
-                tracing::debug!(limit, %status, "the API refuses pages of this size");
-                self.page.store(PAGE_SAFE, Ordering::Relaxed);
-                self.history_body(PAGE_SAFE, offset).await?
-            }
-            body => body?,
-        };
-        let entries = wire::list(&body).ok_or(Error::Malformed("a list of payments"))?;
-        let mut page = HistoryPage::default();
-        for entry in entries {
-            match wire::checkout(entry) {
-                Some(checkout) => page.checkouts.push(checkout),
-                None => page.unreadable.push(entry.to_string()),
-            }
-        }
-        let unreadable = page.unreadable.len();
-        if unreadable > 0 {
-            metrics::counter!("paywatch_history_unreadable_total").increment(unreadable as u64);
-            if !self.told_unreadable.swap(true, Ordering::Relaxed) {
-                tracing::warn!(
-                    unreadable,
-                    "history entries that cannot be read are left out; told once, counted always"
-                );
-            }
-        }
-        Ok(page)
+        self.history_page(offset).await
     }
 
     /// `PUT /crypto/confirm`. Never fails: every outcome is an answer.
@@ -250,21 +216,34 @@ impl Backend for Merchant {
         ];
         let reply = match self.ask(Method::PUT, "crypto/confirm", &query, None).await {
             Ok(reply) => reply,
-            Err(fault) => return ConfirmResult::fault(&fault),
+            Err(Unanswered::Paused(pause)) => return ConfirmResult::paused(pause),
+            Err(Unanswered::Fault(fault)) => return ConfirmResult::fault(&fault),
         };
         // A body, if there is one, must be JSON: a proxy's friendly page is no confirmation.
-        let content = if reply.body.iter().all(u8::is_ascii_whitespace) {
-            Content::Empty
-        } else if serde_json::from_slice::<serde::de::IgnoredAny>(&reply.body).is_ok() {
-            Content::Json
-        } else {
-            Content::Other
+        let content = match wire::parse(&reply.body) {
+            Some(Value::Null) => Content::Empty,
+            Some(_) => Content::Json,
+            None => Content::Other,
         };
-        classify(reply.status, content, reply.retry_after)
+        let mut result = classify(reply.status, content, reply.retry_after);
+        if let Some(target) = reply.redirect {
+            result.reason += &format!(": a redirect to {target}, which is not followed");
+        } else if !reply.status.is_success() {
+            result.reason += &wire::said(&reply.body);
+        }
+        result
     }
 }
 
 impl ConfirmResult {
+    fn paused(pause: Duration) -> Self {
+        Self {
+            answer: Answer::Later(Some(pause)),
+            status: None,
+            reason: format!("not sent: {}", Error::Paused(pause)),
+        }
+    }
+
     fn fault(fault: &Fault) -> Self {
         Self {
             answer: Answer::Later(None),

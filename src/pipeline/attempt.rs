@@ -174,6 +174,6 @@ fn confirmed_by(checkout: Option<&Checkout>, signature: Signature) -> ConfirmedB
         Some(CheckoutStatus::Confirmed(Some(by))) if by == signature => ConfirmedBy::This,
         Some(CheckoutStatus::Confirmed(Some(by))) => ConfirmedBy::Other(by),
         Some(CheckoutStatus::Confirmed(None)) => ConfirmedBy::Untold,
-        Some(CheckoutStatus::Pending) | None => ConfirmedBy::Nobody,
+        Some(CheckoutStatus::Pending | CheckoutStatus::Other(_)) | None => ConfirmedBy::Nobody,
     }
 }

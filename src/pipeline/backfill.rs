@@ -172,7 +172,7 @@ impl Backfill {
 
     async fn prepare(&self) -> anyhow::Result<()> {
         Checkouts::new(self.pipeline.clone())
-            .step()
+            .read_all()
             .await
             .context("read the checkouts")?;
         Watch::new(self.pipeline.clone())

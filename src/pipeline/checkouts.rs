@@ -4,37 +4,56 @@ use super::Pipeline;
 use super::status::KeyUse;
 use crate::clock;
 use crate::domain::{Checkout, Memo, Timestamp};
-use crate::merchant::{self, OVERLAP, PAGES_MAX};
+use crate::merchant::{self, Doubt, HistoryPage, Paging};
 use crate::store::TakenIn;
 use anyhow::Context;
-use std::{
-    collections::HashSet,
-    hash::{BuildHasher, RandomState},
-    sync::Arc,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
+use tokio::time::Instant;
 
 /// How often everything is read, not only both ends: an old entry may have changed.
 const FULL_EVERY: Duration = Duration::from_mins(10);
+/// A reading of everything is followed by a pause of at least so many times as long as it took.
+const FULL_PAUSE_FACTOR: u32 = 4;
+/// A long reading stops after this time to look at the newest entries, and then goes on.
+const PART: Duration = Duration::from_secs(5);
 /// An API that was away for less than this was hardly away.
 const AWAY_MIN: Duration = Duration::from_mins(1);
+/// Failures in a row after which a reading that must end is given up.
+const FAILURES_MAX: u32 = 5;
+/// Longest pause before such a reading goes on.
+const PAUSE_MAX: Duration = Duration::from_mins(1);
 
 /// Reads checkouts.
 pub struct Checkouts {
     pipeline: Arc<Pipeline>,
-    /// When everything was last read, and how many entries there were.
-    full: Option<(Timestamp, usize)>,
-    /// Since when it does not answer; before it was asked at all, since ever.
+    /// The last reading of everything.
+    full: Option<Full>,
+    /// A reading of everything that is under way, or that broke off.
+    reading: Option<Reading>,
+    /// Since when the API does not answer; before it was asked at all, since ever.
     away_since: Option<Timestamp>,
+    /// What was last told of the end of the history.
+    doubt: Option<Doubt>,
 }
 
-/// What one reading of pages brought.
-struct Reading {
+/// A reading of everything that reached the end.
+#[derive(Clone, Copy)]
+struct Full {
+    /// When everything is read again.
+    again_at: Timestamp,
+    /// Entries of the history.
     entries: usize,
-    changed: u64,
 }
 
-/// Where a reading may stop before the end.
+/// A reading of everything.
+struct Reading {
+    began_at: Timestamp,
+    paging: Paging,
+    /// Whether it stopped since its last page.
+    paused: bool,
+}
+
+/// Where a look at an end of the history stops.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Stop {
     AtTheEnd,
@@ -48,59 +67,167 @@ impl Checkouts {
         Self {
             pipeline,
             full: None,
+            reading: None,
             away_since: Some(Timestamp(0)),
+            doubt: None,
         }
+    }
+
+    /// Whether a reading of everything is under way: the next step goes on with it, and should come at once.
+    #[must_use]
+    pub fn is_reading(&self) -> bool {
+        self.reading.is_some()
     }
 
     /// Reads what is new, and judges again the payments that waited for it. Returns how many checkouts are new or changed.
     ///
-    /// Every now and then reads everything; otherwise both ends of the list, since its order is not published.
+    /// From time to time reads everything, in parts of some seconds; between two parts, and between two readings, looks at both ends
+    /// of the list, since its order is not published.
     ///
     /// # Errors
-    /// When the API does not answer or the database fails.
+    /// When the API does not answer or the database fails. The next step goes on where this one broke off.
     pub async fn step(&mut self) -> anyhow::Result<u64> {
-        let now = clock::now();
-        let result = self.read(now).await;
-        match result.as_ref().map_err(|error| error.downcast_ref()) {
-            Ok(_) => self.pipeline.note_key(KeyUse::Read, false),
-            Err(Some(merchant::Error::KeyRefused(_))) => self.pipeline.note_key(KeyUse::Read, true),
-            Err(_) => {}
+        let (now, mut news) = (clock::now(), News::default());
+        let result = self.read(now, &mut news).await;
+        let refused = result.as_ref().is_err_and(|error| {
+            let error = error.downcast_ref::<merchant::Error>();
+            matches!(error, Some(merchant::Error::KeyRefused(_)))
+        });
+        if refused || result.is_ok() {
+            self.pipeline.note_key(KeyUse::Read, refused);
         }
-        if result.is_err() {
-            self.away_since.get_or_insert(now);
+        // What came before a failure counts: a page that never comes must not delay the payments for the others.
+        if news.pages > 0 {
+            let away_since = self.away_since.take();
+            if away_since.is_some_and(|since| now.since(since) >= AWAY_MIN) {
+                self.pipeline.hurry().await?;
+            }
+            self.pipeline.judge_again().await?;
+            self.pipeline.take_up_again().await?;
         }
-        let changed = result?;
-        self.pipeline.status.polled(now);
-        let away_since = self.away_since.take();
-        if away_since.is_some_and(|since| now.since(since) >= AWAY_MIN) {
-            self.pipeline.hurry().await?;
+        match result {
+            Ok(()) if self.full.is_some() => self.pipeline.status.polled(now),
+            Ok(()) => {}
+            Err(error) => {
+                self.away_since.get_or_insert(now);
+                return Err(error);
+            }
         }
-        self.pipeline.judge_again().await?;
-        self.pipeline.take_up_again().await?;
-        Ok(changed)
+        Ok(news.changed)
     }
 
-    async fn read(&mut self, now: Timestamp) -> anyhow::Result<u64> {
-        match self.full {
-            Some((at, total)) if now.since(at) < FULL_EVERY => {
-                let head = self
-                    .pipeline
-                    .read_pages(0, Stop::WhenNothingChanged)
-                    .await?;
-                let tail = self
-                    .pipeline
-                    .read_pages(total.saturating_sub(OVERLAP), Stop::AtTheEnd)
-                    .await?;
-                self.full = Some((at, total.max(total.saturating_sub(OVERLAP) + tail.entries)));
-                Ok(head.changed + tail.changed)
+    /// Reads everything to its end. An API that asks for fewer requests, or fails now and then, is asked again.
+    ///
+    /// # Errors
+    /// When the API does not answer for long or the database fails.
+    pub async fn read_all(&mut self) -> anyhow::Result<()> {
+        let mut failures = 0;
+        loop {
+            let error = match self.step().await {
+                Ok(_) if self.is_reading() => {
+                    failures = 0;
+                    continue;
+                }
+                Ok(_) => return Ok(()),
+                Err(error) => error,
+            };
+            failures += 1;
+            let Some(why) = error.downcast_ref::<merchant::Error>() else {
+                return Err(error);
+            };
+            let is_hopeless = !self.is_reading() || !why.is_rate_limit();
+            if failures >= FAILURES_MAX || is_hopeless {
+                return Err(error);
             }
-            _ => {
-                let all = self.pipeline.read_pages(0, Stop::AtTheEnd).await?;
-                self.full = Some((now, all.entries));
-                Ok(all.changed)
-            }
+            let pause = why
+                .retry_after()
+                .unwrap_or(Duration::from_secs(1 << failures));
+            tracing::info!(%error, ?pause, "reading the checkouts goes on after a pause");
+            tokio::time::sleep(pause.min(PAUSE_MAX)).await;
         }
     }
+
+    async fn read(&mut self, now: Timestamp, news: &mut News) -> anyhow::Result<()> {
+        let is_due = self.full.is_none_or(|full| now >= full.again_at);
+        match &self.reading {
+            Some(_) => self.read_ends(news).await?,
+            None if is_due => {
+                self.reading = Some(Reading {
+                    began_at: now,
+                    paging: Paging::from(0),
+                    paused: false,
+                });
+            }
+            None => return self.read_ends(news).await,
+        }
+        self.read_on(news).await
+    }
+
+    /// Goes on with the reading of everything, for a while.
+    async fn read_on(&mut self, news: &mut News) -> anyhow::Result<()> {
+        let Some(mut reading) = self.reading.take() else {
+            return Ok(());
+        };
+        let part = self.pipeline.read_part(&mut reading, news).await;
+        match &part {
+            Ok(()) if reading.paging.is_done() => self.ended(&reading),
+            // What was not recorded must be read again.
+            Err(error) if error.downcast_ref::<merchant::Error>().is_none() => {}
+            Ok(()) | Err(_) => {
+                reading.paused = true;
+                self.reading = Some(reading);
+            }
+        }
+        part
+    }
+
+    fn ended(&mut self, reading: &Reading) {
+        let now = clock::now();
+        let took = now.since(reading.began_at);
+        let pause = FULL_EVERY.max(took.saturating_mul(FULL_PAUSE_FACTOR));
+        self.full = Some(Full {
+            again_at: now.plus(pause),
+            entries: reading.paging.end(),
+        });
+        let doubt = reading.paging.doubt();
+        metrics::gauge!("paywatch_history_incomplete").set(if doubt.is_some() { 1.0 } else { 0.0 });
+        if let Some(doubt) = doubt
+            && self.doubt.is_none()
+        {
+            tracing::warn!(
+                "{doubt}; checkouts beyond it are not known here, and payments for them are held as unknown_memo"
+            );
+        }
+        self.doubt = doubt;
+    }
+
+    /// Looks at both ends of the history; the far one is known once everything was read.
+    async fn read_ends(&mut self, news: &mut News) -> anyhow::Result<()> {
+        self.pipeline
+            .read_end(0, Stop::WhenNothingChanged, news)
+            .await?;
+        if let Some(full) = &mut self.full {
+            let from = full.entries.saturating_sub(Paging::OVERLAP);
+            let end = self.pipeline.read_end(from, Stop::AtTheEnd, news).await?;
+            full.entries = full.entries.max(end);
+        }
+        Ok(())
+    }
+}
+
+/// A page, and when it was asked for.
+struct Page {
+    began_at: Timestamp,
+    page: HistoryPage,
+}
+
+/// What pages brought.
+#[derive(Default)]
+struct News {
+    /// Pages that were recorded.
+    pages: u64,
+    /// Checkouts that are new or changed.
+    changed: u64,
 }
 
 impl Pipeline {
@@ -129,47 +256,65 @@ impl Pipeline {
         Ok(())
     }
 
-    /// Reads pages from an offset until one is empty or brings nothing that was not in the ones before. Where all of them are read,
-    /// the next one is asked for while one is recorded.
-    async fn read_pages(&self, from: usize, stop: Stop) -> anyhow::Result<Reading> {
-        let hasher = RandomState::new();
-        let mut seen = HashSet::new();
-        let mut reading = Reading {
-            entries: 0,
-            changed: 0,
-        };
-        let mut offset = from;
-        let mut page = self.merchant.history(offset).await?;
-        for _ in 0..PAGES_MAX {
-            let entries = page.entries();
-            let unreadable = page
-                .unreadable
-                .iter()
-                .filter(|text| seen.insert(hasher.hash_one(text)))
-                .count();
-            let mut new = page.checkouts;
-            new.retain(|checkout| seen.insert(hasher.hash_one(&checkout.memo)));
-            if new.is_empty() && unreadable == 0 {
+    /// Reads pages for [`PART`], to the end, or until one fails; the next part meets the failure again if it lasts. The next page is asked
+    /// for while one is recorded.
+    async fn read_part(&self, reading: &mut Reading, news: &mut News) -> anyhow::Result<()> {
+        let until = Instant::now() + PART;
+        if std::mem::take(&mut reading.paused) {
+            reading.paging.step_back();
+        }
+        let mut page = self.page(reading.paging.offset()).await?;
+        loop {
+            let fresh = reading.paging.take(page.page);
+            let recording = self.note_checkouts(&fresh, page.began_at, news);
+            if reading.paging.is_done() || Instant::now() >= until {
+                return recording.await.map(|_| ());
+            }
+            let (recorded, next) = tokio::join!(recording, self.page(reading.paging.offset()));
+            recorded?;
+            page = match next {
+                Ok(page) => page,
+                Err(error) => {
+                    tracing::debug!(%error, "reading the checkouts broke off");
+                    return Ok(());
+                }
+            };
+        }
+    }
+
+    /// Reads pages from an offset on, each after the one before is recorded. Returns up to which offset there are entries.
+    async fn read_end(&self, from: usize, stop: Stop, news: &mut News) -> anyhow::Result<usize> {
+        let mut paging = Paging::from(from);
+        while !paging.is_done() {
+            let page = self.page(paging.offset()).await?;
+            let fresh = paging.take(page.page);
+            let changed = self.note_checkouts(&fresh, page.began_at, news).await?;
+            // A page of other sessions alone says nothing of the checkouts after it.
+            if stop == Stop::WhenNothingChanged && changed == 0 && !fresh.is_empty() {
                 break;
             }
-            reading.entries = (offset + entries).saturating_sub(from);
-            offset += entries.saturating_sub(OVERLAP).max(1);
-            let upserting = self.store.upsert_checkouts(&new);
-            let next = if stop == Stop::AtTheEnd {
-                let (changed, next) = tokio::join!(upserting, self.merchant.history(offset));
-                reading.changed += changed.context("record checkouts")?;
-                next
-            } else {
-                let changed = upserting.await.context("record checkouts")?;
-                reading.changed += changed;
-                if changed == 0 {
-                    break;
-                }
-                self.merchant.history(offset).await
-            };
-            page = next?;
         }
-        Ok(reading)
+        Ok(paging.end())
+    }
+
+    async fn page(&self, offset: usize) -> Result<Page, merchant::Error> {
+        let began_at = clock::now();
+        let page = self.merchant.history(offset).await?;
+        Ok(Page { began_at, page })
+    }
+
+    /// Records what a page says, as of the time at which it was asked for.
+    async fn note_checkouts(
+        &self,
+        fresh: &[Checkout],
+        _began_at: Timestamp,
+        news: &mut News,
+    ) -> anyhow::Result<u64> {
+        let changed = self.store.upsert_checkouts(fresh).await;
+        let changed = changed.context("record checkouts")?;
+        news.pages += 1;
+        news.changed += changed;
+        Ok(changed)
     }
 
     /// Looks one checkout up in the API's history, because the API said no to its confirmation.

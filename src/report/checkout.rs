@@ -86,12 +86,13 @@ pub fn due(checkout: &Checkout, tokens: &[SupportedToken]) -> String {
     }
 }
 
-/// `pending` or `confirmed`.
+/// `pending`, `confirmed`, or the API's own word for another status.
 #[must_use]
-pub fn status(checkout: &Checkout) -> &'static str {
-    match checkout.status {
+pub fn status(checkout: &Checkout) -> &str {
+    match &checkout.status {
         CheckoutStatus::Pending => "pending",
         CheckoutStatus::Confirmed(_) => "confirmed",
+        CheckoutStatus::Other(word) => word.as_str(),
     }
 }
 
@@ -100,7 +101,7 @@ pub fn status(checkout: &Checkout) -> &'static str {
 pub fn signature(checkout: &Checkout) -> Option<String> {
     match checkout.status {
         CheckoutStatus::Confirmed(by) => by.map(|signature| signature.to_string()),
-        CheckoutStatus::Pending => None,
+        CheckoutStatus::Pending | CheckoutStatus::Other(_) => None,
     }
 }
 
@@ -124,6 +125,9 @@ pub fn stage_json(stage: &Stage) -> Value {
 pub fn stage_words(stage: &Stage) -> &'static str {
     match stage {
         Stage::Waiting => "Waiting for your payment.",
+        Stage::Closed => {
+            "This purchase is no longer open. Please do not pay it; ask the shop for a new one."
+        }
         Stage::Seen { .. } => "Your payment was seen. It is being confirmed.",
         Stage::Confirmed { .. } => "Your payment is confirmed. Thank you!",
         Stage::NeedsHelp { reason, .. } => match reason {
@@ -135,6 +139,9 @@ pub fn stage_words(stage: &Stage) -> &'static str {
             }
             Some(Held::WrongToken) => {
                 "A payment arrived in another token than the one asked for. Please contact the shop and name the transaction below; nothing is lost."
+            }
+            Some(Held::NotPayable) => {
+                "Your payment arrived, but this purchase is no longer open. Please do not pay again; contact the shop and name the transaction below."
             }
             Some(Held::SeveralCheckouts) => {
                 "Your payment arrived, but it names more than one purchase. Please contact the shop and name the transaction below; nothing is lost."

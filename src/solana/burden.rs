@@ -1,9 +1,12 @@
-//! What nodes may be burdened with: places for requests under way, and a pace, shared by all who ask.
+//! What nodes may be burdened with: places for requests under way, and a rate limit, shared by all who ask.
 
-use super::pace::Pace;
+use crate::rate_limit::RateLimit;
 use solana_client::rpc_request::RpcRequest;
 use std::{sync::Arc, time::Duration};
 use tokio::sync::{Semaphore, SemaphorePermit};
+
+/// Longest pause between two requests that refused requests cause.
+const PENALTY_MAX: Duration = Duration::from_secs(1);
 
 /// What a node may be burdened with.
 #[derive(Clone, Copy, Debug)]
@@ -23,7 +26,7 @@ pub(super) struct Burden {
     /// Those of them that fetches of transactions may take: one is left to whoever asks for something else, so that a flood of hints
     /// never keeps a sweep from listing history.
     for_fetches: Semaphore,
-    pub(super) pace: Pace,
+    pub(super) rate_limit: RateLimit,
 }
 
 /// A place, free again when dropped. Semaphores close only when the process ends; a missing permit is no reason to lose the request.
@@ -38,7 +41,7 @@ impl Burden {
         Arc::new(Self {
             all: Semaphore::new(places),
             for_fetches: Semaphore::new(places.saturating_sub(1).max(1)),
-            pace: Pace::new(limits.max_rps),
+            rate_limit: RateLimit::new(limits.max_rps, PENALTY_MAX),
         })
     }
 

@@ -8,7 +8,6 @@ mod accounts;
 mod burden;
 mod endpoint;
 mod error;
-mod pace;
 mod pubsub;
 mod rpc;
 mod saved;

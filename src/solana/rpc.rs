@@ -8,7 +8,7 @@ use super::wire::{self, SignatureEntry, SignatureStatus, Unreadable};
 use crate::domain::{
     Commitment, Decimals, Mint, Signature, Slot, TokenAccount, TokenProgram, Transaction, Wallet,
 };
-use crate::http::Exchange;
+use crate::http::{self, Exchange};
 use serde_json::{Value, json};
 use solana_client::{
     nonblocking::rpc_client::RpcClient, rpc_client::RpcClientConfig, rpc_request::RpcRequest,
@@ -67,11 +67,7 @@ impl Rpc {
     /// # Errors
     /// When the TLS configuration of the machine is broken.
     pub fn new(urls: &[Url], limits: Limits) -> Result<Self, reqwest::Error> {
-        let network = reqwest::Client::builder()
-            .timeout(limits.request_timeout)
-            .tcp_nodelay(true)
-            .build()?;
-        let network: Arc<dyn Exchange> = Arc::new(network);
+        let network: Arc<dyn Exchange> = Arc::new(http::client(limits.request_timeout).build()?);
         Ok(Self::over(&network, urls, limits))
     }
 

@@ -199,7 +199,7 @@ impl Sender {
         read: Read<'_, T>,
     ) -> Result<T, Error> {
         let _place = self.burden.place(request).await;
-        self.burden.pace.wait().await;
+        let turn = self.burden.rate_limit.wait().await;
         let method = request.to_string();
         let question = Question {
             jsonrpc: "2.0",
@@ -210,10 +210,13 @@ impl Sender {
         let result = self.exchange(endpoint, &question, read).await;
         match &result {
             Ok(_) => {
-                self.burden.pace.went_well();
+                self.burden.rate_limit.speed_up();
                 endpoint.answered();
             }
-            Err(error) if error.is_too_many() => self.burden.pace.was_too_fast(),
+            Err(error) if error.is_too_many() => {
+                self.burden.rate_limit.slow_down(turn);
+                metrics::counter!("paywatch_rpc_slowdowns_total").increment(1);
+            }
             Err(_) => {}
         }
         let outcome = if result.is_ok() { "ok" } else { "error" };
@@ -238,6 +241,7 @@ impl Sender {
         let request = Request {
             method: reqwest::Method::POST,
             url: endpoint.url.clone(),
+            auth: None,
             json: serde_json::to_vec(question).ok(),
             body_max: BODY_MAX,
         };

@@ -203,24 +203,26 @@ fn agree(one: &Checkout, other: &Checkout) -> bool {
         && same(one.recipient, other.recipient)
 }
 
-/// A status never goes back from confirmed to pending: a lagging answer must not undo what is known. Nor does silence: what was
-/// told once, or handed over, stays although a later answer leaves it out.
+/// A confirmed checkout stays confirmed: an answer that lags must not undo it. A field that a later answer leaves out keeps the
+/// value that the API, or a handed-over checkout, gave before.
 fn upsert(script: &mut Script, checkouts: &[Checkout]) {
-    let head = "INSERT INTO checkouts (memo, folded, amount, mint, recipient, status, signature, created_at) ";
-    let tail = " ON CONFLICT (memo) DO UPDATE SET status = excluded.status, \
+    let head = "INSERT INTO checkouts (memo, folded, amount, mint, recipient, status, status_word, signature, created_at) ";
+    let tail = " ON CONFLICT (memo) DO UPDATE SET status = excluded.status, status_word = excluded.status_word, \
            signature = COALESCE(excluded.signature, checkouts.signature), \
            amount = COALESCE(excluded.amount, checkouts.amount), mint = COALESCE(excluded.mint, checkouts.mint), \
            recipient = COALESCE(excluded.recipient, checkouts.recipient) \
-         WHERE (checkouts.status = 'pending' OR excluded.status = 'confirmed') \
+         WHERE (checkouts.status <> 'confirmed' OR excluded.status = 'confirmed') \
            AND (checkouts.status <> excluded.status \
+             OR COALESCE(excluded.status_word, '') <> COALESCE(checkouts.status_word, '') \
              OR (excluded.signature IS NOT NULL AND checkouts.signature IS NULL) \
              OR excluded.amount <> COALESCE(checkouts.amount, '') \
              OR excluded.mint <> COALESCE(checkouts.mint, '') \
              OR excluded.recipient <> COALESCE(checkouts.recipient, ''))";
     script.insert(head, checkouts, tail, |mut values, checkout| {
-        let (status, signature) = match checkout.status {
-            CheckoutStatus::Pending => ("pending", None),
-            CheckoutStatus::Confirmed(signature) => ("confirmed", signature),
+        let (status, word, signature) = match checkout.status {
+            CheckoutStatus::Pending => ("pending", None, None),
+            CheckoutStatus::Confirmed(signature) => ("confirmed", None, signature),
+            CheckoutStatus::Other(word) => ("other", Some(word), None),
         };
         values
             .push_bind(checkout.memo.as_str().to_owned())
@@ -229,6 +231,7 @@ fn upsert(script: &mut Script, checkouts: &[Checkout]) {
             .push_bind(checkout.mint.map(|mint| mint.to_string()))
             .push_bind(checkout.recipient.map(|wallet| wallet.to_string()))
             .push_bind(status)
+            .push_bind(word.map(|word| word.to_string()))
             .push_bind(signature.map(|signature| signature.to_string()))
             .push_bind(checkout.created_at);
     });

@@ -194,17 +194,19 @@ pub(super) async fn seen_again(
 }
 
 /// Payments that news of checkouts concerns: held for a memo that is no longer unknown; or held as one too many, although the
-/// API names this very transaction as the one it took, or the payment that was first is gone (its fork died). What is gone itself
+/// API names this very transaction as the one it took, or the payment that was first is gone (its fork died); or held for a status
+/// that the checkout no longer has. What is gone itself
 /// waits for its transaction to be met again.
 pub(super) async fn to_be_rejudged(tx: &mut Tx) -> Result<Vec<(PaymentId, Judgeable)>> {
     let rows = sqlx::query(
         "SELECT DISTINCT p.* FROM payments p JOIN payment_memos m ON m.payment_id = p.id \
          JOIN checkouts c ON c.folded = m.folded WHERE p.verdict = 'held' AND p.dismissed_at IS NULL \
-         AND p.chain_state <> 'dropped' AND (p.reason = $1 OR (p.reason = $2 AND (c.signature = p.signature \
+         AND p.chain_state <> 'dropped' AND (p.reason = $1 OR (p.reason = $3 AND c.status <> 'other') OR (p.reason = $2 AND (c.signature = p.signature \
          OR (c.status = 'pending' AND NOT EXISTS (SELECT 1 FROM confirmations f WHERE f.memo = c.memo AND f.state <> 'cancelled'))))) ORDER BY p.slot, p.id",
     )
     .bind(Held::UnknownMemo.as_str())
     .bind(Held::AlreadyPaid.as_str())
+    .bind(Held::NotPayable.as_str())
     .fetch_all(&mut **tx)
     .await?;
     rows.iter().map(judgeable).collect()

@@ -2,7 +2,7 @@
 
 use super::{Cursor, Error, Result};
 use crate::domain::{
-    BaseUnits, Checkout, CheckoutStatus, Decimals, Memo, Slot, Timestamp, TokenAccount,
+    BaseUnits, Checkout, CheckoutStatus, Decimals, Memo, Slot, StatusWord, Timestamp, TokenAccount,
 };
 use sqlx::{Row, sqlite::SqliteRow};
 use std::str::FromStr;
@@ -87,6 +87,7 @@ pub(super) fn checkout(row: &SqliteRow) -> Result<Checkout> {
     let status = match row.try_get("status")? {
         "pending" => CheckoutStatus::Pending,
         "confirmed" => CheckoutStatus::Confirmed(parse_opt(row, "signature")?),
+        "other" => CheckoutStatus::Other(StatusWord::new(row.try_get("status_word")?)),
         _ => return Err(Error::Corrupt { column: "status" }),
     };
     Ok(Checkout {

@@ -9,6 +9,8 @@ use std::str::FromStr;
 pub enum Stage {
     /// No payment was seen.
     Waiting,
+    /// No payment was seen, and the checkout is neither pending nor confirmed: it is not to be paid.
+    Closed,
     /// A payment was seen, and its confirmation is on its way.
     Seen {
         /// Its transaction.
@@ -34,6 +36,7 @@ impl Stage {
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::Waiting => "waiting",
+            Self::Closed => "closed",
             Self::Seen { .. } => "seen",
             Self::Confirmed { .. } => "confirmed",
             Self::NeedsHelp { .. } => "needs help",
@@ -44,7 +47,7 @@ impl Stage {
     #[must_use]
     pub fn signature(&self) -> Option<&str> {
         match self {
-            Self::Waiting => None,
+            Self::Waiting | Self::Closed => None,
             Self::Seen { signature } | Self::NeedsHelp { signature, .. } => Some(signature),
             Self::Confirmed { signature } => signature.as_deref(),
         }
@@ -55,6 +58,7 @@ impl Stage {
     pub fn by_status(status: CheckoutStatus) -> Self {
         match status {
             CheckoutStatus::Pending => Self::Waiting,
+            CheckoutStatus::Other(_) => Self::Closed,
             CheckoutStatus::Confirmed(by) => Self::Confirmed {
                 signature: by.map(|signature| signature.to_string()),
             },
@@ -84,7 +88,7 @@ impl Stage {
     /// Of several payments for one checkout the best news counts.
     fn rank(&self) -> u8 {
         match self {
-            Self::Waiting => 0,
+            Self::Waiting | Self::Closed => 0,
             Self::NeedsHelp { .. } => 1,
             Self::Seen { .. } => 2,
             Self::Confirmed { .. } => 3,

@@ -50,6 +50,11 @@ impl Failures {
         pause
     }
 
+    /// Whether the last step did not fail.
+    pub(super) fn is_none(&self) -> bool {
+        self.in_a_row == 0
+    }
+
     pub(super) fn none(&mut self) {
         self.in_a_row = 0;
     }

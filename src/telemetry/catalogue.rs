@@ -149,6 +149,21 @@ pub const METRICS: &[Metric] = &[
         "Entries of the API's history that could not be read",
     ),
     counter(
+        "paywatch_history_ignored_total",
+        &[],
+        "Entries of the API's history that are no crypto checkouts, card sessions for instance",
+    ),
+    gauge(
+        "paywatch_history_incomplete",
+        &[],
+        "1 if the API's history ends before the end that it tells, or its pages ignore the offset",
+    ),
+    counter(
+        "paywatch_api_slowdowns_total",
+        &[],
+        "Times the payments API refused a request for being one too many",
+    ),
+    counter(
         "paywatch_rpc_requests_total",
         &["method", "outcome"],
         "Requests to Solana nodes",

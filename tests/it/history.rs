@@ -113,7 +113,7 @@ async fn a_server_that_ignores_the_offset_is_not_asked_for_ever() {
             .unwrap(),
         20
     );
-    assert_eq!(*reader.requests.lock().unwrap(), 2);
+    assert_eq!(*reader.requests.lock().unwrap(), 3);
 }
 
 #[tokio::test]

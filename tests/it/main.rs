@@ -11,6 +11,8 @@
 mod support;
 
 mod api_faults;
+mod api_limits;
+mod api_shapes;
 mod backfill;
 mod broken_api;
 mod broken_nodes;
@@ -30,6 +32,8 @@ mod finality;
 mod floods;
 mod held;
 mod history;
+mod history_long;
+mod history_pages;
 mod image;
 mod library;
 mod look_back;

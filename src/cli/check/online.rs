@@ -4,17 +4,19 @@ use super::{Finding, Report};
 use crate::clock;
 use crate::config::Config;
 use crate::domain::Commitment;
-use crate::merchant::{self, Backend, Merchant};
+use crate::merchant::{self, Backend, Merchant, Paging};
 use crate::solana::{
     self, Event, Limits, Rpc, Target, endpoint_label, listen_once, watched_accounts,
 };
 use anyhow::Context;
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 use tokio::sync::oneshot;
 use url::Url;
 
 /// How long a WebSocket may take to bring a slot.
 const SLOT_PATIENCE: Duration = Duration::from_secs(10);
+/// Pages of the history that show whether the API heeds the offset.
+const PAGES_LOOKED_AT: usize = 3;
 /// How far this machine's clock may be from the chain's, which is some seconds behind by itself.
 const CLOCK_TOLERANCE: Duration = Duration::from_mins(1);
 
@@ -35,7 +37,8 @@ pub(super) async fn look(config: &Config, report: &mut Report) -> anyhow::Result
         report.add(socket(url).await)?;
     }
     let merchant = Merchant::new(&config.merchant.settings).context("build a client")?;
-    report.add(history(&merchant).await)?;
+    let base_url = &config.merchant.settings.base_url;
+    report.add(history(&merchant, base_url).await)?;
     let (finding, targets) = tokens(config, &merchant).await;
     report.add(finding)?;
     let rpc = Rpc::new(&config.solana.rpc_urls, config.solana.limits).context("build a client")?;
@@ -140,24 +143,51 @@ async fn socket(url: &Url) -> Finding {
     }
 }
 
-async fn history(merchant: &Merchant) -> Finding {
+/// Reads as many pages as show how the API pages.
+async fn history(merchant: &Merchant, base_url: &Url) -> Finding {
     let check = "the API's history";
-    match merchant.history(0).await {
-        Ok(page) if page.unreadable.is_empty() => Finding::ok(
-            check,
-            format!("{} entries on the first page", page.entries()),
-        ),
-        Ok(page) => Finding::warning(
-            check,
-            format!(
-                "{} of {} entries on the first page cannot be read",
-                page.unreadable.len(),
-                page.entries()
-            ),
-            "those sessions are not known: payments for them stay held as unknown_memo",
-        ),
-        Err(error) => no_api(check, error),
+    let (mut paging, mut entries, mut unreadable, mut ignored) = (Paging::from(0), 0, 0, 0);
+    let mut fields = BTreeSet::new();
+    for number in 0..PAGES_LOOKED_AT {
+        let page = match merchant.history(paging.offset()).await {
+            Ok(page) => page,
+            Err(error) => return no_api(check, error, base_url),
+        };
+        if number == 0 {
+            (entries, unreadable, ignored) =
+                (page.entries(), page.unreadable.len(), page.ignored.len());
+            fields.clone_from(&page.unknown_fields);
+        }
+        paging.take(page);
+        if paging.is_done() {
+            break;
+        }
     }
+    if let Some(doubt) = paging.doubt() {
+        return Finding::failed(
+            check,
+            doubt.to_string(),
+            "checkouts beyond that are not known, and payments for them stay held as unknown_memo: the API must page by limit and offset",
+        );
+    }
+    let ignored = match ignored {
+        0 => String::new(),
+        ignored => format!(", {ignored} of them no crypto checkouts"),
+    };
+    let found = format!("{entries} entries on the first page{ignored}");
+    if fields.is_empty() {
+        return Finding::ok(check, found);
+    }
+    let fields: Vec<_> = fields.iter().map(|field| format!("`{field}`")).collect();
+    let found = format!(
+        "{found}, {unreadable} of them unreadable; fields without a known form: {}",
+        fields.join(", ")
+    );
+    Finding::warning(
+        check,
+        found,
+        "payments for unreadable sessions stay held as unknown_memo; a session without `created_at` is not looked back for",
+    )
 }
 
 async fn tokens(config: &Config, merchant: &Merchant) -> (Finding, Vec<Target>) {
@@ -174,7 +204,10 @@ async fn tokens(config: &Config, merchant: &Merchant) -> (Finding, Vec<Target>) 
     let check = "the API's tokens";
     let listed = match merchant.supported_tokens().await {
         Ok(listed) => listed,
-        Err(error) => return (no_api(check, error), Vec::new()),
+        Err(error) => {
+            let base_url = &config.merchant.settings.base_url;
+            return (no_api(check, error, base_url), Vec::new());
+        }
     };
     let enabled: Vec<_> = listed.into_iter().filter(|token| token.enabled).collect();
     if enabled.is_empty() {
@@ -195,10 +228,15 @@ async fn tokens(config: &Config, merchant: &Merchant) -> (Finding, Vec<Target>) 
     (finding, targets.collect())
 }
 
-fn no_api(check: &str, error: merchant::Error) -> Finding {
-    let advice = match error {
+fn no_api(check: &str, error: merchant::Error, base_url: &Url) -> Finding {
+    let advice = match &error {
         merchant::Error::KeyRefused(_) => {
             "the key is wrong or may not do this: merchant.api_key_file, auth_header, auth_scheme"
+        }
+        merchant::Error::Paused(_) => "the API limits requests: wait, then check again",
+        merchant::Error::Redirected { .. } => "set merchant.base_url to the address that answers",
+        merchant::Error::Transport(_) if base_url.scheme() == "https" => {
+            "look at merchant.base_url, and whether the API is there; behind a proxy of one's own, SSL_CERT_FILE names its certificate"
         }
         _ => "look at merchant.base_url, and whether the API is there",
     };

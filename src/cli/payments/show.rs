@@ -83,6 +83,9 @@ async fn nothing(
         Some(CheckoutStatus::Pending) => {
             format!("checkout {memo} is pending, and no payment for it has arrived")
         }
+        Some(CheckoutStatus::Other(word)) => format!(
+            "checkout {memo} is neither pending nor confirmed (the API says \"{word}\"), and no payment for it has arrived"
+        ),
         Some(CheckoutStatus::Confirmed(_)) => format!(
             "checkout {memo} is confirmed by the API's word, by no payment that is recorded here"
         ),

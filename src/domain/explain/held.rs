@@ -45,6 +45,7 @@ pub(super) fn one_checkout(case: &Case<'_>, held: Held, candidate: &Candidate) -
             ),
         ),
         Held::AlreadyPaid => already_paid(case, candidate),
+        Held::NotPayable => not_payable(case, checkout),
         Held::NoMemo | Held::UnknownMemo | Held::SeveralCheckouts | Held::Unreadable => {
             unknown_memo(case)
         }
@@ -115,6 +116,24 @@ fn already_paid(case: &Case<'_>, candidate: &Candidate) -> Reason {
             case.received()
         ),
         format!("Likely paid twice: refund the payer. {}", payer(case)),
+    )
+}
+
+fn not_payable(case: &Case<'_>, checkout: &Checkout) -> Reason {
+    let status = match checkout.status {
+        CheckoutStatus::Other(word) => format!("gives it the status \"{word}\""),
+        CheckoutStatus::Pending | CheckoutStatus::Confirmed(_) => "changed its status".into(),
+    };
+    reason(
+        format!(
+            "{} arrived for checkout {}, which is neither pending nor confirmed: the payments API {status}.",
+            case.received(),
+            checkout.memo
+        ),
+        format!(
+            "Look up this checkout in the payments API. If it should be credited, {BY_HAND}; paywatch judges the payment again when the status becomes pending or confirmed. {}",
+            payer(case)
+        ),
     )
 }
 

@@ -41,6 +41,10 @@ impl Held {
                 "The checkout was paid before.",
                 "Likely somebody paid twice: refund the payer, and dismiss this.",
             ),
+            Self::NotPayable => (
+                "The payments API gives the checkout a status that is neither pending nor confirmed: it may be expired, cancelled or refunded.",
+                "Look up the checkout in the payments API: confirm if it should be credited, or refund. When its status becomes pending or confirmed, the payment is judged again.",
+            ),
             Self::Unreadable => (
                 "The transaction could not be read, so what it gave is not known.",
                 "It is tried again by itself. Another node, or a newer paywatch, may read it: retry.",

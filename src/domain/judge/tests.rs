@@ -1,6 +1,7 @@
 use super::*;
 use crate::domain::{
-    Decimals, Limit, Mint, Policy, Pubkey, TokenAccount, TokenName, TokenProgram, Wallet, Watched,
+    Decimals, Limit, Mint, Policy, Pubkey, StatusWord, TokenAccount, TokenName, TokenProgram,
+    Wallet, Watched,
 };
 use proptest::prelude::*;
 
@@ -128,6 +129,11 @@ fn the_table_of_verdicts() {
     let by_other = status(CheckoutStatus::Confirmed(Some(signature(8))));
     let by_untold = status(CheckoutStatus::Confirmed(None));
 
+    let expired = status(CheckoutStatus::Other(StatusWord::new("expired")));
+    let untold_expired = change(untold.clone(), |candidate| {
+        candidate.checkout.status = CheckoutStatus::Other(StatusWord::new("2"));
+    });
+
     check("the right payment", DUE, &["a"], &[pending("a")], &strict, &now);
     check("among other memos", DUE, &["thanks", "a"], &[pending("a")], &strict, &now);
     check("no memo", DUE, &[], &[], &strict, &held(Held::NoMemo));
@@ -153,6 +159,9 @@ fn the_table_of_verdicts() {
     check("confirmed by another", DUE, &["a"], &[by_other], &strict, &held(Held::AlreadyPaid));
     check("confirmed, not told by what", DUE, &["a"], std::slice::from_ref(&by_untold), &strict, &settled);
     check("the same, other amount", 5, &["a"], &[by_untold], &strict, &held(Held::AlreadyPaid));
+    check("of another status", DUE, &["a"], &[expired], &strict, &held(Held::NotPayable));
+    check("of another status, other amount", 5, &["a"], std::slice::from_ref(&untold_expired), &strict, &held(Held::NotPayable));
+    check("of another status, trusting", DUE, &["a"], &[untold_expired], &trusting, &held(Held::NotPayable));
     let unchecked = confirm(Commitment::Confirmed, Some("amount left to the backend"));
     check("amount not told", 5, &["a"], &[untold], &strict, &unchecked);
     check("large", DUE, &["a"], &[pending("a")], &careful, &confirm(Commitment::Finalized, None));

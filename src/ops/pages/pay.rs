@@ -168,7 +168,7 @@ fn contents(pipeline: &Pipeline, checkout: &Checkout, stage: &Stage, network: &s
     let tone = match stage {
         Stage::Waiting | Stage::Seen { .. } => "busy",
         Stage::Confirmed { .. } => "good",
-        Stage::NeedsHelp { .. } => "bad",
+        Stage::NeedsHelp { .. } | Stage::Closed => "bad",
     };
     let explorer = pipeline.config.ops.explorer.as_deref();
     html! {

@@ -80,9 +80,10 @@ impl Read {
 
     fn checkout_json(&self, one: &Candidate) -> Value {
         let checkout = &one.checkout;
-        let (status, by) = match checkout.status {
+        let (status, by) = match &checkout.status {
             CheckoutStatus::Pending => ("pending", None),
-            CheckoutStatus::Confirmed(by) => ("confirmed", by),
+            CheckoutStatus::Confirmed(by) => ("confirmed", *by),
+            CheckoutStatus::Other(word) => (word.as_str(), None),
         };
         let held_by = self
             .background

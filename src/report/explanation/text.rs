@@ -152,6 +152,7 @@ impl Read {
             CheckoutStatus::Pending => "pending".to_owned(),
             CheckoutStatus::Confirmed(None) => "confirmed".to_owned(),
             CheckoutStatus::Confirmed(Some(by)) => format!("confirmed by {by}"),
+            CheckoutStatus::Other(word) => format!("neither pending nor confirmed: \"{word}\""),
         };
         let held = self
             .background

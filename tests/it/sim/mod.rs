@@ -309,7 +309,8 @@ async fn begin(world: &World, folder: &Path, changes: &[(&str, &str)]) -> Life {
     world.lock().living = Some(store.clone());
     let nodes: Arc<dyn Exchange> = Arc::new(End::Nodes(world.clone()));
     let rpc = Rpc::over(&nodes, &config.solana.rpc_urls, config.solana.limits);
-    let merchant = Merchant::over(Arc::new(End::Api(world.clone())), &config.merchant.settings);
+    let merchant =
+        Merchant::over(Arc::new(End::Api(world.clone())), &config.merchant.settings).unwrap();
     let pipeline = Pipeline::over(config, store.clone(), rpc, Arc::new(merchant));
     let (loops, hints) = Loops::spawn(&pipeline, CancellationToken::new());
     Life {

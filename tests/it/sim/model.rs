@@ -256,6 +256,7 @@ pub(super) fn reply(status: u16, body: &Value) -> Reply {
     Reply {
         status: StatusCode::from_u16(status).unwrap(),
         retry_after: None,
+        redirect: None,
         body: body.to_string().into_bytes(),
     }
 }

@@ -27,6 +27,8 @@ pub(crate) enum Said {
     Later(Duration, Value),
     /// A status with an empty body, and when to come back, seconds.
     Status(u16, Option<u64>),
+    /// A status, header lines (each with its line end) and any body.
+    Whole(u16, &'static str, String),
     /// Status 200 and any text.
     Text(String),
     /// As many bytes of white space and then the answer.
@@ -84,6 +86,9 @@ async fn serve(mut stream: TcpStream, answer: &Answer) -> std::io::Result<()> {
                 send(&mut stream, 200, "", body.to_string().as_bytes()).await?;
             }
             Said::Text(body) => send(&mut stream, 200, "", body.as_bytes()).await?,
+            Said::Whole(status, headers, body) => {
+                send(&mut stream, status, headers, body.as_bytes()).await?;
+            }
             Said::Status(status, after) => {
                 let after = after.map(|seconds| format!("retry-after: {seconds}\r\n"));
                 send(&mut stream, status, &after.unwrap_or_default(), b"").await?;

@@ -1,0 +1,319 @@
+//! Long histories, and APIs that give them slowly, in small pages or with interruptions: each is read once, and delays no payment.
+
+use crate::support::changed;
+use crate::support::scripted::Scripted;
+use crate::support::server::{Asked, Said};
+use paywatch::config::Config;
+use paywatch::domain::{
+    BaseUnits, Checkout, CheckoutStatus, Memo, Signature, StatusWord, Timestamp,
+};
+use paywatch::pipeline::{Checkouts, Pipeline};
+use paywatch::solana::Rpc;
+use paywatch::store::Store;
+use paywatch::{Backend, BackendError, ConfirmResult, HistoryPage, async_trait, clock};
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+use tempfile::TempDir;
+
+fn checkout(number: usize) -> Checkout {
+    Checkout {
+        memo: Memo::parse(&format!("{number:032x}")).unwrap(),
+        amount: Some(BaseUnits(5)),
+        mint: None,
+        recipient: None,
+        status: CheckoutStatus::Pending,
+        created_at: None,
+    }
+}
+
+/// What a history does before it answers for an offset: wait, or fail.
+type Mood = Box<dyn Fn(usize) -> Result<Duration, BackendError> + Send + Sync>;
+
+/// A history in this process, newest first, in pages of fifty.
+#[derive(Clone)]
+struct Books {
+    checkouts: Arc<Mutex<Vec<Checkout>>>,
+    /// Offsets that were answered for.
+    answered: Arc<Mutex<Vec<usize>>>,
+    mood: Arc<Mutex<Mood>>,
+}
+
+impl Books {
+    const PAGE: usize = 50;
+
+    fn of(count: usize) -> Self {
+        Self {
+            checkouts: Arc::new(Mutex::new((0..count).rev().map(checkout).collect())),
+            answered: Arc::default(),
+            mood: Arc::new(Mutex::new(Box::new(|_| Ok(Duration::ZERO)))),
+        }
+    }
+
+    fn is(&self, mood: impl Fn(usize) -> Result<Duration, BackendError> + Send + Sync + 'static) {
+        *self.mood.lock().unwrap() = Box::new(mood);
+    }
+
+    async fn pipeline(&self) -> (Arc<Pipeline>, TempDir) {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", folder.path().join("x.db").display());
+        let settings = [
+            ("MERCHANT__BASE_URL", "http://backend.invalid"),
+            ("SOLANA__RPC_URLS", "http://127.0.0.1:1"),
+            ("STORE__URL", &url),
+        ];
+        let config = Config::load(None, changed(&[], &settings)).unwrap();
+        let store = Store::open(&url).await.unwrap();
+        let rpc = Rpc::new(&config.solana.rpc_urls, config.solana.limits).unwrap();
+        (
+            Pipeline::over(config, store, rpc, Arc::new(self.clone())),
+            folder,
+        )
+    }
+}
+
+#[async_trait]
+impl Backend for Books {
+    async fn confirm(&self, _memo: &Memo, _signature: Signature) -> ConfirmResult {
+        ConfirmResult::accepted()
+    }
+
+    async fn history(&self, offset: usize) -> Result<HistoryPage, BackendError> {
+        let wait = (self.mood.lock().unwrap())(offset)?;
+        tokio::time::sleep(wait).await;
+        self.answered.lock().unwrap().push(offset);
+        let checkouts = self.checkouts.lock().unwrap();
+        let page = checkouts.iter().skip(offset).take(Self::PAGE);
+        Ok(HistoryPage {
+            checkouts: page.cloned().collect(),
+            ..HistoryPage::default()
+        })
+    }
+}
+
+fn unavailable() -> BackendError {
+    BackendError::Unavailable("not now".into())
+}
+
+async fn known(pipeline: &Pipeline) -> u64 {
+    pipeline.store.count_checkouts().await.unwrap().0
+}
+
+async fn status_of(pipeline: &Pipeline, number: usize) -> Option<CheckoutStatus> {
+    let named = pipeline
+        .store
+        .checkouts_named(&[checkout(number).memo])
+        .await
+        .unwrap();
+    named.first().map(|one| one.status)
+}
+
+/// Every sixth page fails: the reading goes on where it was.
+#[tokio::test]
+async fn a_reading_that_breaks_off_goes_on_where_it_was() {
+    let books = Books::of(5_001);
+    let count = AtomicUsize::new(0);
+    books.is(move |_| {
+        let fails = count.fetch_add(1, Ordering::SeqCst) % 6 == 5;
+        if fails {
+            Err(unavailable())
+        } else {
+            Ok(Duration::ZERO)
+        }
+    });
+    let (pipeline, _folder) = books.pipeline().await;
+    let mut checkouts = Checkouts::new(pipeline.clone());
+    let mut steps = 0;
+    while checkouts.step().await.is_err() || checkouts.is_reading() {
+        steps += 1;
+        assert!(steps < 200, "it never ends");
+    }
+    assert_eq!(known(&pipeline).await, 5_001);
+    assert!(pipeline.status.has_polled());
+    let answered = books.answered.lock().unwrap();
+    let deep = answered.iter().filter(|offset| **offset > 0).count();
+    // Pages overlap by five entries, and by five more after each failure.
+    assert!((111..=145).contains(&deep), "{deep} pages");
+    let twice = answered
+        .iter()
+        .filter(|offset| **offset > 0)
+        .collect::<std::collections::HashSet<_>>();
+    assert_eq!(twice.len(), deep, "no page is read twice");
+}
+
+/// The newest checkouts are looked at while a long history is read.
+#[tokio::test]
+async fn a_new_checkout_is_known_before_a_long_history_is_read() {
+    let books = Books::of(8_000);
+    books.is(|_| Ok(Duration::from_millis(100)));
+    let (pipeline, _folder) = books.pipeline().await;
+    let mut checkouts = Checkouts::new(pipeline.clone());
+    checkouts.step().await.unwrap();
+    assert!(checkouts.is_reading(), "it is a long one");
+    books.checkouts.lock().unwrap().insert(0, checkout(9_999));
+    checkouts.step().await.unwrap();
+    assert!(checkouts.is_reading());
+    assert_eq!(
+        status_of(&pipeline, 9_999).await,
+        Some(CheckoutStatus::Pending)
+    );
+    assert_eq!(
+        status_of(&pipeline, 0).await,
+        None,
+        "the oldest is still to come"
+    );
+}
+
+/// A page that never comes must not delay what the others bring.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_that_never_comes_delays_no_payment_for_a_checkout_of_another() {
+    let scripted = Scripted::with(1).await;
+    let _running = scripted.chain.run();
+    (0..120).for_each(|_| {
+        scripted.checkout();
+    });
+    scripted.api_says(|asked: &Asked| {
+        let (_, offset) = asked.url.query_pairs().find(|(key, _)| key == "offset")?;
+        (offset.parse::<usize>().unwrap() >= 40).then_some(Said::Status(500, None))
+    });
+    let pipeline = scripted.pipeline(&[]).await;
+    let mut checkouts = Checkouts::new(pipeline.clone());
+    checkouts.step().await.unwrap();
+    assert!(checkouts.is_reading());
+    let memo = Memo::parse(&scripted.checkout()).unwrap();
+    assert!(checkouts.step().await.is_err());
+    assert_eq!(
+        pipeline.store.checkouts_named(&[memo]).await.unwrap().len(),
+        1
+    );
+}
+
+/// What changes in the middle is seen by the next reading of everything, ten minutes later, and not before.
+#[tokio::test]
+async fn everything_is_read_again_after_ten_minutes() {
+    const START: Timestamp = Timestamp(1_760_000_000_000);
+    let after = |time: Duration| clock::simulate(START.plus(time));
+    let (books, middle) = (Books::of(1_000), 500);
+    let (pipeline, _folder) = books.pipeline().await;
+    let mut checkouts = Checkouts::new(pipeline.clone());
+    after(Duration::ZERO);
+    checkouts.step().await.unwrap();
+    let confirmed = CheckoutStatus::Confirmed(None);
+    for one in books.checkouts.lock().unwrap().iter_mut() {
+        if one.memo == checkout(middle).memo {
+            one.status = confirmed;
+        }
+    }
+    after(Duration::from_mins(9));
+    assert_eq!(checkouts.step().await.unwrap(), 0);
+    assert_eq!(
+        status_of(&pipeline, middle).await,
+        Some(CheckoutStatus::Pending)
+    );
+    after(Duration::from_mins(11));
+    assert_eq!(checkouts.step().await.unwrap(), 1);
+    assert_eq!(status_of(&pipeline, middle).await, Some(confirmed));
+    // And only once: until it is due again, the ends are enough.
+    let before = books.answered.lock().unwrap().len();
+    checkouts.step().await.unwrap();
+    assert!(books.answered.lock().unwrap().len() - before <= 4);
+}
+
+/// A reading that takes longer than the interval is not begun again as soon as it ends.
+#[tokio::test]
+async fn a_slow_reading_is_followed_by_a_longer_pause() {
+    const START: Timestamp = Timestamp(1_760_000_000_000);
+    let books = Books::of(200);
+    let (pipeline, _folder) = books.pipeline().await;
+    let mut checkouts = Checkouts::new(pipeline.clone());
+    clock::simulate(START);
+    books.is(|offset| {
+        let took = u64::try_from(offset).unwrap() * 6;
+        clock::simulate(START.plus(Duration::from_secs(took)));
+        Ok(Duration::ZERO)
+    });
+    checkouts.step().await.unwrap();
+    assert_eq!(known(&pipeline).await, 200);
+    books.is(|_| Ok(Duration::ZERO));
+    let pages = async |checkouts: &mut Checkouts| {
+        let before = books.answered.lock().unwrap().len();
+        checkouts.step().await.unwrap();
+        books.answered.lock().unwrap().len() - before
+    };
+    // It took some twenty minutes.
+    clock::simulate(START.plus(Duration::from_mins(40)));
+    assert!(pages(&mut checkouts).await <= 3);
+    clock::simulate(START.plus(Duration::from_mins(130)));
+    assert!(pages(&mut checkouts).await >= 5);
+}
+
+/// An amount, token or recipient that a later answer leaves out is still what is due; a status keeps its word.
+#[tokio::test]
+async fn what_is_left_out_later_stays_and_another_status_comes_and_goes() {
+    let books = Books::of(0);
+    let (pipeline, _folder) = books.pipeline().await;
+    let whole = Checkout {
+        mint: "EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v".parse().ok(),
+        recipient: "HYrGnz31G1NkucuR466acwk3rfEJe7KaXEs3KwjBxpf5".parse().ok(),
+        created_at: Some(1_760_000_000),
+        ..checkout(1)
+    };
+    let less = Checkout {
+        amount: None,
+        mint: None,
+        recipient: None,
+        created_at: None,
+        ..whole.clone()
+    };
+    let store = &pipeline.store;
+    let read = async || {
+        store
+            .checkouts_named(std::slice::from_ref(&whole.memo))
+            .await
+            .unwrap()
+    };
+    assert_eq!(
+        store
+            .upsert_checkouts(std::slice::from_ref(&whole))
+            .await
+            .unwrap(),
+        1
+    );
+    assert_eq!(
+        store
+            .upsert_checkouts(std::slice::from_ref(&less))
+            .await
+            .unwrap(),
+        0
+    );
+    assert_eq!(read().await, std::slice::from_ref(&whole));
+    let of = |status, from: &Checkout| Checkout {
+        status,
+        ..from.clone()
+    };
+    let other = |word| CheckoutStatus::Other(StatusWord::new(word));
+    let confirmed = CheckoutStatus::Confirmed(None);
+    for (told, changed, then) in [
+        (other("2"), 1, other("2")),
+        (other("2"), 0, other("2")),
+        (other("expired"), 1, other("expired")),
+        (CheckoutStatus::Pending, 1, CheckoutStatus::Pending),
+        (other("3"), 1, other("3")),
+        (confirmed, 1, confirmed),
+        (other("4"), 0, confirmed),
+        (CheckoutStatus::Pending, 0, confirmed),
+    ] {
+        let told = of(told, &less);
+        assert_eq!(
+            store.upsert_checkouts(&[told]).await.unwrap(),
+            changed,
+            "{then:?}"
+        );
+        assert_eq!(read().await, [of(then, &whole)]);
+    }
+    assert_eq!(store.count_checkouts().await.unwrap(), (1, 0));
+}
