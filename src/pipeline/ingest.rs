@@ -226,7 +226,7 @@ impl Pipeline {
                 signature: one.signature,
                 token_account: one.token_account,
                 listed_in: Some(one.slot),
-                at: Commitment::Confirmed,
+                at: one.at,
                 seen_at: now,
             };
             let is_watched = self.watching().accounts().contains(&one.token_account);
@@ -314,8 +314,8 @@ fn read(
     };
     Ok(Ingested {
         signature: transaction.signature,
-        // History is what the cursor walks over: where it says something else, it is believed.
-        slot: sighting.listed_in.unwrap_or(transaction.slot),
+        // What was given counts for the slot it was given in. A listing, perhaps of another node, may be of another fork.
+        slot: transaction.slot,
         block_time: transaction.block_time,
         reached: sighting.at,
         mentions,

@@ -233,15 +233,15 @@ impl Sweep {
             };
             return Ok((ingested, false));
         }
-        if let Some(ingested) = fetched {
-            return Ok((ingested, true));
-        }
         let sighting = Sighting::listed(entry, account, Commitment::Finalized, seen_at);
-        let ingested = self.pipeline.look_at(sighting, &LISTED_PAUSES).await?;
-        Ok((
-            ingested.unwrap_or_else(|| not_given(sighting, entry.slot)),
-            true,
-        ))
+        let ingested = match fetched {
+            Some(ingested) => Some(ingested),
+            None => self.pipeline.look_at(sighting, &LISTED_PAUSES).await?,
+        };
+        let mut ingested = ingested.unwrap_or_else(|| not_given(sighting, entry.slot));
+        // The cursor walks over finalized history as it is listed. Finality rules out another fork.
+        ingested.slot = entry.slot;
+        Ok((ingested, true))
     }
 
     /// Records in batches that end where a slot ends: the order within a slot is not to be relied on. When the walk breaks

@@ -51,7 +51,7 @@ impl Desk {
         let mut script = Script::beginning();
         // One row at least, which says how far ids have got.
         script.select_in(
-            "SELECT 'payment' AS about, n.payment, n.confirmation, p.id, p.signature, p.token_account, p.received, p.chain_state, p.dismissed_at \
+            "SELECT 'payment' AS about, n.payment, n.confirmation, p.id, p.signature, p.token_account, p.received, p.slot, p.chain_state, p.dismissed_at \
              FROM (SELECT (SELECT COALESCE(MAX(id), 0) FROM payments) AS payment, \
                (SELECT COALESCE(MAX(id), 0) FROM confirmations) AS confirmation) n LEFT JOIN payments p ON p.signature IN",
             &signatures,
@@ -146,6 +146,15 @@ impl Desk {
         self.payments.get(&(signature, token_account))
     }
 
+    /// Whether a reading says nothing of what is recorded of its transaction: it is of a fork that is known to be dead.
+    pub(super) fn outdates(&self, ingested: &Ingested) -> bool {
+        let mut known = ingested
+            .mentions
+            .iter()
+            .filter_map(|account| self.known(ingested.signature, *account));
+        known.any(|known| known.outdates(ingested))
+    }
+
     /// Whether a transaction could not be read before.
     pub(super) fn is_quarantined(&self, signature: Signature) -> bool {
         self.quarantined.contains(&signature)
@@ -213,19 +222,20 @@ impl Desk {
     pub(super) fn holds(
         &mut self,
         id: PaymentId,
-        signature: Signature,
+        ingested: &Ingested,
         credit: &Credit,
         memos: &[Memo],
     ) {
         let known = Known {
             id,
+            slot: ingested.slot,
             received: Some(credit.received),
             was_dropped: false,
             is_final: false,
             is_dismissed: false,
         };
         self.payments
-            .insert((signature, credit.token_account), known);
+            .insert((ingested.signature, credit.token_account), known);
         let folded: HashSet<String> = memos.iter().map(Memo::folded).collect();
         self.memos_to_write
             .extend(folded.into_iter().map(|folded| (id, folded)));

@@ -13,10 +13,21 @@ use sqlx::{Row, sqlite::SqliteRow};
 #[derive(Clone, Copy)]
 pub(super) struct Known {
     pub(super) id: PaymentId,
+    pub(super) slot: Slot,
     pub(super) received: Option<BaseUnits>,
     pub(super) was_dropped: bool,
     pub(super) is_final: bool,
     pub(super) is_dismissed: bool,
+}
+
+impl Known {
+    /// Whether a reading at `confirmed` comes too late to say anything of this payment: it is final in another slot, or the fork of
+    /// that very slot is dead. Only a node that is behind still shows such a fork.
+    pub(super) fn outdates(&self, ingested: &Ingested) -> bool {
+        let is_same_slot = self.slot == ingested.slot;
+        ingested.reached != Commitment::Finalized
+            && ((self.is_final && !is_same_slot) || (self.was_dropped && is_same_slot))
+    }
 }
 
 /// A payment as judging needs it.
@@ -32,6 +43,7 @@ pub(super) struct Judgeable {
 pub(super) fn known(r: &SqliteRow) -> Result<Known> {
     Ok(Known {
         id: r.try_get("id")?,
+        slot: row::slot(r)?,
         received: row::parse_opt(r, "received")?,
         was_dropped: r.try_get::<&str, _>("chain_state")? == "dropped",
         is_final: r.try_get::<&str, _>("chain_state")? == Commitment::Finalized.as_str(),

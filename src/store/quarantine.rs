@@ -1,8 +1,8 @@
 //! Transactions that could not be read: tried again with growing pauses, for as long as it takes.
 
 use super::{Ingested, Result, Store, Tx, row};
-use crate::domain::{Credit, Held, Signature, Slot, Timestamp, TokenAccount};
-use sqlx::QueryBuilder;
+use crate::domain::{Commitment, Credit, Held, Signature, Slot, Timestamp, TokenAccount};
+use sqlx::{QueryBuilder, Row};
 use std::time::Duration;
 
 /// A transaction that is due to be tried again.
@@ -14,6 +14,8 @@ pub struct Quarantined {
     pub token_account: TokenAccount,
     /// The slot it landed in.
     pub slot: Slot,
+    /// What the chain must have reached before it is read: finalized, once it is known to be final or its fork to be dead.
+    pub at: Commitment,
 }
 
 /// Pauses between tries; the last repeats.
@@ -32,7 +34,11 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn quarantined(&self, now: Timestamp, limit: u32) -> Result<Vec<Quarantined>> {
-        let rows = sqlx::query("SELECT signature, token_account, slot FROM quarantine WHERE retry_at <= $1 ORDER BY retry_at LIMIT $2")
+        let rows = sqlx::query(
+            "SELECT q.signature, q.token_account, q.slot, EXISTS (SELECT 1 FROM payments p WHERE p.signature = q.signature \
+             AND p.token_account = q.token_account AND p.chain_state <> 'confirmed') AS is_settled \
+             FROM quarantine q WHERE q.retry_at <= $1 ORDER BY q.retry_at LIMIT $2",
+        )
             .bind(now.0)
             .bind(limit)
             .fetch_all(&self.read)
@@ -43,6 +49,11 @@ impl Store {
                     signature: row::parse(r, "signature")?,
                     token_account: row::parse(r, "token_account")?,
                     slot: row::slot(r)?,
+                    at: if r.try_get("is_settled")? {
+                        Commitment::Finalized
+                    } else {
+                        Commitment::Confirmed
+                    },
                 })
             })
             .collect()

@@ -110,7 +110,8 @@ impl Store {
         let mut tx = self.enter().await?;
         let mut desk = Desk::begin_for(&mut tx, batch).await?;
         let mut recorded = Vec::new();
-        for ingested in batch {
+        let news: Vec<_> = batch.iter().filter(|one| !desk.outdates(one)).collect();
+        for ingested in &news {
             record_one(&mut tx, &mut desk, ingested, rules, now, &mut recorded).await?;
         }
         finalize_known(&mut tx, batch, now).await?;
@@ -119,7 +120,7 @@ impl Store {
         }
         let leased = lease_until.map(|until| desk.lease(now, until));
         let mut script = Script::new();
-        remember(&mut script, batch, now);
+        remember(&mut script, &news, now);
         let aside: Vec<_> = batch.iter().filter_map(as_set_aside).collect();
         set_aside::insert(&mut script, &aside, now);
         desk.write_into(&mut script, now);
@@ -297,7 +298,7 @@ async fn record_credit(
     } else {
         desk.insert(ingested, credit, &decoded.memos, &verdict)
     };
-    desk.holds(id, signature, credit, &decoded.memos);
+    desk.holds(id, ingested, credit, &decoded.memos);
     // What was seen final before is final, however it was read this time.
     let is_final = known.is_some_and(|known| known.is_final);
     let reached = if is_final {
@@ -328,7 +329,7 @@ fn all_watched(batch: &[Ingested], rules: &Rules) -> Result<()> {
 }
 
 /// Remembers which signatures were dealt with, for every watched account they name.
-fn remember(script: &mut Script, batch: &[Ingested], now: Timestamp) {
+fn remember(script: &mut Script, batch: &[&Ingested], now: Timestamp) {
     let looked_at = batch
         .iter()
         .filter(|one| !matches!(one.reading, Reading::Known | Reading::SetAside(_)));

@@ -30,6 +30,7 @@ mod explain;
 mod fairness;
 mod finality;
 mod floods;
+mod forks;
 mod held;
 mod history;
 mod history_long;
