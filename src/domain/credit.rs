@@ -1,6 +1,6 @@
 //! What a transaction gave to a watched token account, and the instructions that explain it.
 
-use super::{BaseUnits, Instruction, Mint, TokenAccount, TokenProgram, Wallet};
+use super::{BaseUnits, Instruction, Mint, Pubkey, TokenAccount, TokenProgram, Wallet};
 
 /// What a watched token account gained in one transaction, net.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,15 +39,37 @@ impl Transfer {
     /// All transfers that an instruction makes: none, one, or the many of a batch.
     #[must_use]
     pub fn in_instruction(instruction: &Instruction) -> Vec<Self> {
-        match TokenProgram::from_id(&instruction.program) {
-            Some(_) => parse(
-                &instruction.accounts,
-                &instruction.data,
-                instruction.depth,
-                Batch::Allowed,
-            ),
-            None => Vec::new(),
-        }
+        let mut transfers = Vec::new();
+        each_effect(instruction, &mut |_, effect| {
+            if let Effect::Moves(transfer) = effect {
+                transfers.push(transfer);
+            }
+        });
+        transfers
+    }
+}
+
+/// What an instruction of a token program does to the balances of token accounts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Effect {
+    /// It moves tokens.
+    Moves(Transfer),
+    /// It closes an account.
+    Closes(TokenAccount),
+    /// It counts the lamports that lie on an account of the native mint as tokens of it, whoever sent them and whenever.
+    Syncs(TokenAccount),
+}
+
+/// Calls `take` with the program and each effect of an instruction, in order of execution: none, one, or the many of a batch.
+pub(super) fn each_effect(instruction: &Instruction, take: &mut dyn FnMut(TokenProgram, Effect)) {
+    if let Some(program) = TokenProgram::from_id(&instruction.program) {
+        parse(
+            &instruction.accounts,
+            &instruction.data,
+            instruction.depth,
+            Batch::Allowed,
+            &mut |effect| take(program, effect),
+        );
     }
 }
 
@@ -71,14 +93,16 @@ enum Batch {
 mod tag {
     pub(super) const TRANSFER: u8 = 3;
     pub(super) const MINT_TO: u8 = 7;
+    pub(super) const CLOSE_ACCOUNT: u8 = 9;
     pub(super) const TRANSFER_CHECKED: u8 = 12;
     pub(super) const MINT_TO_CHECKED: u8 = 14;
+    pub(super) const SYNC_NATIVE: u8 = 17;
     pub(super) const TRANSFER_FEE_EXTENSION: u8 = 26;
     pub(super) const TRANSFER_CHECKED_WITH_FEE: u8 = 1;
     pub(super) const BATCH: u8 = 255;
 }
 
-fn parse(accounts: &[super::Pubkey], data: &[u8], depth: u8, batch: Batch) -> Vec<Transfer> {
+fn parse(accounts: &[Pubkey], data: &[u8], depth: u8, batch: Batch, take: &mut dyn FnMut(Effect)) {
     let account = |index: usize| accounts.get(index).copied();
     let transfer = |source: Option<usize>,
                     mint: Option<usize>,
@@ -89,16 +113,17 @@ fn parse(accounts: &[super::Pubkey], data: &[u8], depth: u8, batch: Batch) -> Ve
             Some(index) => Some(TokenAccount(account(index)?)),
             None => None,
         };
-        Some(Transfer {
+        Some(Effect::Moves(Transfer {
             source,
             destination: TokenAccount(account(destination)?),
             authority: Wallet(account(authority)?),
             mint: mint.and_then(account).map(Mint),
             amount: BaseUnits(u64::from_le_bytes(*amount.first_chunk()?)),
             depth,
-        })
+        }))
     };
-    let one = match data {
+    let first = || account(0).map(TokenAccount);
+    let effect = match data {
         [tag::TRANSFER, rest @ ..] => transfer(Some(0), None, 1, 2, rest),
         [tag::TRANSFER_CHECKED, rest @ ..]
         | [
@@ -107,17 +132,21 @@ fn parse(accounts: &[super::Pubkey], data: &[u8], depth: u8, batch: Batch) -> Ve
             rest @ ..,
         ] => transfer(Some(0), Some(1), 2, 3, rest),
         [tag::MINT_TO | tag::MINT_TO_CHECKED, rest @ ..] => transfer(None, Some(0), 1, 2, rest),
+        [tag::CLOSE_ACCOUNT, ..] => first().map(Effect::Closes),
+        [tag::SYNC_NATIVE, ..] => first().map(Effect::Syncs),
         [tag::BATCH, rest @ ..] if batch == Batch::Allowed => {
-            return parse_batch(accounts, rest, depth);
+            parse_batch(accounts, rest, depth, take);
+            None
         }
         _ => None,
     };
-    one.into_iter().collect()
+    if let Some(effect) = effect {
+        take(effect);
+    }
 }
 
 /// `[n_accounts u8][data_len u8][data]` repeated; accounts concatenated. Stops at the first item that is cut short.
-fn parse_batch(mut accounts: &[super::Pubkey], mut items: &[u8], depth: u8) -> Vec<Transfer> {
-    let mut transfers = Vec::new();
+fn parse_batch(mut accounts: &[Pubkey], mut items: &[u8], depth: u8, take: &mut dyn FnMut(Effect)) {
     while let [account_count, data_len, rest @ ..] = items {
         let (Some((own, others)), Some((data, further))) = (
             accounts.split_at_checked(usize::from(*account_count)),
@@ -125,8 +154,7 @@ fn parse_batch(mut accounts: &[super::Pubkey], mut items: &[u8], depth: u8) -> V
         ) else {
             break;
         };
-        transfers.extend(parse(own, data, depth, Batch::Inside));
+        parse(own, data, depth, Batch::Inside, take);
         (accounts, items) = (others, further);
     }
-    transfers
 }

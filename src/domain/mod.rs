@@ -13,6 +13,7 @@
 mod address;
 mod amount;
 mod assign;
+mod balances;
 mod checkout;
 mod commitment;
 mod credit;
@@ -47,7 +48,7 @@ pub use rules::Rules;
 pub use solana_sdk::pubkey::Pubkey;
 pub use solana_sdk::signature::Signature;
 pub use timestamp::Timestamp;
-pub use transaction::{Instruction, Outcome, TokenBalance, Transaction, Version};
+pub use transaction::{Instruction, Lamports, Outcome, TokenBalance, Transaction, Version};
 pub use transfer_request::TransferRequest;
 pub use watch::{WatchList, Watched};
 

@@ -20,6 +20,8 @@ pub struct Transaction {
     pub outcome: Outcome,
     /// All keys it names: static, then loaded from lookup tables.
     pub keys: Vec<Pubkey>,
+    /// The keys that it may write to. Only these accounts can have gained anything.
+    pub writable: Vec<Pubkey>,
     /// Outer instructions, each followed by the inner ones it made, in order.
     pub instructions: Vec<Instruction>,
     /// Whether the node kept the inner instructions; if not, there may be more than `instructions` shows.
@@ -28,6 +30,17 @@ pub struct Transaction {
     pub pre: Vec<TokenBalance>,
     /// See `pre`.
     pub post: Vec<TokenBalance>,
+    /// Lamports of each of `keys`; `None` if the node did not tell them for all keys.
+    pub lamports: Option<Vec<Lamports>>,
+}
+
+/// The lamports of an account around a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lamports {
+    /// Before the transaction, 0 if the account did not exist.
+    pub before: u64,
+    /// After it, 0 if the account was closed.
+    pub after: u64,
 }
 
 /// The form a transaction has on the wire.
@@ -100,6 +113,13 @@ impl Transaction {
             .iter()
             .flat_map(Transfer::in_instruction)
             .collect()
+    }
+
+    /// The lamports of one account, if the node told them.
+    #[must_use]
+    pub fn lamports_of(&self, key: Pubkey) -> Option<Lamports> {
+        let index = self.keys.iter().position(|one| *one == key)?;
+        self.lamports.as_ref()?.get(index).copied()
     }
 
     /// Every memo with text, in order of execution.

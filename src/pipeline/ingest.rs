@@ -1,5 +1,6 @@
 //! Steps 2 to 5: signature → transaction → credits and memos → verdict → recorded.
 
+use super::fetch::is_readable;
 use super::{Pipeline, Watching};
 use crate::domain::{
     Commitment, Credit, Held, Matched, Signature, Slot, Timestamp, TokenAccount, Transaction,
@@ -7,7 +8,7 @@ use crate::domain::{
 };
 use crate::solana::{Fetched, SignatureEntry};
 use crate::store::{Cursor, Ingested, Reading, Recorded};
-use crate::{clock, solana, store};
+use crate::{clock, store};
 use anyhow::{Context, bail};
 use std::time::Duration;
 
@@ -47,9 +48,6 @@ pub(super) const HINT_PAUSES: [Duration; 9] = millis([15, 30, 60, 120, 250, 500,
 /// Pauses after a null answer for a signature that the node itself has listed.
 pub(super) const LISTED_PAUSES: [Duration; 5] = millis([100, 300, 1000, 2000, 4000]);
 
-/// After so many null answers of the node that is asked first, the others are asked too.
-const NULLS_BEFORE_OTHERS: u32 = 3;
-
 const fn millis<const N: usize>(values: [u64; N]) -> [Duration; N] {
     let mut pauses = [Duration::ZERO; N];
     let mut index = 0;
@@ -61,57 +59,19 @@ const fn millis<const N: usize>(values: [u64; N]) -> [Duration; N] {
 }
 
 impl Pipeline {
-    /// Fetches and reads one transaction; `None` if the node still answers null after all pauses.
-    ///
-    /// What a hint brings and cannot be read is `None` too: the sweep knows its slot, and quarantines it.
-    pub(super) async fn look_at(
+    /// Keeps what one node told of a large payment only if enough hosts tell the same; otherwise it cannot be read yet.
+    pub(super) async fn with_witnesses(
         &self,
+        looked_at: Option<Ingested>,
         sighting: Sighting,
-        pauses: &[Duration],
-    ) -> anyhow::Result<Option<Ingested>> {
-        let (rpc, mut pauses, mut nulls) = (&self.rpc, pauses.iter(), 0_u32);
-        loop {
-            let (signature, at) = (sighting.signature, sighting.at);
-            let fetched = if nulls < NULLS_BEFORE_OTHERS {
-                rpc.transaction(signature, at).await
-            } else {
-                rpc.transaction_anywhere(signature, at).await
-            };
-            let fetched = match fetched {
-                Err(error) if self.is_poison(&error, sighting).await => {
-                    Fetched::Unreadable(error.to_string())
-                }
-                fetched => fetched.context("fetch a transaction")?,
-            };
-            match fetched {
-                Fetched::Transaction(transaction) => {
-                    let ingested = read(&transaction, sighting, &self.watching())?;
-                    return Ok(Some(self.with_witnesses(ingested, sighting).await));
-                }
-                Fetched::Unreadable(why) => {
-                    return Ok(sighting
-                        .listed_in
-                        .map(|slot| unreadable(sighting, slot, why)));
-                }
-                Fetched::NotYet => nulls += 1,
-            }
-            let Some(pause) = pauses.next() else {
-                return Ok(None);
-            };
-            tokio::time::sleep(*pause).await;
+    ) -> Option<Ingested> {
+        match looked_at {
+            Some(ingested) => Some(self.witnessed(ingested, sighting).await),
+            None => None,
         }
     }
 
-    /// Whether a node fails because of this transaction: it has listed it, and does answer another question. Without telling these
-    /// apart, one transaction that breaks a node would stall the sweep for ever, and an outage would quarantine everything.
-    async fn is_poison(&self, error: &solana::Error, sighting: Sighting) -> bool {
-        sighting.listed_in.is_some()
-            && !error.is_of_the_node()
-            && self.rpc.slot(Commitment::Confirmed).await.is_ok()
-    }
-
-    /// Keeps what one node told of a large payment only if enough hosts tell the same; otherwise it cannot be read yet.
-    async fn with_witnesses(&self, ingested: Ingested, sighting: Sighting) -> Ingested {
+    async fn witnessed(&self, ingested: Ingested, sighting: Sighting) -> Ingested {
         let (quorum, watching) = (self.config.solana.quorum, self.watching());
         let is_large = |credit: &Credit| watching.rules().is_large(credit);
         let Reading::Decoded(decoded) = &ingested.reading else {
@@ -231,7 +191,7 @@ impl Pipeline {
             };
             let is_watched = self.watching().accounts().contains(&one.token_account);
             let ingested = if is_watched {
-                let given = self.look_at(sighting, &[]).await?;
+                let given = self.look_again_at(sighting).await?;
                 given.unwrap_or_else(|| not_given(sighting, one.slot))
             } else {
                 // Its time comes again; meanwhile it is in nobody's way.
@@ -241,7 +201,7 @@ impl Pipeline {
                     "its token account is not watched now".into(),
                 )
             };
-            read += usize::from(!matches!(ingested.reading, Reading::Unreadable(_)));
+            read += usize::from(is_readable(&ingested));
             self.record(&[ingested], None).await?;
         }
         Ok(read)
@@ -296,7 +256,7 @@ impl Pipeline {
 /// What a fetched transaction means for what is watched now.
 ///
 /// An account that is not watched (yet, or any more) is not read for: what is recorded as dealt with is never read again.
-fn read(
+pub(super) fn read(
     transaction: &Transaction,
     sighting: Sighting,
     watching: &Watching,
@@ -324,7 +284,7 @@ fn read(
     })
 }
 
-fn unreadable(sighting: Sighting, slot: Slot, why: String) -> Ingested {
+pub(super) fn unreadable(sighting: Sighting, slot: Slot, why: String) -> Ingested {
     Ingested {
         signature: sighting.signature,
         slot,

@@ -11,6 +11,7 @@ mod backfill;
 mod checkouts;
 mod confirm;
 mod explain;
+mod fetch;
 mod follow;
 mod handed;
 mod history;

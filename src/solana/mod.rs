@@ -20,6 +20,7 @@ pub use error::Error;
 pub use pubsub::{Event, Hint, ListenError, listen_once};
 pub use rpc::{Fetched, Rpc};
 pub use saved::NotAnAnswer;
+pub(crate) use sender::Whom;
 pub use wire::{SignatureEntry, SignatureStatus};
 
 /// The first endpoint of each host: nodes behind one address are one witness.

@@ -3,7 +3,7 @@
 use super::burden::{Burden, Limits};
 use super::error::{Error, code};
 use super::hosts;
-use super::sender::Sender;
+use super::sender::{Sender, Whom};
 use super::wire::{self, SignatureEntry, SignatureStatus, Unreadable};
 use crate::domain::{
     Commitment, Decimals, Mint, Signature, Slot, TokenAccount, TokenProgram, Transaction, Wallet,
@@ -189,9 +189,35 @@ impl Rpc {
     ) -> Result<Fetched, Error> {
         let params = transaction_params(signature, at);
         let (read, has_it) = (told(signature), |told: &Fetched| !told.is_not_yet());
-        let asked = self
-            .sender
-            .ask_round(RpcRequest::GetTransaction, &params, &read, has_it);
+        let asked = self.sender.ask_round(
+            RpcRequest::GetTransaction,
+            &params,
+            &read,
+            Whom::Well,
+            has_it,
+        );
+        or_unknown_version(asked.await)
+    }
+
+    /// One transaction, asking one endpoint after the other until one gives it so that it can be read. If none does, the answer of
+    /// the first.
+    ///
+    /// # Errors
+    /// When no node answers.
+    pub(crate) async fn transaction_readable(
+        &self,
+        signature: Signature,
+        at: Commitment,
+        whom: Whom,
+        is_readable: impl Fn(&Transaction) -> bool,
+    ) -> Result<Fetched, Error> {
+        let params = transaction_params(signature, at);
+        let read = told(signature);
+        let is_enough =
+            |told: &Fetched| matches!(told, Fetched::Transaction(one) if is_readable(one));
+        let asked =
+            self.sender
+                .ask_round(RpcRequest::GetTransaction, &params, &read, whom, is_enough);
         or_unknown_version(asked.await)
     }
 

@@ -33,6 +33,15 @@ const PAUSE_MAX: Duration = Duration::from_secs(5);
 /// Reads the `result` of an answer; `None` if its form is not that of an answer to the question.
 pub(super) type Read<'a, T> = &'a (dyn Fn(&str) -> Option<T> + Send + Sync);
 
+/// Which endpoints are asked once one of them has answered, and its answer is not enough.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Whom {
+    /// Those that are well: an endpoint that fails or lags costs a deadline.
+    Well,
+    /// Every endpoint.
+    All,
+}
+
 #[derive(Serialize)]
 struct Question<'a> {
     jsonrpc: &'static str,
@@ -83,7 +92,10 @@ impl Sender {
     ) -> Result<T, Error> {
         let mut round = 0;
         loop {
-            let (error, pause) = match self.ask_round(request, params, read, |_| true).await {
+            let (error, pause) = match self
+                .ask_round(request, params, read, Whom::Well, |_| true)
+                .await
+            {
                 Ok(answer) => return Ok(answer),
                 Err(error) => match error.advice() {
                     Advice::Elsewhere(pause) if round + 1 < ROUNDS => (error, pause),
@@ -100,12 +112,13 @@ impl Sender {
     }
 
     /// Asks each endpoint at most once, those that are well first; returns the first answer that is enough, else any answer,
-    /// else the most hopeful error. Who is not well is left alone once somebody has answered.
+    /// else the most hopeful error. Once an endpoint has answered, those that are not well are asked only if `whom` says so.
     pub(super) async fn ask_round<T>(
         &self,
         request: RpcRequest,
         params: &Value,
         read: Read<'_, T>,
+        whom: Whom,
         is_enough: impl Fn(&T) -> bool,
     ) -> Result<T, Error> {
         let now = Instant::now();
@@ -117,7 +130,7 @@ impl Sender {
         order.sort_by_key(|(is_unwell, _)| *is_unwell);
         let (mut worst, mut answered): (Option<Error>, Option<T>) = (None, None);
         for (is_unwell, endpoint) in order {
-            if is_unwell && answered.is_some() {
+            if is_unwell && answered.is_some() && whom == Whom::Well {
                 break;
             }
             let error = match self.ask_one(endpoint, request, params, read).await {

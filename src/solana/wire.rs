@@ -9,14 +9,15 @@ pub use history::SignatureEntry;
 pub(super) use history::signatures;
 
 use crate::domain::{
-    BaseUnits, Commitment, Decimals, Instruction, Mint, Outcome, Pubkey, Signature, Slot,
+    BaseUnits, Commitment, Decimals, Instruction, Lamports, Mint, Outcome, Pubkey, Signature, Slot,
     TokenAccount, TokenBalance, TokenProgram, Transaction, Version, Wallet,
 };
-use serde::{Deserialize, de::IgnoredAny};
+use serde::{Deserialize, Deserializer, de::IgnoredAny};
 use serde_json::Value;
 use solana_client::rpc_request::RpcRequest;
 use solana_sdk::transaction::{TransactionVersion, VersionedTransaction};
 use solana_transaction_status_client_types::{EncodedTransaction, TransactionBinaryEncoding};
+use std::collections::HashSet;
 
 /// Why a transaction is quarantined.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -47,12 +48,21 @@ struct RawTransaction {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct RawMeta {
-    err: Option<IgnoredAny>,
+    /// Missing is unknown; null is success.
+    #[serde(default, deserialize_with = "told_outcome")]
+    err: Option<Outcome>,
     inner_instructions: Option<Vec<RawInner>>,
     pre_token_balances: Option<Vec<RawBalance>>,
     post_token_balances: Option<Vec<RawBalance>>,
+    pre_balances: Option<Vec<u64>>,
+    post_balances: Option<Vec<u64>>,
     #[serde(default)]
     loaded_addresses: Option<RawLoaded>,
+}
+
+fn told_outcome<'de, D: Deserializer<'de>>(err: D) -> Result<Option<Outcome>, D::Error> {
+    let err = Option::<IgnoredAny>::deserialize(err)?;
+    Ok(Some(outcome(err.is_some())))
 }
 
 #[derive(Deserialize)]
@@ -154,8 +164,9 @@ fn assemble(raw: RawTransaction) -> Result<Transaction, Unreadable> {
     let meta = raw.meta.ok_or(Unreadable::NoStatus)?;
     let decoded = decode_bytes(raw.transaction)?;
     let signature = *decoded.signatures.first().ok_or(Unreadable::Bytes)?;
-    let keys = keys(&decoded, &meta.loaded_addresses.unwrap_or_default())?;
-    let outcome = outcome(meta.err.is_some());
+    let loaded = meta.loaded_addresses.unwrap_or_default();
+    let keys = keys(&decoded, &loaded)?;
+    let outcome = meta.err.ok_or(Unreadable::NoStatus)?;
     let (instructions, inner_known) = match meta.inner_instructions {
         Some(inner) => (instructions(&decoded, &keys, inner)?, true),
         None => (instructions(&decoded, &keys, Vec::new())?, false),
@@ -182,6 +193,8 @@ fn assemble(raw: RawTransaction) -> Result<Transaction, Unreadable> {
         inner_known,
         pre: balances(meta.pre_token_balances)?,
         post: balances(meta.post_token_balances)?,
+        lamports: lamports(meta.pre_balances, meta.post_balances, keys.len()),
+        writable: writable(&decoded, &keys, loaded.writable.len()),
         keys,
     })
 }
@@ -210,6 +223,40 @@ fn keys(transaction: &VersionedTransaction, loaded: &RawLoaded) -> Result<Vec<Pu
         keys.push(key.parse().map_err(|_| Unreadable::Form)?);
     }
     Ok(keys)
+}
+
+/// Reserved accounts hold no tokens: it does not matter that they cannot be written to.
+const NO_RESERVED: Option<&HashSet<Pubkey>> = None;
+
+/// The static keys that the header calls writable, and the loaded ones of the writable list.
+fn writable(transaction: &VersionedTransaction, keys: &[Pubkey], loaded: usize) -> Vec<Pubkey> {
+    let message = &transaction.message;
+    let known = message.static_account_keys().len();
+    let is_writable = |index: usize| {
+        if index < known {
+            message.is_maybe_writable_with_reserved_addresses(index, NO_RESERVED)
+        } else {
+            index < known + loaded
+        }
+    };
+    let all = keys.iter().enumerate();
+    all.filter(|(index, _)| is_writable(*index))
+        .map(|(_, key)| *key)
+        .collect()
+}
+
+/// Lamports of every key. Lists of another length than the keys tell nothing.
+fn lamports(
+    before: Option<Vec<u64>>,
+    after: Option<Vec<u64>>,
+    keys: usize,
+) -> Option<Vec<Lamports>> {
+    let (before, after) = (before?, after?);
+    (before.len() == keys && after.len() == keys).then(|| {
+        let both = before.into_iter().zip(after);
+        both.map(|(before, after)| Lamports { before, after })
+            .collect()
+    })
 }
 
 fn instructions(
@@ -267,14 +314,13 @@ fn instruction(
 
 fn token_balance(raw: &RawBalance, keys: &[Pubkey]) -> Result<TokenBalance, Unreadable> {
     let key = |text: &String| text.parse::<Pubkey>().map_err(|_| Unreadable::Form);
+    // Some nodes write an empty text for what they do not know.
+    let known = |text: Option<&String>| text.filter(|text| !text.is_empty()).map(key);
     Ok(TokenBalance {
         token_account: TokenAccount(*keys.get(raw.account_index).ok_or(Unreadable::NoSuchKey)?),
         mint: Mint(key(&raw.mint)?),
-        owner: raw.owner.as_ref().map(key).transpose()?.map(Wallet),
-        token_program: raw
-            .program_id
-            .as_ref()
-            .map(key)
+        owner: known(raw.owner.as_ref()).transpose()?.map(Wallet),
+        token_program: known(raw.program_id.as_ref())
             .transpose()?
             .and_then(|id| TokenProgram::from_id(&id)),
         decimals: raw.ui_token_amount.decimals.and_then(Decimals::new),

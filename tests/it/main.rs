@@ -36,6 +36,7 @@ mod history;
 mod history_long;
 mod history_pages;
 mod image;
+mod left_out;
 mod library;
 mod look_back;
 mod mcp;

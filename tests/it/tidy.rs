@@ -31,7 +31,11 @@ fn code(below: &str) -> Vec<(String, String)> {
     };
     assert!(!files.is_empty());
     let mut lines = Vec::new();
-    for file in files.into_iter().filter(|file| !file.ends_with("tests.rs")) {
+    let is_test = |file: &Path| {
+        let mut parts = file.components();
+        file.ends_with("tests.rs") || parts.any(|part| part.as_os_str() == "tests")
+    };
+    for file in files.into_iter().filter(|file| !is_test(file)) {
         let text = fs::read_to_string(&file).unwrap();
         let product = text.split("#[cfg(test)]").next().unwrap();
         for (number, line) in product.lines().enumerate() {

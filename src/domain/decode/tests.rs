@@ -1,8 +1,11 @@
 use super::*;
 use crate::domain::{
-    Decimals, Instruction, Pubkey, Signature, TokenAccount, TokenProgram, Version,
+    Decimals, Instruction, Pubkey, Signature, TokenAccount, TokenBalance, TokenProgram, Version,
 };
 use proptest::prelude::*;
+
+mod left_out;
+mod wrapped;
 
 const ACCOUNT: u8 = 1;
 const WALLET: u8 = 2;
@@ -73,6 +76,7 @@ fn plain() -> Transaction {
         version: Version::Legacy,
         outcome: Outcome::Succeeded,
         keys: [ACCOUNT, SOURCE, ACCOUNT + 100].map(key).to_vec(),
+        writable: [ACCOUNT, SOURCE].map(key).to_vec(),
         instructions: vec![
             memo("a"),
             token(&[SOURCE, ACCOUNT, PAYER], transfer_data(10)),
@@ -80,6 +84,7 @@ fn plain() -> Transaction {
         inner_known: true,
         pre: vec![balance(ACCOUNT, WALLET, 5), balance(SOURCE, PAYER, 50)],
         post: vec![balance(ACCOUNT, WALLET, 15), balance(SOURCE, PAYER, 40)],
+        lamports: None,
     }
 }
 
@@ -114,9 +119,22 @@ fn what_a_transaction_gave() {
     check("a fee withheld on the way", |t| t.post[0].amount = BaseUnits(14), &[9], Some(PAYER));
     check("failed", |t| t.outcome = Outcome::Failed, &[], None);
     check("another owner afterwards", |t| t.post[0].owner = Some(Wallet(key(99))), &[], None);
-    check("another mint of the same name", |t| t.post[0].mint = Mint(key(99)), &[], None);
-    check("another token program", |t| t.post[0].token_program = Some(TokenProgram::Token2022), &[], None);
-    check("closed afterwards", |t| t.post.truncate(0), &[], None);
+    let other_mint = |t: &mut Transaction| {
+        (t.pre[0].mint, t.post[0].mint) = (Mint(key(99)), Mint(key(99)));
+    };
+    check("another mint of the same name", other_mint, &[], None);
+    let other_program = |t: &mut Transaction| {
+        t.instructions[1].program = spl_token_2022_interface::id();
+        for balance in [&mut t.pre[0], &mut t.post[0]] {
+            balance.token_program = Some(TokenProgram::Token2022);
+        }
+    };
+    check("another token program", other_program, &[], None);
+    let closed = |t: &mut Transaction| {
+        t.post.truncate(0);
+        t.instructions.push(token(&[ACCOUNT, PAYER, WALLET], vec![9]));
+    };
+    check("closed afterwards", closed, &[], None);
     check("outgoing", |t| t.post[0].amount = BaseUnits(4), &[], None);
     check("there and back again", |t| t.post = t.pre.clone(), &[], None);
     let handed_over = |t: &mut Transaction| {
@@ -283,22 +301,6 @@ fn what_the_node_left_out_is_not_judged_by_half() {
         decode(&no_memo, &watch_list()),
         Err(Incomplete::InnerInstructions)
     );
-    let mut unowned = plain();
-    unowned.post[0].owner = None;
-    assert_eq!(decode(&unowned, &watch_list()), Err(Incomplete::Owner));
-    let mut forgotten = plain();
-    forgotten.pre.remove(0);
-    assert_eq!(
-        decode(&forgotten, &watch_list()),
-        Err(Incomplete::BalanceBefore),
-        "10 came, 15 are there: it held 5 before, whatever the node says"
-    );
-    let mut stranger = plain();
-    stranger.post[1].owner = None;
-    assert!(
-        decode(&stranger, &watch_list()).is_ok(),
-        "an account that is not ours"
-    );
 }
 
 /// Lengths that the data claims cost nothing: what is allocated is bounded by the transaction's own size.
@@ -324,7 +326,7 @@ fn what_is_allocated_is_bounded_by_the_size_of_the_transaction() {
         let used = allocation_counter::measure(|| {
             decoded = Some(decode(&transaction, &watch_list));
         });
-        assert!(decoded.is_some_and(|decoded| decoded.is_ok()));
+        assert!(decoded.is_some());
         let (most, total) = (used.bytes_max, used.bytes_total);
         let bound = u64::try_from(8 * size + 4_096).unwrap();
         assert!(
@@ -340,14 +342,17 @@ proptest! {
     fn no_instruction_changes_the_amount(accounts in prop::collection::vec(any::<u8>(), 0..12), data in prop::collection::vec(any::<u8>(), 0..80)) {
         let mut transaction = plain();
         transaction.instructions.push(token(&accounts, data));
-        let decoded = decode(&transaction, &watch_list()).unwrap();
-        prop_assert_eq!(decoded.credits[0].received, BaseUnits(10));
+        // A transfer to our account that names another mint contradicts the balances.
+        match decode(&transaction, &watch_list()) {
+            Ok(decoded) => prop_assert_eq!(decoded.credits[0].received, BaseUnits(10)),
+            Err(why) => prop_assert_eq!(why, Incomplete::Contradiction),
+        }
     }
 
     /// However balances move between a wallet's accounts, it is credited no more than it gained.
     #[test]
     fn no_wallet_is_credited_more_than_it_gained(pre: [u64; 2], post: [u64; 2]) {
-        let both = |amounts: [u64; 2]| vec![balance(ACCOUNT, WALLET, amounts[0]), balance(ACCOUNT + 100, WALLET, amounts[1])];
+        let both = |amounts: [u64; 2]| vec![balance(ACCOUNT, WALLET, amounts[0]), balance(ACCOUNT + 100, WALLET, amounts[1]), balance(SOURCE, PAYER, 0)];
         let transaction = Transaction { pre: both(pre), post: both(post), ..plain() };
         let credited: u128 = decode(&transaction, &watch_list()).unwrap().credits.iter().map(|credit| u128::from(credit.received.0)).sum();
         let sum = |amounts: [u64; 2]| u128::from(amounts[0]) + u128::from(amounts[1]);
@@ -358,7 +363,7 @@ proptest! {
     #[test]
     fn the_order_of_balances_does_not_matter(pre: [u64; 2], post: [u64; 2], turns: [bool; 2]) {
         let told = |amounts: [u64; 2], is_turned: bool| {
-            let mut both = vec![balance(ACCOUNT, WALLET, amounts[0]), balance(ACCOUNT + 100, WALLET, amounts[1])];
+            let mut both = vec![balance(ACCOUNT, WALLET, amounts[0]), balance(ACCOUNT + 100, WALLET, amounts[1]), balance(SOURCE, PAYER, 0)];
             if is_turned {
                 both.reverse();
             }

@@ -6,6 +6,7 @@ use localnet::{
     Instruction, Keypair, Localnet, Pubkey, Signature, Signer, TestMint, Version, associated,
     create_associated,
 };
+use paywatch::solana::Fetched;
 use serde_json::{Value, json};
 use solana_sdk::hash::{Hash, hash};
 
@@ -188,6 +189,7 @@ impl Studio {
         let mut answer = self.answer(signature, "base64").await;
         if case.expected["unreadable"].is_null() {
             put_back(&mut case, &mut answer, &before, &after);
+            put_back_sources(&mut case, &mut answer);
         }
         let failed = !answer["result"]["meta"]["err"].is_null();
         assert_eq!(
@@ -277,6 +279,8 @@ impl Studio {
     }
 }
 
+const FORGOT: &str = "recorded on a local network, which forgot a balance before the transaction; it was put back from getTokenAccountBalance";
+
 /// The embedded network forgets what accounts held before when one before them in the list is closed. Where it does, the
 /// balance that it gave when asked before the transaction takes its place.
 fn put_back(case: &mut Case, answer: &mut Value, before: &[u64], after: &[u64]) {
@@ -300,8 +304,39 @@ fn put_back(case: &mut Case, answer: &mut Value, before: &[u64], after: &[u64]) 
         if *before > 0 && !is_known {
             balance["uiTokenAmount"] = json!({ "amount": before.to_string(), "decimals": 6, "uiAmount": null, "uiAmountString": "" });
             pres.push(balance);
-            case.expected["made"] = "recorded on a local network, which forgot a balance before the transaction; it was put back from getTokenAccountBalance".into();
+            case.expected["made"] = FORGOT.into();
         }
+    }
+}
+
+/// The same for an account that paid and was closed: it was there before, since it held lamports, and it held what it paid.
+fn put_back_sources(case: &mut Case, answer: &mut Value) {
+    let Ok(Fetched::Transaction(transaction)) = Fetched::from_saved(&answer.to_string()) else {
+        return;
+    };
+    let is_told = |key: Pubkey| {
+        let mut all = transaction.pre.iter().chain(&transaction.post);
+        all.any(|balance| balance.token_account.0 == key)
+    };
+    let transfers = case.expected["transfers"].as_array().unwrap().clone();
+    for transfer in transfers {
+        let source = transfer["source"].as_str().unwrap_or_default();
+        let Ok(source) = source.parse::<Pubkey>() else {
+            continue;
+        };
+        let was_there = transaction
+            .lamports_of(source)
+            .is_some_and(|told| told.before > 0);
+        if is_told(source) || !was_there {
+            continue;
+        }
+        let index = transaction.keys.iter().position(|key| *key == source);
+        let pres = answer["result"]["meta"]["preTokenBalances"]
+            .as_array_mut()
+            .unwrap();
+        pres.push(json!({ "accountIndex": index, "mint": transfer["mint"], "owner": transfer["payer"], "programId": spl_token::id().to_string(),
+                          "uiTokenAmount": { "amount": transfer["amount"], "decimals": 6, "uiAmount": null, "uiAmountString": "" } }));
+        case.expected["made"] = FORGOT.into();
     }
 }
 
