@@ -112,6 +112,28 @@ async fn a_payment_at_a_quiet_account_waits_an_interval_and_not_for_the_end_of_a
     assert!(fetched < JUNK * 2 / 3, "{fetched} were fetched before it");
 }
 
+/// An account that fails does not keep the others from being swept each interval.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_that_cannot_be_listed_makes_no_other_one_wait() {
+    let scripted = Scripted::with(1).await;
+    let failing = json!(scripted.chain.ledger().shop.account.to_string());
+    scripted.nodes[0].says(move |question, honest| {
+        let is_it = question.method == "getSignaturesForAddress" && question.params[0] == failing;
+        if is_it {
+            Said::Status(403, None)
+        } else {
+            Said::Json(honest)
+        }
+    });
+    let _daemon = scripted.watch(&[("SOLANA__WS_URLS", "")]).await;
+    for _ in 0..2 {
+        let memo = scripted.checkout();
+        let signature = Account::Aside.land(&scripted, DUE, &memo);
+        scripted.chain.advance(100);
+        scripted.confirmed("it is found", &(memo, signature)).await;
+    }
+}
+
 /// The sweep of an account waits for a transaction that the node does not give. A payment at the same account whose memo no history
 /// shows is taken in beside it.
 #[tokio::test(flavor = "multi_thread")]
