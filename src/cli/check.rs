@@ -1,6 +1,5 @@
 //! `paywatch check`: what a person would look at before trusting a set-up, a line for each, with what to do about it.
 
-mod limits;
 mod offline;
 mod online;
 

@@ -76,7 +76,6 @@ section! {
         amount: String = "exact".into(),
         unknown_memo: String = "hold".into(),
         finalized_above: BTreeMap<String, String> = BTreeMap::new(),
-        dust_below: BTreeMap<String, String> = BTreeMap::new(),
     }
 }
 section! {

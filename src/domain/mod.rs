@@ -44,7 +44,7 @@ pub use judge::{Candidate, Claim, Held, Matched, Verdict, judge};
 pub use memo::{Memo, is_invisible, visible};
 pub use policy::{AmountRule, Limit, Policy, TokenName, UnknownMemo};
 pub use program::{MemoProgram, TokenProgram};
-pub use rules::{Rules, Weight};
+pub use rules::Rules;
 pub use solana_sdk::pubkey::Pubkey;
 pub use solana_sdk::signature::Signature;
 pub use timestamp::Timestamp;

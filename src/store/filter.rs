@@ -8,8 +8,6 @@ use std::str::FromStr;
 pub enum PaymentState {
     /// A person must decide, or a checkout must become known.
     Held,
-    /// Held, and too small to need a person (`policy.dust_below`).
-    Dust,
     /// A person put it aside.
     Dismissed,
     /// Its confirmation waits to be sent.
@@ -24,9 +22,8 @@ pub enum PaymentState {
 
 impl PaymentState {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 6] = [
         Self::Held,
-        Self::Dust,
         Self::Dismissed,
         Self::Queued,
         Self::Acknowledged,
@@ -39,7 +36,6 @@ impl PaymentState {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Held => "held",
-            Self::Dust => "dust",
             Self::Dismissed => "dismissed",
             Self::Queued => "queued",
             Self::Acknowledged => "acknowledged",

@@ -33,8 +33,7 @@ impl Failures {
         let step = self.step;
         if error
             .chain()
-            .filter_map(<dyn std::error::Error>::downcast_ref::<store::Error>)
-            .any(store::Error::is_of_the_database)
+            .any(<dyn std::error::Error>::is::<store::Error>)
         {
             self.pipeline.status.store_failed(true);
         }

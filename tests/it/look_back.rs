@@ -5,6 +5,7 @@ use crate::support::eventually;
 use crate::support::ledger::{Entry, Ledger};
 use crate::support::scripted::{Daemon, Scripted};
 use crate::support::server::Said;
+use paywatch::clock;
 use paywatch::domain::{BaseUnits, Checkout, CheckoutStatus, Memo, Mint, Signature, Wallet};
 use paywatch::pipeline::{Checkouts, Pipeline, Sweep, Watch};
 use std::sync::Arc;
@@ -116,4 +117,49 @@ async fn the_older_part_is_swept_once_also_for_a_checkout_that_is_handed_over() 
     assert_eq!(calls(&mut sweep).await, 1, "the older part is done");
     let (_, mut sweep) = begin(&scripted).await;
     assert_eq!(calls(&mut sweep).await, 1, "and remembered as done");
+}
+
+/// The older part has nothing in it, and the history before that is known to be there.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_older_part_without_transactions_is_asked_for_once() {
+    let scripted = Scripted::with(1).await;
+    long_ago(&scripted);
+    becomes_known(&scripted, "never-paid");
+    let after = Ledger::time_of(scripted.chain.slot());
+    scripted.backend().sessions[0].created_at = Some(after);
+    for calls in [2, 1] {
+        let (_, mut sweep) = begin(&scripted).await;
+        let before = listings(&scripted);
+        assert_eq!(sweep.step().await.unwrap().listed, 0);
+        assert_eq!(listings(&scripted) - before, calls);
+    }
+}
+
+/// The older part is listed below what was listed before, not from the newest transaction on.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_older_part_is_listed_below_the_oldest_transaction_that_is_known() {
+    let scripted = Scripted::with(1).await;
+    let (memo, _) = long_ago(&scripted);
+    let slot = scripted.chain.slot();
+    let oldest = {
+        let mut ledger = scripted.chain.ledger();
+        let oldest = ledger.land(Entry::paid(slot, 1, "within look_back"));
+        ledger.land(Entry::paid(slot + 10, 1, "newer"));
+        oldest
+    };
+    scripted.chain.advance(100);
+    let back = clock::now().unix_seconds().unsigned_abs() - Ledger::time_of(slot - 500);
+    let look_back = format!("{back}s");
+    let changes = [("SOLANA__WS_URLS", ""), ("WATCH__LOOK_BACK", &look_back)];
+    let pipeline = scripted.pipeline(&changes).await;
+    Checkouts::new(pipeline.clone()).step().await.unwrap();
+    Watch::new(pipeline.clone()).step().await.unwrap();
+    let mut sweep = Sweep::new(pipeline.clone());
+    assert_eq!(sweep.step().await.unwrap().listed, 2);
+    becomes_known(&scripted, &memo);
+    Checkouts::new(pipeline).step().await.unwrap();
+    let swept = sweep.step().await.unwrap();
+    assert_eq!(swept.payments, 1, "{swept:?}");
+    let below = format!("\"before\":\"{oldest}\"");
+    assert!(scripted.nodes[0].asked(&below) > 0);
 }

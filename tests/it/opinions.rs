@@ -152,18 +152,26 @@ async fn a_node_that_fails_for_a_while_goes_on_where_its_own_listing_ended() {
         steps.step(&scripted, number).await;
     }
     let before = steps.ends(&scripted, 1).await;
-    let answers_nothing: [fn() -> Said; 2] = [
-        || Said::Json(json!({ "result": [] })),
-        || Said::Status(503, None),
-    ];
     let (_, signature) = scripted.buy();
     hidden.lock().unwrap().insert(signature.to_string());
-    for answer in answers_nothing {
+    scripted.chain.advance(100);
+    let after = scripted.chain.slot();
+    let answers: [fn(Value, u64) -> Said; 3] = [
+        |_, _| Said::Json(json!({ "result": [] })),
+        // Of a history with a gap, only what came after it.
+        |mut honest, after| {
+            let page = honest["result"].as_array_mut().unwrap();
+            page.retain(|entry| entry["slot"].as_u64() >= Some(after));
+            Said::Json(honest)
+        },
+        |_, _| Said::Status(503, None),
+    ];
+    for answer in answers {
         scripted.nodes[1].says(move |question, honest| match question.method {
-            "getSignaturesForAddress" => answer(),
+            "getSignaturesForAddress" => answer(honest, after),
             _ => Said::Json(honest),
         });
-        for _ in 0..2 {
+        for _ in 0..4 {
             scripted.buy();
             scripted.chain.advance(100);
             steps.sweep.step().await.unwrap();
@@ -173,7 +181,7 @@ async fn a_node_that_fails_for_a_while_goes_on_where_its_own_listing_ended() {
         }
         let slots = |ends: &[Cursor]| ends.iter().map(|end| end.slot).collect::<Vec<_>>();
         let now = steps.ends(&scripted, 1).await;
-        assert_eq!(slots(&now), slots(&before), "nothing was listed");
+        assert_eq!(slots(&now), slots(&before), "not all was listed");
     }
     assert!(!steps.has(signature).await);
     scripted.nodes[1].is_honest_again();
@@ -220,6 +228,34 @@ async fn a_node_with_a_short_history_tells_what_it_has() {
     assert!(steps.has(signature).await);
     let now = steps.ends(&scripted, 1).await[0].slot;
     assert!(now > ended, "its listing goes on: {now}, {ended}");
+}
+
+/// The other node itself reveals a payment late, after it has listed newer ones several times: listings overlap.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_other_node_reveals_late_is_found() {
+    let scripted = Scripted::with(2).await;
+    let hidden = hides(&scripted.nodes[0]);
+    let mut steps = Steps::begin(&scripted).await;
+    for number in 0..8 {
+        steps.step(&scripted, number).await;
+    }
+    let (_, late) = scripted.buy();
+    hidden.lock().unwrap().insert(late.to_string());
+    let reveal_at = scripted.chain.slot() + 1_000;
+    let index = scripted.chain.ledger().entries.len() - 1;
+    scripted.chain.ledger().entries[index].revealed_at = reveal_at;
+    for _ in 0..6 {
+        scripted.buy();
+        scripted.chain.advance(100);
+        steps.sweep.step().await.unwrap();
+        steps.opinion.step().await.unwrap();
+    }
+    assert!(!steps.has(late).await);
+    scripted.chain.advance(1_000);
+    for _ in 0..2 {
+        steps.opinion.step().await.unwrap();
+    }
+    assert!(steps.has(late).await);
 }
 
 /// The loops of a daemon, without sockets.
