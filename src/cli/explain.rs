@@ -4,8 +4,8 @@ mod sources;
 
 use super::{Failure, block_on, print};
 use crate::config::Config;
-use crate::domain::{Signature, Wallet};
-use crate::pipeline::{Background, Explained, Recipient};
+use crate::domain::{Signature, Transaction, Wallet};
+use crate::pipeline::{Background, Explained, Recipient, fuller};
 use crate::report::{explanation_json, explanation_text};
 use crate::solana::Rpc;
 use crate::telemetry;
@@ -80,9 +80,18 @@ async fn explain(args: &Args, config: Option<Config>) -> anyhow::Result<Explaine
             symbol: None,
         })
         .collect();
-    let background = match config {
-        None => Background::bare(&transaction, &recipients),
-        Some(config) => sources::background(config, &transaction, &recipients).await?,
+    let background = async |transaction: &Transaction| match &config {
+        None => Ok(Background::bare(transaction, &recipients)),
+        Some(config) => sources::background(config.clone(), transaction, &recipients).await,
     };
-    Ok(Explained::read(transaction, commitment, background))
+    let first = background(&transaction).await?;
+    let other = match &rpc {
+        Some(rpc) if args.file.is_none() => fuller(rpc, &transaction, &first.watch_list).await,
+        _ => None,
+    };
+    let Some(other) = other else {
+        return Ok(Explained::read(transaction, commitment, first));
+    };
+    let background = background(&other).await?;
+    Ok(Explained::read(other, commitment, background))
 }

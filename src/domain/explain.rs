@@ -7,10 +7,10 @@ mod meaning;
 mod words;
 
 use super::{
-    BaseUnits, Candidate, Checkout, CheckoutStatus, Claim, Credit, Decimals, Decoded, Instruction,
-    Matched, Memo, MemoProgram, Mint, Outcome, Rules, Share, Signature, TokenAccount, TokenBalance,
-    TokenProgram, Transaction, Transfer, Verdict, Wallet, WatchList, Watched, decode, judge,
-    pieces, unique_assignment,
+    BaseUnits, Candidate, Checkout, CheckoutStatus, Claim, Credit, Decimals, Decoded, Held,
+    Instruction, Matched, Memo, MemoProgram, Mint, Outcome, Rules, Share, Signature, TokenAccount,
+    TokenBalance, TokenProgram, Transaction, Transfer, Verdict, Wallet, WatchList, Watched, decode,
+    judge, meant, pieces, unique_assignment,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,6 +21,8 @@ pub struct Known {
     pub checkouts: Vec<Checkout>,
     /// Those that another transaction's payment holds, and which.
     pub held_by: BTreeMap<Memo, Signature>,
+    /// Pending checkouts that no payment holds and that may ask for what a credit brought, whatever their memo.
+    pub asking: Vec<Checkout>,
 }
 
 /// A transaction, explained.
@@ -89,6 +91,8 @@ pub struct ExplainedCredit {
     pub watched: Watched,
     /// `None` if nothing is known of checkouts.
     pub verdict: Option<Verdict>,
+    /// The one pending checkout that the payer may have meant, if the memos name none.
+    pub meant: Option<Memo>,
     /// Why, and what to do.
     pub reason: Reason,
 }
@@ -130,7 +134,12 @@ pub fn explain(
     match decoded {
         Err(incomplete) => explanation.nothing = Some(words::unreadable(&incomplete.to_string())),
         Ok(decoded) if decoded.credits.is_empty() => {
-            explanation.nothing = Some(words::no_credit(transaction, &explanation, wallets));
+            explanation.nothing = Some(words::no_credit(
+                transaction,
+                &explanation,
+                wallets,
+                watch_list,
+            ));
         }
         Ok(decoded) => {
             if explanation.checkouts.len() > 1 {
@@ -268,7 +277,14 @@ fn judge_all(
             )?;
             Some((verdict, candidates))
         });
+        let meant = match &judged {
+            Some((Verdict::Held(Held::UnknownMemo), _)) => {
+                may_be_meant(credit, &decoded.memos, known.as_ref())
+            }
+            _ => None,
+        };
         let case = words::Case {
+            meant: meant.as_ref(),
             transaction,
             decoded,
             credit,
@@ -291,10 +307,17 @@ fn judge_all(
             credit: credit.clone(),
             watched: watched.clone(),
             verdict,
+            meant: meant.map(|checkout| checkout.memo),
             reason,
         });
     }
     explained
+}
+
+fn may_be_meant(credit: &Credit, memos: &[Memo], known: Option<&Known>) -> Option<Checkout> {
+    let asking = known?.asking.iter().filter(|one| one.asks_for(credit));
+    let asking: Vec<_> = asking.cloned().collect();
+    meant(memos, &asking).cloned()
 }
 
 /// Explains a transaction of which nothing can be read.

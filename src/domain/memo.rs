@@ -1,8 +1,9 @@
 //! The text that names a checkout.
 
 use std::fmt;
+use unicode_general_category::{GeneralCategory, get_general_category};
 
-/// A memo without the white space and NULs around it; never empty. Attacker-controlled text of any
+/// A memo without the white space and invisible characters around it; never empty. Attacker-controlled text of any
 /// length a transaction allows: bind it, escape it, cap it on show.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Memo(String);
@@ -11,11 +12,19 @@ impl Memo {
     /// Most characters of a memo that are ever shown to a person.
     const SHOWN_CHARS: usize = 80;
 
-    /// Trims white space and NULs; nothing left means no memo.
+    /// Trims white space and invisible characters at both ends, as a copied memo may carry them; nothing left means no memo.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let trimmed = text.trim_matches(|c: char| c.is_whitespace() || c == '\0');
+        let trimmed = text.trim_matches(|c: char| c.is_whitespace() || is_invisible(c));
         (!trimmed.is_empty()).then(|| Self(trimmed.to_owned()))
+    }
+
+    /// The memo of a checkout, which is sent back to the API as it is. `None` if it begins or ends with an invisible character:
+    /// without it, it might be the memo of another checkout.
+    #[must_use]
+    pub fn of_checkout(text: &str) -> Option<Self> {
+        let text = text.trim();
+        Self::parse(text).filter(|memo| memo.as_str() == text)
     }
 
     /// The memo of an instruction's data. Bytes that are not UTF-8 name no checkout.
@@ -41,22 +50,47 @@ impl Memo {
     }
 }
 
-/// The memo as a person may see it: control characters visible, length capped.
+/// The memo as a person may see it: no two memos that differ in what cannot be seen look alike. Letters of different scripts
+/// that look alike are shown as they are. The length is capped.
 impl fmt::Display for Memo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let end = self.0.char_indices().nth(Self::SHOWN_CHARS);
         let shown = end.and_then(|(end, _)| self.0.get(..end));
-        f.write_str(&visible(shown.unwrap_or(&self.0)))?;
+        // A memo that spells an escape must not look like one that has the character.
+        let spelled = shown.unwrap_or(&self.0).replace("\\u{", "\\u{5c}u{");
+        f.write_str(&visible(&spelled))?;
         f.write_str(if shown.is_some() { "…" } else { "" })
     }
 }
 
-/// Whether a character does something to a terminal, or to the order of the text around it, instead of being seen.
+/// Whether a character leaves no mark of its own: it acts on a terminal or on the order of the text around it, is blank and not the
+/// plain space, or has no glyph that tells it from others.
 #[must_use]
 pub fn is_invisible(c: char) -> bool {
-    let changes_direction =
-        matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    c.is_control() || changes_direction
+    if c.is_ascii() {
+        return c.is_ascii_control();
+    }
+    let category = get_general_category(c);
+    let has_no_glyph = matches!(
+        category,
+        GeneralCategory::Control
+            | GeneralCategory::Format
+            | GeneralCategory::LineSeparator
+            | GeneralCategory::ParagraphSeparator
+            | GeneralCategory::SpaceSeparator
+            | GeneralCategory::PrivateUse
+            | GeneralCategory::Surrogate
+            | GeneralCategory::Unassigned
+    );
+    has_no_glyph || is_ignorable(c)
+}
+
+/// Characters that Unicode 16 calls default ignorable (`DerivedCoreProperties.txt`) and that are letters or marks by their category,
+/// and two that are always blank: the empty Braille pattern and the filler of the Khitan script.
+fn is_ignorable(c: char) -> bool {
+    matches!(c,
+        '\u{34f}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}' | '\u{3164}'
+        | '\u{fe00}'..='\u{fe0f}' | '\u{ffa0}' | '\u{e0100}'..='\u{e01ef}' | '\u{2800}' | '\u{16fe4}')
 }
 
 /// Text from outside with every such character written out.
@@ -105,5 +139,107 @@ mod tests {
                 .count(),
             81
         );
+    }
+
+    /// Format characters, default ignorable ones, blanks, tags, fillers, and what no font has a glyph for.
+    const UNSEEN: [char; 34] = [
+        '\0',
+        '\u{1b}',
+        '\u{7f}',
+        '\u{85}',
+        '\u{a0}',
+        '\u{ad}',
+        '\u{34f}',
+        '\u{61c}',
+        '\u{115f}',
+        '\u{1160}',
+        '\u{17b4}',
+        '\u{180b}',
+        '\u{180e}',
+        '\u{2003}',
+        '\u{200b}',
+        '\u{200c}',
+        '\u{200d}',
+        '\u{200e}',
+        '\u{202e}',
+        '\u{2028}',
+        '\u{2029}',
+        '\u{202f}',
+        '\u{205f}',
+        '\u{2060}',
+        '\u{2064}',
+        '\u{2069}',
+        '\u{2800}',
+        '\u{3000}',
+        '\u{3164}',
+        '\u{fe0f}',
+        '\u{feff}',
+        '\u{ffa0}',
+        '\u{e0041}',
+        '\u{e0101}',
+    ];
+
+    #[test]
+    fn invisible_characters_around_a_memo_are_not_part_of_it() {
+        let plain = Memo::parse("9df5").unwrap();
+        for c in UNSEEN {
+            for text in [
+                format!("{c}9df5"),
+                format!("9df5{c}"),
+                format!("{c} {c}9df5{c}\n{c}"),
+            ] {
+                assert_eq!(
+                    Memo::parse(&text).as_ref(),
+                    Some(&plain),
+                    "{}",
+                    c.escape_unicode()
+                );
+            }
+            assert_eq!(Memo::parse(&c.to_string()), None, "{}", c.escape_unicode());
+        }
+    }
+
+    #[test]
+    fn inside_a_memo_they_are_shown_as_escapes() {
+        for c in UNSEEN {
+            let memo = Memo::parse(&format!("9d{c}f5")).unwrap();
+            assert_ne!(memo.as_str(), "9df5");
+            assert_eq!(memo.to_string(), format!("9d{}f5", c.escape_unicode()));
+        }
+    }
+
+    #[test]
+    fn a_memo_that_spells_an_escape_does_not_look_like_the_character() {
+        let spelled = Memo::parse("9d\\u{200b}f5").unwrap();
+        let real = Memo::parse("9d\u{200b}f5").unwrap();
+        assert_eq!(real.to_string(), "9d\\u{200b}f5");
+        assert_eq!(spelled.to_string(), "9d\\u{5c}u{200b}f5");
+    }
+
+    #[test]
+    fn what_can_be_seen_is_shown_as_it_is() {
+        let text = "Grüße, 注文 заказ ☕ a+b=c \\ “x”";
+        assert_eq!(Memo::parse(text).unwrap().to_string(), text);
+    }
+
+    /// The API is told exactly the memo that it gave.
+    #[test]
+    fn a_checkout_whose_memo_would_be_changed_is_none() {
+        assert_eq!(Memo::of_checkout("9df5"), Memo::parse("9df5"));
+        assert_eq!(Memo::of_checkout(" 9df5\n"), Memo::parse("9df5"));
+        assert_eq!(
+            Memo::of_checkout("9d\u{200b}f5").unwrap().as_str(),
+            "9d\u{200b}f5"
+        );
+        for text in [
+            "\u{feff}9df5",
+            "9df5\u{200b}",
+            "9df5 \u{ad}",
+            "\u{200b}",
+            "\0",
+            "",
+        ] {
+            assert_eq!(Memo::of_checkout(text), None, "{text:?}");
+        }
     }
 }

@@ -20,6 +20,7 @@ mod credit;
 mod decode;
 mod explain;
 mod judge;
+mod meant;
 mod memo;
 mod policy;
 mod program;
@@ -41,6 +42,7 @@ pub use explain::{
     explain_unreadable,
 };
 pub use judge::{Candidate, Claim, Held, Matched, Verdict, judge};
+pub use meant::{meant, resembles};
 pub use memo::{Memo, is_invisible, visible};
 pub use policy::{AmountRule, Limit, Policy, TokenName, UnknownMemo};
 pub use program::{MemoProgram, TokenProgram};

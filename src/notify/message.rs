@@ -1,7 +1,7 @@
 //! What is posted: an event as Standard Webhooks has it, or a line of text as Slack and those like it want it.
 
 use super::{Event, Format};
-use crate::domain::{Held, Timestamp, visible};
+use crate::domain::{Held, Memo, Timestamp, visible};
 use crate::pipeline::Unready;
 use crate::report;
 use crate::store::{Fact, Notice};
@@ -9,7 +9,11 @@ use serde_json::{Value, json};
 
 pub(super) fn of_payment(event: Event, fact: &Fact, format: Format) -> Notice {
     let body = match format {
-        Format::Standard => standard("payment", event, fact.at, &report::summary(&fact.payment)),
+        Format::Standard => {
+            let mut data = report::summary(&fact.payment);
+            data["meant"] = json!(fact.meant.as_ref().map(Memo::as_str));
+            standard("payment", event, fact.at, &data)
+        }
         Format::Slack => slack(&sentence(event, fact)),
     };
     Notice {
@@ -67,9 +71,12 @@ fn sentence(event: Event, fact: &Fact) -> String {
             let meaning = reason
                 .map(|reason| reason.meaning().why)
                 .unwrap_or_default();
+            let meant = fact.meant.as_ref();
+            let meant = meant.map(|memo| format!(" Did they mean checkout {memo}?"));
             format!(
-                "{amount} held ({}): {meaning} Memo: {purpose}. Transaction {signature}",
-                payment.verdict
+                "{amount} held ({}): {meaning} Memo: {purpose}.{} Transaction {signature}",
+                payment.verdict,
+                meant.unwrap_or_default()
             )
         }
         Event::Parked => format!(

@@ -4,9 +4,9 @@
 use super::Pipeline;
 use crate::domain::{
     Commitment, Decimals, Explanation, Known, Mint, Policy, Reason, Rules, Signature, TokenBalance,
-    Transaction, Wallet, WatchList, Watched, explain, explain_unreadable,
+    Transaction, Wallet, WatchList, Watched, decode, explain, explain_unreadable,
 };
-use crate::solana::{Fetched, Rpc};
+use crate::solana::{Fetched, Rpc, Whom};
 use crate::store::{Filter, PaymentSummary};
 use anyhow::Context;
 use std::collections::{BTreeMap, BTreeSet};
@@ -165,7 +165,12 @@ impl Pipeline {
             Err(not) => return Ok(not),
         };
         let background = self.background(&transaction, &[]).await?;
-        Ok(Explained::read(transaction, commitment, background))
+        let other = fuller(&self.rpc, &transaction, &background.watch_list).await;
+        let Some(other) = other else {
+            return Ok(Explained::read(transaction, commitment, background));
+        };
+        let background = self.background(&other, &[]).await?;
+        Ok(Explained::read(other, commitment, background))
     }
 
     /// Most memos of one transaction that the API's history is searched for.
@@ -181,17 +186,20 @@ impl Pipeline {
         recipients: &[Recipient],
     ) -> anyhow::Result<Background> {
         let mut notes = Vec::new();
+        let replaced = !recipients.is_empty();
         let recipients = if recipients.is_empty() {
             self.recipients(&mut notes).await?
         } else {
             recipients.to_vec()
         };
-        let watch_list = watch_list(transaction, &recipients);
+        let shown = watch_list(transaction, &recipients);
         // A limit for a token that this transaction does not move is matched all the same.
         let watched = self.store.watched().await.context("read what is watched")?;
-        let all = watched.iter().chain(watch_list.iter()).cloned();
-        let rules = Rules::new(self.config.policy.clone(), all.collect());
-        let known = self.known(transaction, &mut notes).await?;
+        let all: WatchList = watched.iter().chain(shown.iter()).cloned().collect();
+        let rules = Rules::new(self.config.policy.clone(), all.clone());
+        // The transaction may leave out what it should show of accounts that are watched.
+        let watch_list = if replaced { shown } else { all };
+        let known = self.known(transaction, &watch_list, &mut notes).await?;
         let filter = Filter {
             signature: Some(transaction.signature),
             ..Filter::newest(64)
@@ -238,6 +246,7 @@ impl Pipeline {
     async fn known(
         &self,
         transaction: &Transaction,
+        watch_list: &WatchList,
         notes: &mut Vec<String>,
     ) -> anyhow::Result<Known> {
         let memos = transaction.memos();
@@ -271,7 +280,37 @@ impl Pipeline {
             .into_iter()
             .filter(|(_, holder)| *holder != transaction.signature)
             .collect();
-        Ok(Known { checkouts, held_by })
+        let mut asking = Vec::new();
+        if checkouts.is_empty() && !memos.is_empty() {
+            let credits = decode(transaction, watch_list).map(|decoded| decoded.credits);
+            for credit in credits.unwrap_or_default() {
+                let found = self.store.asking_for(&credit).await;
+                asking.extend(found.context("read checkouts of the same amount")?);
+            }
+        }
+        Ok(Known {
+            checkouts,
+            held_by,
+            asking,
+        })
+    }
+}
+
+/// The transaction as another endpoint gives it, if what this one gave cannot be read and the other can.
+pub async fn fuller(
+    rpc: &Rpc,
+    transaction: &Transaction,
+    watch_list: &WatchList,
+) -> Option<Transaction> {
+    let is_readable = |told: &Transaction| decode(told, watch_list).is_ok();
+    if is_readable(transaction) || rpc.endpoints() < 2 {
+        return None;
+    }
+    let (signature, at) = (transaction.signature, Commitment::Confirmed);
+    let asked = rpc.transaction_readable(signature, at, Whom::All, is_readable);
+    match asked.await {
+        Ok(Fetched::Transaction(other)) if is_readable(&other) => Some(*other),
+        _ => None,
     }
 }
 

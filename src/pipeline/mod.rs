@@ -34,7 +34,7 @@ mod watch;
 pub use backfill::{Backfill, Bound, Report};
 pub use checkouts::Checkouts;
 pub use confirm::{Confirm, ConfirmOutcome};
-pub use explain::{Background, Explained, Read, Recipient, look_at};
+pub use explain::{Background, Explained, Read, Recipient, fuller, look_at};
 pub use follow::{Follow, FollowOutcome, hints};
 pub use history::Floor;
 pub use opinion::SecondOpinion;

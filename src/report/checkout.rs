@@ -146,6 +146,9 @@ pub fn stage_words(stage: &Stage) -> &'static str {
             Some(Held::SeveralCheckouts) => {
                 "Your payment arrived, but it names more than one purchase. Please contact the shop and name the transaction below; nothing is lost."
             }
+            Some(Held::UnknownMemo) => {
+                "A payment of this amount arrived with another memo, much like the one asked for. Somebody at the shop has to look at it. Please do not pay again; contact the shop and name the transaction below."
+            }
             Some(Held::AlreadyPaid) => {
                 "This was paid before, and another payment arrived. Please contact the shop and name the transaction below to have it returned."
             }

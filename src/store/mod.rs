@@ -13,6 +13,7 @@ mod decisions;
 mod desk;
 mod filter;
 mod finality;
+mod meant;
 mod notices;
 mod payments;
 mod quarantine;

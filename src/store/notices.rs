@@ -2,7 +2,7 @@
 //! nobody was told yet. Nothing here is on the way of a payment.
 
 use super::{PaymentSummary, Result, Store, row};
-use crate::domain::Timestamp;
+use crate::domain::{Memo, Timestamp};
 use sqlx::Row;
 
 /// What happened to a payment.
@@ -16,6 +16,8 @@ pub struct Fact {
     pub key: String,
     /// The payment as it is now.
     pub payment: PaymentSummary,
+    /// The one pending checkout that it may be for, although its memo names none.
+    pub meant: Option<Memo>,
 }
 
 /// What was found that nobody was told.
@@ -105,8 +107,10 @@ impl Store {
                 continue;
             }
             if let Some(payment) = self.payment(r.try_get("payment_id")?).await? {
+                let meant = self.meant_by(&payment).await?;
                 facts.push(Fact {
                     told,
+                    meant: meant.map(|checkout| checkout.memo),
                     at: Timestamp(r.try_get("at")?),
                     key: r.try_get("key")?,
                     payment,

@@ -25,7 +25,8 @@ pub enum Stage {
     NeedsHelp {
         /// Its transaction.
         signature: String,
-        /// Why it is held; `None` = the payments API does not take it.
+        /// Why it is held: [`Held::UnknownMemo`] means that it came with another memo, which resembles the checkout's. `None` = the
+        /// payments API does not take it.
         reason: Option<Held>,
     },
 }
@@ -116,7 +117,13 @@ impl Store {
         let payments = self.payments(&filter).await?;
         let stages = payments.iter().filter_map(Stage::of);
         let all = stages.chain([Stage::by_status(checkout.status)]);
-        let best = all.max_by_key(Stage::rank).unwrap_or(Stage::Waiting);
+        let mut best = all.max_by_key(Stage::rank).unwrap_or(Stage::Waiting);
+        if best == Stage::Waiting
+            && let Some(signature) = self.misnamed_for(memo).await?
+        {
+            let reason = Some(Held::UnknownMemo);
+            best = Stage::NeedsHelp { signature, reason };
+        }
         Ok(Some((checkout, best)))
     }
 }

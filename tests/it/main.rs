@@ -40,6 +40,7 @@ mod left_out;
 mod library;
 mod look_back;
 mod mcp;
+mod misnamed;
 mod node;
 mod notify;
 mod opinions;

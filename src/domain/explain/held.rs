@@ -162,14 +162,28 @@ pub(super) fn unknown_memo(case: &Case<'_>) -> Reason {
         .iter()
         .map(|memo| format!("“{memo}”"))
         .collect();
+    let mut why = format!(
+        "{} arrived with the memo {}, and no checkout of that memo is known.",
+        case.received(),
+        memos.join(", ")
+    );
+    let Some(meant) = case.meant else {
+        return reason(
+            why,
+            format!(
+                "If the checkout was just made, it is judged again as soon as the API shows it. If the memo is mistyped, {BY_HAND}. {}",
+                payer(case)
+            ),
+        );
+    };
+    let memo = &meant.memo;
+    why += &format!(
+        " Did they mean checkout {memo}? It asks for exactly this amount, no other payment is known for it, and its memo is contained in this one or differs by one slip."
+    );
     reason(
+        why,
         format!(
-            "{} arrived with the memo {}, and no checkout of that memo is known.",
-            case.received(),
-            memos.join(", ")
-        ),
-        format!(
-            "If the checkout was just made, it is judged again as soon as the API shows it. If the memo is mistyped, {BY_HAND}. {}",
+            "Compare, then confirm the payment by hand for checkout {memo}, or refund the payer. {}",
             payer(case)
         ),
     )

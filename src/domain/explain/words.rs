@@ -4,7 +4,8 @@ use super::{
     BaseUnits, Candidate, Checkout, Credit, Decoded, Explanation, Known, Matched, Mint, Outcome,
     Reason, TokenBalance, Transaction, Verdict, WatchList, Watched, held,
 };
-use crate::domain::{Commitment, Held, Wallet};
+use crate::domain::{Commitment, Held, TokenAccount, TokenProgram, Wallet};
+use spl_associated_token_account_interface::address::get_associated_token_address_with_program_id;
 use std::{cmp::Ordering, collections::BTreeSet};
 
 /// A credit and all that bears on it.
@@ -15,6 +16,8 @@ pub(super) struct Case<'a> {
     pub(super) watched: &'a Watched,
     pub(super) watch_list: &'a WatchList,
     pub(super) known: Option<&'a Known>,
+    /// The checkout that the payer may have meant.
+    pub(super) meant: Option<&'a Checkout>,
     pub(super) explanation: &'a Explanation,
 }
 
@@ -78,6 +81,7 @@ pub(super) fn no_credit(
     transaction: &Transaction,
     explanation: &Explanation,
     wallets: &BTreeSet<Wallet>,
+    watch_list: &WatchList,
 ) -> Reason {
     if transaction.outcome == Outcome::Failed {
         return reason(
@@ -88,6 +92,9 @@ pub(super) fn no_credit(
     let gained = |one: &&super::AccountChange| {
         one.after.unwrap_or_default() > one.before.unwrap_or_default()
     };
+    if let Some(nested) = nested(explanation, wallets, watch_list) {
+        return nested;
+    }
     let watched = || explanation.accounts.iter().filter(|one| one.is_watched);
     // An account that gained and is credited nothing is what the question is about.
     let asked_about = watched().find(gained).or_else(|| watched().next());
@@ -115,6 +122,46 @@ pub(super) fn no_credit(
             "Compare the recipient, token and network that the buyer used with those of the checkout.",
         ),
     }
+}
+
+/// Tokens came into an account whose owner is a token account of ours: the sender took that for the wallet to pay.
+fn nested(
+    explanation: &Explanation,
+    wallets: &BTreeSet<Wallet>,
+    watch_list: &WatchList,
+) -> Option<Reason> {
+    let is_ours = |owner: TokenAccount, mint: Mint| {
+        watch_list.contains(&owner)
+            || wallets.iter().any(|wallet| {
+                [TokenProgram::Token, TokenProgram::Token2022]
+                    .into_iter()
+                    .any(|program| associated(*wallet, mint, program) == owner)
+            })
+    };
+    let mut accounts = explanation.accounts.iter();
+    let (account, ours) = accounts.find_map(|one| {
+        let owner = TokenAccount(one.owner?.0);
+        let gained = one.after.unwrap_or_default() > one.before.unwrap_or_default();
+        (gained && is_ours(owner, one.mint)).then_some((one, owner))
+    })?;
+    Some(reason(
+        format!(
+            "No payment arrived: the token account {} gained tokens, and its owner is our token account {ours}. The sender gave the address of that token account in place of the wallet.",
+            account.token_account
+        ),
+        format!(
+            "The wallet that owns {ours} can bring the tokens out: instruction RecoverNested of the program for associated token accounts. Give buyers the address of the wallet, never of a token account."
+        ),
+    ))
+}
+
+/// The associated token account of a wallet.
+fn associated(wallet: Wallet, mint: Mint, program: TokenProgram) -> TokenAccount {
+    TokenAccount(get_associated_token_address_with_program_id(
+        &wallet.0,
+        &mint.0,
+        &program.id(),
+    ))
 }
 
 /// Why a watched account that the transaction touched is credited nothing.

@@ -85,7 +85,7 @@ fn memo(entry: &Value) -> Id {
     match entry.get("memo") {
         Some(Value::Null | Value::Number(_)) => return Id::None,
         Some(Value::String(text)) if text.is_empty() => return Id::None,
-        Some(Value::String(text)) => return Memo::parse(text).map_or(Id::Unknown, Id::Memo),
+        Some(Value::String(text)) => return Memo::of_checkout(text).map_or(Id::Unknown, Id::Memo),
         Some(_) => return Id::Unknown,
         None => {}
     }
@@ -95,7 +95,7 @@ fn memo(entry: &Value) -> Id {
             .filter_map(|name| entry.get(name))
     };
     match ids().find_map(Value::as_str) {
-        Some(text) => Memo::parse(text).map_or(Id::Unknown, Id::Memo),
+        Some(text) => Memo::of_checkout(text).map_or(Id::Unknown, Id::Memo),
         None if ids().any(Value::is_number) => Id::None,
         None => Id::Unknown,
     }

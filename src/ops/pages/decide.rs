@@ -141,17 +141,16 @@ pub(super) async fn form(
     Ok(page(&shared, &session, target.action, &payment, &said, "").into_response())
 }
 
-/// The only checkout that its memos name, if it is one.
+/// The only checkout that its memos name, or else the one that they may mean.
 async fn likely_checkout(shared: &Shared, payment: &PaymentSummary) -> store::Result<Option<Memo>> {
-    let named = shared
-        .pipeline
-        .store
-        .checkouts_named(&payment.memos)
-        .await?;
-    Ok(match named.as_slice() {
-        [only] => Some(only.memo.clone()),
+    let store = &shared.pipeline.store;
+    let named = store.checkouts_named(&payment.memos).await?;
+    let likely = match named.as_slice() {
+        [] => store.meant_by(payment).await?,
+        [only] => Some(only.clone()),
         _ => None,
-    })
+    };
+    Ok(likely.map(|checkout| checkout.memo))
 }
 
 pub(super) async fn act(
@@ -239,6 +238,15 @@ async fn decide(
     Ok(())
 }
 
+/// Whether the checkout that is filled in is none that the memos name.
+fn is_guess(payment: &PaymentSummary, said: &Said) -> bool {
+    let Some(offered) = Memo::parse(&said.checkout) else {
+        return false;
+    };
+    let is_named = |memo: &Memo| memo.folded() == offered.folded();
+    !payment.memos.is_empty() && !payment.memos.iter().any(is_named)
+}
+
 fn page(
     shared: &Shared,
     session: &Session,
@@ -266,7 +274,7 @@ fn page(
                 input type="hidden" name="form" value=(tag);
                 @if action == Action::Confirm {
                     label {
-                        "Memo of the checkout"
+                        "Memo of the checkout" @if is_guess(payment, said) { small { "Did they mean this one? Its amount fits, and the memo of the payment resembles its memo. Compare before you confirm." } }
                         input name="checkout" required value=(said.checkout) autocomplete="off" spellcheck="false";
                     }
                 }

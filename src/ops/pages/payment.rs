@@ -5,7 +5,7 @@ use super::decide::actions;
 use super::frame::{Broken, Page, message};
 use super::session::Session;
 use super::{live, parts};
-use crate::domain::{Signature, TokenAccount, visible};
+use crate::domain::{Memo, Signature, TokenAccount, visible};
 use crate::pipeline::Pipeline;
 use crate::report;
 use crate::store::{self, Event, Filter, PaymentSummary, Store};
@@ -110,12 +110,19 @@ async fn told(pipeline: &Pipeline, signature: Signature) -> store::Result<Markup
             column: "token_account",
         })?;
         let events = pipeline.store.timeline(signature, account).await?;
-        sections.push(section(pipeline, &payment, &events));
+        let meant = pipeline.store.meant_by(&payment).await?;
+        let meant = meant.map(|checkout| checkout.memo);
+        sections.push(section(pipeline, &payment, &events, meant.as_ref()));
     }
     Ok(html! { @for section in &sections { (section) } })
 }
 
-fn section(pipeline: &Pipeline, payment: &PaymentSummary, events: &[Event]) -> Markup {
+fn section(
+    pipeline: &Pipeline,
+    payment: &PaymentSummary,
+    events: &[Event],
+    meant: Option<&Memo>,
+) -> Markup {
     let explorer = pipeline.config.ops.explorer.as_ref();
     let link = explorer.map(|pattern| pattern.replace("{signature}", &payment.signature));
     let memos: Vec<_> = payment
@@ -144,6 +151,10 @@ fn section(pipeline: &Pipeline, payment: &PaymentSummary, events: &[Event]) -> M
                 .checkout
                 .as_ref()
                 .map_or_else(|| "none".into(), ToString::to_string),
+        ),
+        (
+            "Did they mean",
+            meant.map_or_else(String::new, |memo| format!("checkout {memo}?")),
         ),
         ("Slot", format!("{}, {}", payment.slot, payment.chain_state)),
         ("Note", visible(payment.note.as_deref().unwrap_or_default())),

@@ -73,6 +73,7 @@ impl Read {
             "verdict": verdict,
             "reason": reason,
             "checkout": checkout,
+            "meant": one.meant.as_ref().map(Memo::as_str),
             "why": one.reason.why,
             "advice": one.reason.advice,
         })

@@ -116,13 +116,13 @@ impl Read {
             text += &format!("  {name:<8} {value}\n");
         }
         if let Some(Verdict::Held(reason)) = one.verdict {
-            text += &self.by_hand(reason);
+            text += &self.by_hand(reason, one.meant.as_ref());
         }
         text
     }
 
     /// What a person can decide, as commands.
-    fn by_hand(&self, reason: Held) -> String {
+    fn by_hand(&self, reason: Held, meant: Option<&Memo>) -> String {
         let signature = self.transaction.signature;
         let dismiss = format!("paywatch payments dismiss {signature} --reason TEXT");
         if reason == Held::AlreadyPaid {
@@ -130,7 +130,9 @@ impl Read {
         }
         let checkout = match self.explanation.checkouts.as_slice() {
             [only] if is_plain(&only.checkout.memo) => only.checkout.memo.as_str(),
-            _ => "MEMO",
+            _ => meant
+                .filter(|memo| is_plain(memo))
+                .map_or("MEMO", Memo::as_str),
         };
         format!(
             "  by hand  paywatch payments confirm {signature} --checkout {checkout} --reason TEXT\n           {dismiss}\n"

@@ -104,6 +104,7 @@ async fn seen(
     let known = Known {
         checkouts: checkouts(expected),
         held_by: BTreeMap::new(),
+        asking: Vec::new(),
     };
     let explanation = explain(
         transaction,
