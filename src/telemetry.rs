@@ -2,7 +2,7 @@
 
 mod catalogue;
 
-pub use catalogue::{Kind, METRICS, Metric};
+pub use catalogue::{Kind, Label, METRICS, Metric};
 
 use crate::clock;
 use crate::config::{Log, LogFormat};

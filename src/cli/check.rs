@@ -1,5 +1,6 @@
 //! `paywatch check`: what a person would look at before trusting a set-up, a line for each, with what to do about it.
 
+mod limits;
 mod offline;
 mod online;
 

@@ -107,6 +107,13 @@ fn shown(snapshot: &Snapshot) -> String {
             format!("{} recorded, {} confirmed", rate.payments, rate.confirmed),
         );
     }
+    if standing.dust > 0 {
+        let text = format!(
+            "{} payments too small to matter: paywatch payments list --state dust",
+            standing.dust
+        );
+        line("dust", text);
+    }
     line("needs a person", waiting(standing));
     lines.join("\n")
 }

@@ -76,6 +76,7 @@ section! {
         amount: String = "exact".into(),
         unknown_memo: String = "hold".into(),
         finalized_above: BTreeMap<String, String> = BTreeMap::new(),
+        dust_below: BTreeMap<String, String> = BTreeMap::new(),
     }
 }
 section! {

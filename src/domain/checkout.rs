@@ -38,7 +38,7 @@ pub enum CheckoutStatus {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct StatusWord {
     bytes: [u8; Self::MAX],
-    length: usize,
+    length: u8,
 }
 
 impl StatusWord {
@@ -50,7 +50,7 @@ impl StatusWord {
     pub fn new(word: &str) -> Self {
         let printable = |c: char| u8::try_from(c).ok().filter(u8::is_ascii_graphic);
         let word = if word.is_empty() { "?" } else { word };
-        let (mut bytes, mut length) = ([0; Self::MAX], 0_usize);
+        let (mut bytes, mut length) = ([0; Self::MAX], 0_u8);
         for (place, c) in bytes.iter_mut().zip(word.chars()) {
             *place = printable(c).unwrap_or(b'?');
             length = length.saturating_add(1);
@@ -61,8 +61,8 @@ impl StatusWord {
     /// The word.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        let kept = self.bytes.get(..self.length).unwrap_or_default();
-        std::str::from_utf8(kept).unwrap_or("?")
+        let kept = self.bytes.get(..usize::from(self.length));
+        std::str::from_utf8(kept.unwrap_or_default()).unwrap_or("?")
     }
 }
 

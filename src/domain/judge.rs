@@ -76,7 +76,7 @@ impl Held {
 
     /// The reason's word, in the database, in metrics and on pages.
     #[must_use]
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::NoMemo => "no_memo",
             Self::UnknownMemo => "unknown_memo",

@@ -46,7 +46,7 @@ pub use meant::{meant, resembles};
 pub use memo::{Memo, is_invisible, visible};
 pub use policy::{AmountRule, Limit, Policy, TokenName, UnknownMemo};
 pub use program::{MemoProgram, TokenProgram};
-pub use rules::Rules;
+pub use rules::{Rules, Weight};
 pub use solana_sdk::pubkey::Pubkey;
 pub use solana_sdk::signature::Signature;
 pub use timestamp::Timestamp;

@@ -1,6 +1,6 @@
 //! The operator's wishes, as written: limits name tokens and hold human units, so nothing can be judged by them alone.
 
-use super::{Commitment, Mint, Watched};
+use super::{Commitment, Mint};
 use std::fmt;
 
 /// The operator's wishes. [`Rules`](super::Rules) applies them to what is watched.
@@ -14,6 +14,8 @@ pub struct Policy {
     pub confirm_at: Commitment,
     /// Larger payments wait for `finalized`, whatever `confirm_at` says.
     pub finalized_above: Vec<Limit>,
+    /// Smaller payments that match nothing need nobody.
+    pub dust_below: Vec<Limit>,
 }
 
 /// Which amounts satisfy a checkout.
@@ -62,12 +64,12 @@ impl TokenName {
         }
     }
 
-    /// Whether a watched account holds this token.
+    /// Whether it names the token of this mint and symbol.
     #[must_use]
-    pub fn names(&self, watched: &Watched) -> bool {
+    pub fn names(&self, mint: Mint, symbol: &str) -> bool {
         match self {
-            Self::Mint(mint) => *mint == watched.mint,
-            Self::Symbol(symbol) => symbol.to_lowercase() == watched.symbol.trim().to_lowercase(),
+            Self::Mint(named) => *named == mint,
+            Self::Symbol(named) => named.to_lowercase() == symbol.trim().to_lowercase(),
         }
     }
 }
@@ -89,6 +91,7 @@ impl Default for Policy {
             unknown_memo: UnknownMemo::Hold,
             confirm_at: Commitment::Confirmed,
             finalized_above: Vec::new(),
+            dust_below: Vec::new(),
         }
     }
 }

@@ -3,8 +3,10 @@
 //! A policy names tokens and human units. Only a watch list says which mints these are and how many decimal places they have,
 //! so there are no rules without one, and a payment to an account that is not on it is not judged.
 
-use super::{BaseUnits, Commitment, Credit, Limit, Mint, Policy, TokenName, WatchList};
-use std::collections::BTreeMap;
+use super::{
+    BaseUnits, Commitment, Credit, Held, Limit, Mint, Policy, TokenName, Verdict, WatchList,
+};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What is watched, and the operator's policy for it. Can be made from both together only.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,6 +14,16 @@ pub struct Rules {
     accounts: WatchList,
     policy: Policy,
     finalized_above: Limits,
+    dust_below: Limits,
+}
+
+/// Whether a held payment is worth a person's time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Weight {
+    /// A person must look.
+    Money,
+    /// Too small to matter: recorded, counted, and nobody is told.
+    Dust,
 }
 
 /// Limits in base units of watched mints.
@@ -28,6 +40,7 @@ impl Rules {
     pub fn new(policy: Policy, accounts: WatchList) -> Self {
         Self {
             finalized_above: Limits::of(&policy.finalized_above, &accounts),
+            dust_below: Limits::of(&policy.dust_below, &accounts),
             accounts,
             policy,
         }
@@ -62,6 +75,35 @@ impl Rules {
                 .is_some_and(|limit| credit.received > *limit)
     }
 
+    /// The tokens of limits in `policy.dust_below` that name nothing watched.
+    #[must_use]
+    pub fn unmatched_dust(&self) -> &[TokenName] {
+        &self.dust_below.unmatched
+    }
+
+    /// Whether a credit with this verdict is dust: below its limit in `policy.dust_below`, held, and read.
+    #[must_use]
+    pub fn weigh(&self, credit: &Credit, verdict: &Verdict) -> Weight {
+        let is_small = self
+            .dust_below
+            .by_mint
+            .get(&credit.mint)
+            .is_some_and(|limit| credit.received < *limit);
+        match verdict {
+            Verdict::Held(reason) if is_small && *reason != Held::Unreadable => Weight::Dust,
+            _ => Weight::Money,
+        }
+    }
+
+    /// Each watched mint with the amount below which payments in it are dust, 0 for none.
+    pub fn dust_limits(&self) -> impl Iterator<Item = (Mint, BaseUnits)> {
+        let mints: BTreeSet<_> = self.accounts.iter().map(|watched| watched.mint).collect();
+        let limit = |mint| self.dust_below.by_mint.get(&mint).copied();
+        mints
+            .into_iter()
+            .map(move |mint| (mint, limit(mint).unwrap_or_default()))
+    }
+
     /// The commitment that a payment of this size waits for.
     #[must_use]
     pub fn wait_for(&self, credit: &Credit) -> Commitment {
@@ -79,7 +121,10 @@ impl Limits {
         let mut limits = Self::default();
         for Limit { token, amount } in written {
             let mut is_matched = false;
-            for watched in accounts.iter().filter(|watched| token.names(watched)) {
+            for watched in accounts
+                .iter()
+                .filter(|watched| token.names(watched.mint, &watched.symbol))
+            {
                 is_matched = true;
                 let limit = BaseUnits::parse_human(amount, watched.decimals).unwrap_or_default();
                 let lowest = limits.by_mint.entry(watched.mint).or_insert(limit);

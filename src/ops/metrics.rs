@@ -36,6 +36,7 @@ fn note(standing: &Standing) {
     let oldest = standing.outbox.oldest_seconds.unwrap_or(0);
     gauge!("paywatch_outbox_oldest_seconds").set(lossy(oldest));
     gauge!("paywatch_checkouts_pending").set(lossy(standing.pending_checkouts));
+    gauge!("paywatch_dust_payments").set(lossy(standing.dust));
     for reason in Held::ALL {
         let held = standing.held.get(reason.as_str()).copied().unwrap_or(0);
         gauge!("paywatch_held_payments", "reason" => reason.as_str()).set(lossy(held));

@@ -47,6 +47,9 @@ pub struct Standing {
     pub outbox: Outbox,
     /// Payments that wait for a person, by reason.
     pub held: BTreeMap<String, u64>,
+    /// Held payments that are too small to need a person (`policy.dust_below`).
+    #[serde(default)]
+    pub dust: u64,
 }
 
 /// A watched token account.
@@ -120,6 +123,7 @@ impl Standing {
                 oldest_seconds: ago(counts.oldest_queued_at),
             },
             held: held.map(|tally| (tally.verdict, tally.payments)).collect(),
+            dust: store.count_dust().await?,
         })
     }
 }

@@ -116,10 +116,10 @@ impl Checkouts {
         Ok(news.changed)
     }
 
-    /// Reads everything to its end. An API that asks for fewer requests, or fails now and then, is asked again.
+    /// Reads everything to its end. An API that asks for fewer requests, or fails in the middle, is asked again.
     ///
     /// # Errors
-    /// When the API does not answer for long or the database fails.
+    /// When the API does not answer at first, or not for long, or the database fails.
     pub async fn read_all(&mut self) -> anyhow::Result<()> {
         let mut failures = 0;
         loop {
@@ -135,8 +135,12 @@ impl Checkouts {
             let Some(why) = error.downcast_ref::<merchant::Error>() else {
                 return Err(error);
             };
-            let is_hopeless = !self.is_reading() || !why.is_rate_limit();
-            if failures >= FAILURES_MAX || is_hopeless {
+            let began = self.reading.as_ref().map(|reading| reading.paging.offset());
+            let is_worth_it = match why {
+                merchant::Error::KeyRefused(_) | merchant::Error::Redirected { .. } => false,
+                _ => why.is_rate_limit() || began.is_some_and(|offset| offset > 0),
+            };
+            if failures >= FAILURES_MAX || !is_worth_it {
                 return Err(error);
             }
             let pause = why

@@ -7,7 +7,7 @@ use crate::domain::{
     Verdict, decode,
 };
 use crate::solana::{Fetched, SignatureEntry};
-use crate::store::{Cursor, Ingested, Reading, Recorded};
+use crate::store::{Cursor, Ingested, Occasion, Reading, Recorded};
 use crate::{clock, store};
 use anyhow::{Context, bail};
 use std::time::Duration;
@@ -128,7 +128,7 @@ impl Pipeline {
             return Ok(0);
         }
         if !self.handed.has_room() {
-            return Ok(self.record(some, None).await?.len());
+            return Ok(new_among(&self.record(some, None).await?));
         }
         let watching = self.watching();
         let (now, lease) = (clock::now(), self.lease());
@@ -143,7 +143,7 @@ impl Pipeline {
         self.handed.put(leased);
         // Whoever sends goes first; telling of it can wait.
         tokio::task::yield_now().await;
-        Ok(self.note_recorded(recorded, &watching)?.len())
+        Ok(new_among(&self.note_recorded(recorded, &watching)?))
     }
 
     fn note_recorded(
@@ -151,8 +151,7 @@ impl Pipeline {
         recorded: Result<Vec<Recorded>, store::Error>,
         watching: &Watching,
     ) -> anyhow::Result<Vec<Recorded>> {
-        let has_failed =
-            matches!(&recorded, Err(error) if !matches!(error, store::Error::NotWatched(_)));
+        let has_failed = matches!(&recorded, Err(error) if error.is_of_the_database());
         self.status.store_failed(has_failed);
         let recorded = recorded.context("record payments")?;
         self.announce(&recorded, watching);
@@ -248,9 +247,21 @@ impl Pipeline {
                     reason.as_str()
                 }
             };
-            metrics::counter!("paywatch_payments_total", "verdict" => word).increment(1);
+            let counter = match one.occasion {
+                Occasion::New => metrics::counter!("paywatch_payments_total", "verdict" => word),
+                Occasion::JudgedAgain => {
+                    metrics::counter!("paywatch_rejudged_payments_total", "verdict" => word)
+                }
+            };
+            counter.increment(1);
         }
     }
+}
+
+/// How many of these payments are recorded for the first time.
+pub(super) fn new_among(recorded: &[Recorded]) -> usize {
+    let is_new = |one: &&Recorded| one.occasion == Occasion::New;
+    recorded.iter().filter(is_new).count()
 }
 
 /// What a fetched transaction means for what is watched now.

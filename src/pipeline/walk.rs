@@ -4,7 +4,7 @@
 use super::Sweep;
 use super::ahead::Ahead;
 use super::history::{Floor, History, list};
-use super::ingest::{LISTED_PAUSES, Sighting, not_given};
+use super::ingest::{LISTED_PAUSES, Sighting, new_among, not_given};
 use super::progress::Unwatched;
 use super::skips::Skips;
 use super::sweep::Swept;
@@ -293,7 +293,7 @@ impl Sweep {
         let cursor = (mode == Mode::Resume).then_some(&cursor);
         let recorded = self.pipeline.record(batch, cursor).await?;
         self.progress.recorded(batch.len());
-        Ok(recorded.len())
+        Ok(new_among(&recorded))
     }
 
     /// Ingests at `confirmed`, and moves no cursor. What the node does not give now, the next sweep meets again.

@@ -137,6 +137,8 @@ impl Watch {
             announce(&watching);
             // Payments into accounts that were not watched until now have not been judged.
             pipeline.judge_again().await?;
+            let weighed = pipeline.store.weigh_again(watching.rules()).await;
+            weighed.context("find out what is dust")?;
         }
         Ok(changed)
     }
@@ -236,6 +238,9 @@ fn announce(watching: &Watching) {
             %token,
             "a limit in policy.finalized_above names no watched token: all payments wait for finalized until it does; name a symbol or mint that `paywatch check` lists"
         );
+    }
+    for token in watching.rules().unmatched_dust() {
+        tracing::warn!(%token, "a limit in policy.dust_below names no watched token: no payment is dust by it");
     }
     metrics::gauge!("paywatch_token_accounts").set(count(watching.accounts().len()));
     metrics::gauge!("paywatch_unmatched_limits").set(count(unmatched.len()));

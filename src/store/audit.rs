@@ -13,7 +13,7 @@ pub struct Broken {
 }
 
 /// Each rule with the rows that break it, as one column of text.
-const RULES: [(&str, &str); 12] = [
+const RULES: &[(&str, &str)] = &[
     (
         "the file is whole",
         "SELECT integrity_check AS broken FROM pragma_integrity_check WHERE integrity_check <> 'ok'",
@@ -25,6 +25,16 @@ const RULES: [(&str, &str); 12] = [
     (
         "a checkout has at most one live confirmation",
         "SELECT memo AS broken FROM confirmations WHERE state <> 'cancelled' GROUP BY memo HAVING COUNT(*) > 1",
+    ),
+    (
+        "one memo in two spellings has two live confirmations only where each is that of a known checkout",
+        "SELECT a.memo AS broken FROM confirmations a JOIN confirmations b ON b.folded = a.folded AND b.id > a.id \
+         WHERE a.state <> 'cancelled' AND b.state <> 'cancelled' AND (NOT EXISTS (SELECT 1 FROM checkouts c WHERE c.memo = a.memo) \
+         OR NOT EXISTS (SELECT 1 FROM checkouts c WHERE c.memo = b.memo))",
+    ),
+    (
+        "dust is held, and was read",
+        "SELECT signature AS broken FROM payments WHERE is_dust = 1 AND (verdict <> 'held' OR reason = 'unreadable')",
     ),
     (
         "a payment has at most one live confirmation",

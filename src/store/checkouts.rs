@@ -210,11 +210,12 @@ fn upsert(script: &mut Script, checkouts: &[Checkout]) {
     let tail = " ON CONFLICT (memo) DO UPDATE SET status = excluded.status, status_word = excluded.status_word, \
            signature = COALESCE(excluded.signature, checkouts.signature), \
            amount = COALESCE(excluded.amount, checkouts.amount), mint = COALESCE(excluded.mint, checkouts.mint), \
-           recipient = COALESCE(excluded.recipient, checkouts.recipient) \
+           recipient = COALESCE(excluded.recipient, checkouts.recipient), created_at = COALESCE(checkouts.created_at, excluded.created_at) \
          WHERE (checkouts.status <> 'confirmed' OR excluded.status = 'confirmed') \
            AND (checkouts.status <> excluded.status \
              OR COALESCE(excluded.status_word, '') <> COALESCE(checkouts.status_word, '') \
              OR (excluded.signature IS NOT NULL AND checkouts.signature IS NULL) \
+             OR (excluded.created_at IS NOT NULL AND checkouts.created_at IS NULL) \
              OR excluded.amount <> COALESCE(checkouts.amount, '') \
              OR excluded.mint <> COALESCE(checkouts.mint, '') \
              OR excluded.recipient <> COALESCE(checkouts.recipient, ''))";

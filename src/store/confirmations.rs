@@ -142,6 +142,8 @@ pub(super) struct New {
     pub(super) id: Option<i64>,
     payment: PaymentId,
     pub(super) memo: Memo,
+    /// No checkout of this memo is known.
+    pub(super) is_unknown: bool,
     signature: Signature,
     state: &'static str,
     is_due: bool,
@@ -161,6 +163,7 @@ impl New {
             id: None,
             payment,
             memo: memo.clone(),
+            is_unknown: false,
             signature,
             state: "queued",
             is_due: is_final,
@@ -186,6 +189,7 @@ impl New {
             id: None,
             payment,
             memo: memo.clone(),
+            is_unknown: false,
             signature,
             state,
             is_due,
@@ -211,13 +215,15 @@ impl New {
 
 /// Writes confirmations into a script.
 pub(super) fn insert(script: &mut Script, all: &[New], now: Timestamp) {
-    let head = "INSERT INTO confirmations (id, payment_id, memo, signature, state, due_at, queued_at, closed_at) ";
+    let head = "INSERT INTO confirmations (id, payment_id, memo, folded, is_unknown, signature, state, due_at, queued_at, closed_at) ";
     script.insert(head, all, "", |mut values, new| {
         let due_at = new.leased_until.unwrap_or(now).0;
         values
             .push_bind(new.id)
             .push_bind(new.payment)
             .push_bind(new.memo.as_str().to_owned())
+            .push_bind(new.memo.folded())
+            .push_bind(new.is_unknown)
             .push_bind(new.signature.to_string())
             .push_bind(new.state)
             .push_bind(new.is_due.then_some(due_at))
@@ -269,6 +275,18 @@ pub(super) async fn retry(tx: &mut Tx, payment: PaymentId, now: Timestamp) -> Re
 /// Takes back a payment's confirmation; only for one that was never sent.
 pub(super) async fn cancel(tx: &mut Tx, payment: PaymentId, now: Timestamp) -> Result<()> {
     close(tx, payment, "cancelled", now).await
+}
+
+/// Takes back a payment's confirmation that the API said no to until it was given up, or that waits for `finalized` and was never sent.
+pub(super) async fn cancel_refused(tx: &mut Tx, payment: PaymentId, now: Timestamp) -> Result<()> {
+    sqlx::query(
+        "UPDATE confirmations SET state = 'cancelled', closed_at = $2, due_at = NULL WHERE payment_id = $1 AND state IN ('queued', 'parked')",
+    )
+    .bind(payment)
+    .bind(now.0)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
 }
 
 async fn close(tx: &mut Tx, payment: PaymentId, state: &'static str, now: Timestamp) -> Result<()> {

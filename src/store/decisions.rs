@@ -135,7 +135,7 @@ impl Store {
         quarantine::give_up(&mut tx, found.signature, found.token_account).await?;
         sqlx::query(
             "UPDATE payments SET verdict = 'matched', reason = NULL, note = 'confirmed by hand', checkout = $2, \
-             dismissed_at = NULL WHERE id = $1",
+             dismissed_at = NULL, is_dust = 0 WHERE id = $1",
         )
         .bind(found.id)
         .bind(checkout.as_str())
@@ -273,9 +273,12 @@ async fn check_free(tx: &mut Tx, memo: &Memo) -> Result<()> {
         return Err(Refusal::CheckoutConfirmed(memo.clone()).into());
     }
     let holder = sqlx::query(
-        "SELECT signature, state FROM confirmations WHERE memo = $1 AND state <> 'cancelled'",
+        // The API may hold another spelling of the memo, of which no checkout is known, for this one.
+        "SELECT signature, state FROM confirmations f WHERE state <> 'cancelled' AND (memo = $1 OR (folded = $2 \
+         AND NOT EXISTS (SELECT 1 FROM checkouts c WHERE c.memo = f.memo))) LIMIT 1",
     )
     .bind(memo.as_str())
+    .bind(memo.folded())
     .fetch_optional(&mut **tx)
     .await?;
     match holder {

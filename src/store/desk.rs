@@ -7,7 +7,7 @@ use super::script::Script;
 use super::{Due, Ingested, Reading, Result, Tx, confirmations, payments, row};
 use crate::domain::{
     Candidate, Checkout, Claim, Commitment, Credit, Held, Matched, Memo, Rules, Signature,
-    Timestamp, TokenAccount, Verdict, judge,
+    Timestamp, TokenAccount, Verdict, Weight, judge,
 };
 use payments::Known;
 use sqlx::{Row, sqlite::SqliteRow};
@@ -19,7 +19,8 @@ pub(super) struct Desk {
     payments: HashMap<(Signature, TokenAccount), Known>,
     quarantined: HashSet<Signature>,
     checkouts: HashMap<String, Vec<Checkout>>,
-    claims: HashMap<Memo, PaymentId>,
+    /// By the folded memo: the memos of live confirmations, and the payments that hold them.
+    claims: HashMap<String, Vec<(Memo, PaymentId)>>,
     /// The largest id that any payment has.
     newest_id: PaymentId,
     /// The same of confirmations; `None` where the database gives the ids.
@@ -59,8 +60,7 @@ impl Desk {
         select_named(&mut script, &memos);
         let mut desk = Self::default();
         for r in script.fetch(tx).await? {
-            if r.try_get::<&str, _>("about")? == "checkout" {
-                desk.note_checkout(&r)?;
+            if desk.note_named(&r)? {
                 continue;
             }
             desk.newest_id = r.try_get("payment")?;
@@ -73,7 +73,6 @@ impl Desk {
                 desk.payments.insert(place, payments::known(&r)?);
             }
         }
-        desk.read_claims(tx, memos).await?;
         // What is in quarantine is an unreadable payment.
         let again: Vec<_> = desk
             .payments
@@ -96,45 +95,27 @@ impl Desk {
         let (mut desk, mut script) = (Self::default(), Script::new());
         select_named(&mut script, &memos);
         for r in script.fetch(tx).await? {
-            desk.note_checkout(&r)?;
+            desk.note_named(&r)?;
         }
-        desk.read_claims(tx, memos).await?;
         Ok(desk)
     }
 
-    fn note_checkout(&mut self, r: &SqliteRow) -> Result<()> {
-        let checkout = row::checkout(r)?;
-        if let Some(holder) = r.try_get("holder")? {
-            self.claims.insert(checkout.memo.clone(), holder);
+    /// Takes in a checkout or a claim; `false` if the row is neither.
+    fn note_named(&mut self, r: &SqliteRow) -> Result<bool> {
+        match r.try_get("about")? {
+            "checkout" => {
+                let checkout = row::checkout(r)?;
+                let alike = self.checkouts.entry(r.try_get("folded")?);
+                alike.or_default().push(checkout);
+            }
+            "claim" => {
+                let claim = (row::memo(r, "memo")?, r.try_get("payment_id")?);
+                let alike = self.claims.entry(r.try_get("folded")?);
+                alike.or_default().push(claim);
+            }
+            _ => return Ok(false),
         }
-        self.checkouts
-            .entry(r.try_get("folded")?)
-            .or_default()
-            .push(checkout);
-        Ok(())
-    }
-
-    /// A memo without a checkout may be claimed too, where the backend judges.
-    async fn read_claims(&mut self, tx: &mut Tx, memos: HashSet<&Memo>) -> Result<()> {
-        let exact: Vec<String> = memos
-            .into_iter()
-            .filter(|memo| {
-                self.alike(memo)
-                    .iter()
-                    .all(|checkout| checkout.memo != **memo)
-            })
-            .map(|memo| memo.as_str().to_owned())
-            .collect();
-        let mut script = Script::new();
-        script.select_in(
-            "SELECT memo, payment_id FROM confirmations WHERE state <> 'cancelled' AND memo IN",
-            &exact,
-        );
-        for r in script.fetch(tx).await? {
-            self.claims
-                .insert(row::memo(&r, "memo")?, r.try_get("payment_id")?);
-        }
-        Ok(())
+        Ok(true)
     }
 
     /// The payment recorded for a credit before.
@@ -192,10 +173,17 @@ impl Desk {
             .unwrap_or_default()
     }
 
+    /// Another spelling of a memo claims it too, unless it is the memo of another known checkout: the API may hold both for one.
     fn claim(&self, memo: &Memo, payment: Option<PaymentId>) -> Claim {
-        match self.claims.get(memo) {
-            Some(holder) if Some(*holder) != payment => Claim::Taken,
-            _ => Claim::Free,
+        let alike = self.alike(memo);
+        let is_of_this = |claimed: &Memo| {
+            claimed == memo || alike.iter().all(|checkout| checkout.memo != *claimed)
+        };
+        let mut claims = self.claims.get(&memo.folded()).into_iter().flatten();
+        if claims.any(|(claimed, holder)| Some(*holder) != payment && is_of_this(claimed)) {
+            Claim::Taken
+        } else {
+            Claim::Free
         }
     }
 
@@ -205,10 +193,10 @@ impl Desk {
         ingested: &Ingested,
         credit: &Credit,
         memos: &[Memo],
-        verdict: &Verdict,
+        judged: (&Verdict, Weight),
     ) -> PaymentId {
         self.newest_id += 1;
-        let new = payments::New::of(self.newest_id, ingested, credit, memos, verdict);
+        let new = payments::New::of(self.newest_id, ingested, credit, memos, judged);
         self.payments_to_write.push(new);
         self.newest_id
     }
@@ -257,7 +245,9 @@ impl Desk {
                 *newest += 1;
                 new.id = Some(*newest);
             }
-            self.claims.insert(new.memo.clone(), payment);
+            new.is_unknown = self.alike(&new.memo).is_empty();
+            let claims = self.claims.entry(new.memo.folded()).or_default();
+            claims.push((new.memo.clone(), payment));
             self.to_queue.push(new);
         }
     }
@@ -270,7 +260,9 @@ impl Desk {
 
     /// Forgets the claims of a payment whose confirmation was taken back.
     pub(super) fn released(&mut self, payment: PaymentId) {
-        self.claims.retain(|_, holder| *holder != payment);
+        for claims in self.claims.values_mut() {
+            claims.retain(|(_, holder)| *holder != payment);
+        }
     }
 
     /// Writes what was noted.
@@ -309,13 +301,16 @@ impl Desk {
     }
 }
 
-/// Asks for the checkouts that memos name, and for who holds them.
+/// Asks for the checkouts that memos name, and for who holds these memos in any spelling.
 fn select_named(script: &mut Script, memos: &HashSet<&Memo>) {
     let folded: HashSet<String> = memos.iter().map(|memo| memo.folded()).collect();
     let folded: Vec<String> = folded.into_iter().collect();
     script.select_in(
-        "SELECT 'checkout' AS about, c.*, f.payment_id AS holder FROM checkouts c \
-         LEFT JOIN confirmations f ON f.memo = c.memo AND f.state <> 'cancelled' WHERE c.folded IN",
+        "SELECT 'checkout' AS about, c.* FROM checkouts c WHERE c.folded IN",
+        &folded,
+    );
+    script.select_in(
+        "SELECT 'claim' AS about, f.folded, f.memo, f.payment_id FROM confirmations f WHERE f.state <> 'cancelled' AND f.folded IN",
         &folded,
     );
 }

@@ -8,6 +8,8 @@ use std::str::FromStr;
 pub enum PaymentState {
     /// A person must decide, or a checkout must become known.
     Held,
+    /// Held, and too small to need a person (`policy.dust_below`).
+    Dust,
     /// A person put it aside.
     Dismissed,
     /// Its confirmation waits to be sent.
@@ -22,8 +24,9 @@ pub enum PaymentState {
 
 impl PaymentState {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Held,
+        Self::Dust,
         Self::Dismissed,
         Self::Queued,
         Self::Acknowledged,
@@ -36,6 +39,7 @@ impl PaymentState {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Held => "held",
+            Self::Dust => "dust",
             Self::Dismissed => "dismissed",
             Self::Queued => "queued",
             Self::Acknowledged => "acknowledged",

@@ -19,6 +19,7 @@ mod payments;
 mod quarantine;
 mod reaches;
 mod record;
+mod rejudge;
 mod reports;
 mod row;
 mod script;
@@ -38,7 +39,7 @@ pub use finality::{Dropped, Unsettled};
 pub use notices::{DueNotice, Fact, Notice, Unnoticed};
 pub use quarantine::Quarantined;
 pub use reaches::Reach;
-pub use record::{Ingested, Reading, Recorded};
+pub use record::{Ingested, Occasion, Reading, Recorded};
 pub use reports::{Hour, PaymentSummary, Tally};
 pub use set_aside::SetAside;
 pub use stage::Stage;
@@ -82,6 +83,14 @@ pub enum Error {
     /// What a person decided cannot be carried out.
     #[error(transparent)]
     Refused(#[from] Refusal),
+}
+
+impl Error {
+    /// Whether the database fails, and not what was asked of it.
+    #[must_use]
+    pub fn is_of_the_database(&self) -> bool {
+        !matches!(self, Self::NotWatched(_) | Self::Refused(_))
+    }
 }
 
 /// Result of a store call.

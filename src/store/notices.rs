@@ -60,7 +60,7 @@ const FACTS: &str = "SELECT told, payment_id, at, 'payment-' || told || '-' || s
         CASE c.state WHEN 'parked' THEN '-' || c.closed_at ELSE '' END AS more \
         FROM attempts a JOIN confirmations c ON c.id = a.confirmation_id \
         WHERE a.rowid > $1 AND a.rowid <= $2 AND c.state IN ('acknowledged', 'parked') \
-    UNION ALL SELECT 'held', id, recorded_at, '-' || reason FROM payments WHERE verdict = 'held' AND dismissed_at IS NULL \
+    UNION ALL SELECT 'held', id, recorded_at, '-' || reason FROM payments WHERE verdict = 'held' AND NOT is_dust AND dismissed_at IS NULL \
         AND chain_state <> 'dropped' AND recorded_at BETWEEN $3 AND $4 \
     UNION ALL SELECT 'dropped', id, settled_at, '-' || settled_at FROM payments WHERE chain_state = 'dropped' AND settled_at >= $3 \
     ) AS facts JOIN payments p ON p.id = facts.payment_id \

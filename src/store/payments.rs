@@ -4,8 +4,8 @@ use super::record::PaymentId;
 use super::script::Script;
 use super::{Ingested, Result, Tx, finality, row};
 use crate::domain::{
-    BaseUnits, Commitment, Credit, Held, Matched, Memo, Signature, Slot, Timestamp, TokenAccount,
-    Verdict,
+    BaseUnits, Commitment, Credit, Held, Matched, Memo, Mint, Signature, Slot, Timestamp,
+    TokenAccount, Verdict, Weight,
 };
 use sqlx::{Row, sqlite::SqliteRow};
 
@@ -36,8 +36,8 @@ pub(super) struct Judgeable {
     pub(super) credit: Credit,
     pub(super) memos: Vec<Memo>,
     pub(super) reached: Commitment,
-    /// Why it is held.
-    pub(super) reason: Held,
+    /// Why it is held; `None` for a matched one.
+    pub(super) reason: Option<Held>,
 }
 
 pub(super) fn known(r: &SqliteRow) -> Result<Known> {
@@ -62,6 +62,7 @@ pub(super) struct New {
     credit: Credit,
     memos: Vec<Memo>,
     verdict: Verdict,
+    weight: Weight,
 }
 
 impl New {
@@ -70,7 +71,7 @@ impl New {
         ingested: &Ingested,
         credit: &Credit,
         memos: &[Memo],
-        verdict: &Verdict,
+        (verdict, weight): (&Verdict, Weight),
     ) -> Self {
         Self {
             id,
@@ -82,6 +83,7 @@ impl New {
             credit: credit.clone(),
             memos: memos.to_vec(),
             verdict: verdict.clone(),
+            weight,
         }
     }
 }
@@ -89,7 +91,7 @@ impl New {
 /// Writes payments into a script.
 pub(super) fn insert(script: &mut Script, all: &[New], now: Timestamp) {
     let head = "INSERT INTO payments (id, signature, token_account, slot, block_time, wallet, mint, received, payer, memos, \
-         verdict, reason, note, checkout, chain_state, seen_at, recorded_at, settled_at) ";
+         verdict, reason, note, checkout, is_dust, chain_state, seen_at, recorded_at, settled_at) ";
     script.insert(head, all, "", |mut values, new| {
         let (credit, words) = (&new.credit, Words::of(&new.verdict));
         let payer = credit.payer.map(|payer| payer.to_string());
@@ -109,6 +111,7 @@ pub(super) fn insert(script: &mut Script, all: &[New], now: Timestamp) {
             .push_bind(words.reason)
             .push_bind(words.note)
             .push_bind(words.checkout.map(str::to_owned))
+            .push_bind(new.weight == Weight::Dust)
             .push_bind(new.reached.as_str())
             .push_bind(new.seen_at.0)
             .push_bind(now.0)
@@ -152,16 +155,22 @@ pub(super) async fn insert_unreadable(
     Ok(id)
 }
 
-pub(super) async fn set_verdict(tx: &mut Tx, id: PaymentId, verdict: &Verdict) -> Result<()> {
+pub(super) async fn set_verdict(
+    tx: &mut Tx,
+    id: PaymentId,
+    verdict: &Verdict,
+    weight: Weight,
+) -> Result<()> {
     let words = Words::of(verdict);
     sqlx::query(
-        "UPDATE payments SET verdict = $2, reason = $3, note = $4, checkout = $5 WHERE id = $1",
+        "UPDATE payments SET verdict = $2, reason = $3, note = $4, checkout = $5, is_dust = $6 WHERE id = $1",
     )
     .bind(id)
     .bind(words.verdict)
     .bind(words.reason)
     .bind(words.note)
     .bind(words.checkout)
+    .bind(weight == Weight::Dust)
     .execute(&mut **tx)
     .await?;
     Ok(())
@@ -224,7 +233,35 @@ pub(super) async fn to_be_rejudged(tx: &mut Tx) -> Result<Vec<(PaymentId, Judgea
     rows.iter().map(judgeable).collect()
 }
 
-fn judgeable(r: &SqliteRow) -> Result<(PaymentId, Judgeable)> {
+/// Payments whose confirmation was queued before its checkout was known, and is not with the API: the API said no to it until it was
+/// given up, or it was never sent. What died with its fork stays as it is.
+pub(super) async fn queued_blindly(tx: &mut Tx) -> Result<Vec<(PaymentId, Judgeable)>> {
+    let rows = sqlx::query(
+        "SELECT p.* FROM confirmations f JOIN payments p ON p.id = f.payment_id WHERE f.is_unknown = 1 \
+         AND ((f.state = 'parked' AND f.rejected_since IS NOT NULL) OR (f.state = 'queued' AND f.attempts = 0 AND f.due_at IS NULL)) \
+         AND p.chain_state <> 'dropped' AND EXISTS (SELECT 1 FROM checkouts c WHERE c.folded = f.folded) ORDER BY p.slot, p.id",
+    )
+    .fetch_all(&mut **tx)
+    .await?;
+    rows.iter().map(judgeable).collect()
+}
+
+/// Marks as dust what is held in a mint below a limit, and takes the mark from what is not.
+pub(super) async fn weigh_again(tx: &mut Tx, mint: Mint, limit: BaseUnits) -> Result<u64> {
+    // Decimal text without leading zeros is as large as it is long, then as its digits are.
+    let done = sqlx::query(
+        "UPDATE payments SET is_dust = NOT is_dust WHERE verdict = 'held' AND reason <> $1 AND mint = $2 \
+         AND is_dust <> (LENGTH(received) < LENGTH($3) OR (LENGTH(received) = LENGTH($3) AND received < $3))",
+    )
+    .bind(Held::Unreadable.as_str())
+    .bind(mint.to_string())
+    .bind(limit.to_string())
+    .execute(&mut **tx)
+    .await?;
+    Ok(done.rows_affected())
+}
+
+pub(super) fn judgeable(r: &SqliteRow) -> Result<(PaymentId, Judgeable)> {
     let credit = Credit {
         token_account: row::parse(r, "token_account")?,
         wallet: row::parse(r, "wallet")?,
@@ -239,7 +276,7 @@ fn judgeable(r: &SqliteRow) -> Result<(PaymentId, Judgeable)> {
             signature: row::parse(r, "signature")?,
             credit,
             memos: row::memos(r)?,
-            reason: row::parse(r, "reason")?,
+            reason: row::parse_opt(r, "reason")?,
             reached: if finalized {
                 Commitment::Finalized
             } else {

@@ -48,9 +48,20 @@ pub enum Reading {
     Unreadable(String),
 }
 
+/// Why a payment is told of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Occasion {
+    /// It was recorded for the first time.
+    New,
+    /// It was known, and judged again.
+    JudgedAgain,
+}
+
 /// A payment that was recorded, or judged anew.
 #[derive(Clone, Debug)]
 pub struct Recorded {
+    /// Why it is told of.
+    pub occasion: Occasion,
     /// The transaction.
     pub signature: Signature,
     /// Its memos.
@@ -152,51 +163,6 @@ impl Store {
             .map(|r| Ok((row::parse(r, "signature")?, row::slot(r)?)))
             .collect()
     }
-
-    /// Judges again the held payments that news of checkouts concerns. Returns those whose verdict changed.
-    ///
-    /// A payment into an account that is not watched stays as it is, and is judged when the account is watched again.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn rejudge(&self, rules: &Rules, now: Timestamp) -> Result<Vec<Recorded>> {
-        if rules.accounts().is_empty() {
-            return Ok(Vec::new());
-        }
-        let mut tx = self.begin().await?;
-        let mut waiting = payments::to_be_rejudged(&mut tx).await?;
-        waiting.retain(|(_, payment)| rules.accounts().contains(&payment.credit.token_account));
-        let memos = waiting
-            .iter()
-            .flat_map(|(_, payment)| &payment.memos)
-            .collect();
-        let mut desk = Desk::for_memos(&mut tx, memos).await?;
-        let mut recorded = Vec::new();
-        for (id, payment) in waiting {
-            let verdict = desk.judge(
-                Some(id),
-                payment.signature,
-                &payment.credit,
-                &payment.memos,
-                rules,
-            );
-            let Some(verdict) = verdict.filter(|new| *new != Verdict::Held(payment.reason)) else {
-                continue;
-            };
-            payments::set_verdict(&mut tx, id, &verdict).await?;
-            desk.judged(id, payment.signature, &verdict, payment.reached);
-            recorded.push(Recorded {
-                signature: payment.signature,
-                memos: payment.memos,
-                credit: Some(payment.credit),
-                verdict,
-            });
-        }
-        let mut script = Script::new();
-        desk.write_into(&mut script, now);
-        script.commit(tx).await?;
-        Ok(recorded)
-    }
 }
 
 async fn record_one(
@@ -220,6 +186,7 @@ async fn record_one(
                     let verdict = Verdict::Held(Held::Unreadable);
                     desk.judged(id, ingested.signature, &verdict, ingested.reached);
                     recorded.push(Recorded {
+                        occasion: Occasion::New,
                         signature: ingested.signature,
                         memos: Vec::new(),
                         credit: None,
@@ -291,12 +258,13 @@ async fn record_credit(
     let id = known.map(|known| known.id);
     let verdict = desk.judge(id, signature, credit, &decoded.memos, rules);
     let verdict = verdict.ok_or(Error::NotWatched(credit.token_account))?;
+    let weight = rules.weigh(credit, &verdict);
     let id = if let Some(id) = id {
         payments::set_credit(tx, id, credit, &decoded.memos).await?;
-        payments::set_verdict(tx, id, &verdict).await?;
+        payments::set_verdict(tx, id, &verdict, weight).await?;
         id
     } else {
-        desk.insert(ingested, credit, &decoded.memos, &verdict)
+        desk.insert(ingested, credit, &decoded.memos, (&verdict, weight))
     };
     desk.holds(id, ingested, credit, &decoded.memos);
     // What was seen final before is final, however it was read this time.
@@ -308,6 +276,10 @@ async fn record_credit(
     };
     desk.judged(id, signature, &verdict, reached);
     Ok(Some(Recorded {
+        occasion: match known {
+            None => Occasion::New,
+            Some(_) => Occasion::JudgedAgain,
+        },
         signature,
         memos: decoded.memos.clone(),
         credit: Some(credit.clone()),

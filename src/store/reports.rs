@@ -8,7 +8,7 @@ use std::ops::RangeInclusive;
 /// How many payments have one verdict.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Tally {
-    /// `matched`, the reason it is held, or `dismissed` by a person.
+    /// `matched`, the reason it is held, `dust`, or `dismissed` by a person.
     pub verdict: String,
     /// How many.
     pub payments: u64,
@@ -90,7 +90,7 @@ impl PaymentSummary {
 /// A payment with its live confirmation and its token; `state` is [`PaymentState`] in SQL.
 const SELECT: &str = "SELECT * FROM (SELECT p.*, c.state AS confirmation, t.symbol, t.decimals, CASE \
     WHEN c.state = 'parked' THEN 'parked' WHEN p.chain_state = 'dropped' THEN 'dropped' WHEN p.dismissed_at IS NOT NULL THEN 'dismissed' \
-    WHEN c.state IS NOT NULL THEN c.state ELSE 'held' END AS state \
+    WHEN c.state IS NOT NULL THEN c.state WHEN p.is_dust THEN 'dust' ELSE 'held' END AS state \
     FROM payments p LEFT JOIN confirmations c ON c.payment_id = p.id AND c.state <> 'cancelled' \
     LEFT JOIN token_accounts t ON t.address = p.token_account) AS listed WHERE 1 = 1";
 
@@ -101,7 +101,7 @@ impl Store {
     /// When the database fails.
     pub async fn tally(&self, slots: RangeInclusive<Slot>) -> Result<Vec<Tally>> {
         let rows = sqlx::query(
-            "SELECT CASE WHEN dismissed_at IS NULL THEN COALESCE(reason, verdict) ELSE 'dismissed' END AS word, \
+            "SELECT CASE WHEN dismissed_at IS NOT NULL THEN 'dismissed' WHEN is_dust THEN 'dust' ELSE COALESCE(reason, verdict) END AS word, \
              COUNT(*) AS payments FROM payments WHERE slot BETWEEN $1 AND $2 GROUP BY 1 ORDER BY 1",
         )
         .bind(row::slot_column(*slots.start()))
@@ -117,12 +117,25 @@ impl Store {
     /// When the database fails.
     pub async fn held(&self) -> Result<Vec<Tally>> {
         let rows = sqlx::query(
-            "SELECT reason AS word, COUNT(*) AS payments FROM payments WHERE verdict = 'held' AND dismissed_at IS NULL \
-             AND chain_state <> 'dropped' GROUP BY reason ORDER BY reason",
+            "SELECT reason AS word, COUNT(*) AS payments FROM payments WHERE verdict = 'held' AND NOT is_dust \
+             AND dismissed_at IS NULL AND chain_state <> 'dropped' GROUP BY reason ORDER BY reason",
         )
         .fetch_all(&self.read)
         .await?;
         tallies(&rows)
+    }
+
+    /// How many held payments are dust, and need nobody.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn count_dust(&self) -> Result<u64> {
+        let r = sqlx::query(
+            "SELECT COUNT(*) AS dust FROM payments WHERE verdict = 'held' AND is_dust AND dismissed_at IS NULL AND chain_state <> 'dropped'",
+        )
+        .fetch_one(&self.read)
+        .await?;
+        row::count(&r, "dust")
     }
 
     /// Payments recorded since an instant, and how many of them were confirmed.
@@ -186,7 +199,7 @@ impl Store {
         let mut query = QueryBuilder::<Sqlite>::new(SELECT);
         // Few payments are in these states: found by an index, not by looking through all.
         query.push(match filter.state {
-            Some(PaymentState::Held) => {
+            Some(PaymentState::Held | PaymentState::Dust) => {
                 " AND id IN (SELECT id FROM payments WHERE verdict = 'held')"
             }
             Some(PaymentState::Parked) => {

@@ -82,7 +82,7 @@ impl Stage {
                 Some(Held::UnknownMemo) => Some(Self::Seen { signature }),
                 reason => Some(Self::NeedsHelp { signature, reason }),
             },
-            PaymentState::Dismissed | PaymentState::Dropped => None,
+            PaymentState::Dismissed | PaymentState::Dropped | PaymentState::Dust => None,
         }
     }
 

@@ -33,7 +33,8 @@ impl Failures {
         let step = self.step;
         if error
             .chain()
-            .any(<dyn std::error::Error>::is::<store::Error>)
+            .filter_map(<dyn std::error::Error>::downcast_ref::<store::Error>)
+            .any(store::Error::is_of_the_database)
         {
             self.pipeline.status.store_failed(true);
         }

@@ -1,5 +1,6 @@
 //! Every metric there is, with its meaning. `deploy/metrics.md` says the same for people; a test holds both against what is exported.
 
+use crate::domain::Held;
 use metrics::{describe_counter, describe_gauge, describe_histogram};
 
 /// How a metric behaves.
@@ -13,6 +14,48 @@ pub enum Kind {
     Histogram,
 }
 
+/// What tells the series of a metric from each other.
+#[derive(Clone, Copy, Debug)]
+pub struct Label {
+    /// Its name.
+    pub name: &'static str,
+    /// The values that are known beforehand.
+    pub values: &'static [&'static str],
+}
+
+const fn label(name: &'static str, values: &'static [&'static str]) -> Label {
+    Label { name, values }
+}
+
+/// `matched`, or why held.
+const VERDICTS: [&str; Held::ALL.len() + 1] = {
+    let mut words = ["matched"; Held::ALL.len() + 1];
+    let mut index = 0;
+    while index < Held::ALL.len() {
+        words[index + 1] = Held::ALL[index].as_str();
+        index += 1;
+    }
+    words
+};
+const OUTCOMES: &[&str] = &["acknowledged", "retry", "parked", "paid_by_other"];
+const METHODS: &[&str] = &[
+    "getSignaturesForAddress",
+    "getTransaction",
+    "getSignatureStatuses",
+    "getSlot",
+];
+const STEPS: &[&str] = &[
+    "watch",
+    "checkouts",
+    "sweep",
+    "peek",
+    "settle",
+    "quarantine",
+    "confirm",
+    "notify",
+    "checkpoint",
+];
+
 /// A metric.
 #[derive(Clone, Copy, Debug)]
 pub struct Metric {
@@ -20,17 +63,13 @@ pub struct Metric {
     pub name: &'static str,
     /// How it behaves.
     pub kind: Kind,
-    /// Its labels. One without is there from the start.
-    pub labels: &'static [&'static str],
+    /// Its labels. A counter is there from the start with each of their values, a gauge if it has none.
+    pub labels: &'static [Label],
     /// What it means.
     pub help: &'static str,
 }
 
-const fn counter(
-    name: &'static str,
-    labels: &'static [&'static str],
-    help: &'static str,
-) -> Metric {
+const fn counter(name: &'static str, labels: &'static [Label], help: &'static str) -> Metric {
     Metric {
         name,
         kind: Kind::Counter,
@@ -39,7 +78,7 @@ const fn counter(
     }
 }
 
-const fn gauge(name: &'static str, labels: &'static [&'static str], help: &'static str) -> Metric {
+const fn gauge(name: &'static str, labels: &'static [Label], help: &'static str) -> Metric {
     Metric {
         name,
         kind: Kind::Gauge,
@@ -52,12 +91,17 @@ const fn gauge(name: &'static str, labels: &'static [&'static str], help: &'stat
 pub const METRICS: &[Metric] = &[
     counter(
         "paywatch_payments_total",
-        &["verdict"],
-        "Payments recorded or judged anew, by verdict: matched, or why held",
+        &[label("verdict", &VERDICTS)],
+        "Payments recorded, each once, by its first verdict: matched, or why held",
+    ),
+    counter(
+        "paywatch_rejudged_payments_total",
+        &[label("verdict", &VERDICTS)],
+        "Payments judged again, by the new verdict",
     ),
     counter(
         "paywatch_attempts_total",
-        &["outcome"],
+        &[label("outcome", OUTCOMES)],
         "Confirmations sent to the API, by what became of them",
     ),
     Metric {
@@ -73,8 +117,13 @@ pub const METRICS: &[Metric] = &[
     ),
     gauge(
         "paywatch_held_payments",
-        &["reason"],
+        &[label("reason", &[])],
         "Payments that wait for a person, by why they are held",
+    ),
+    gauge(
+        "paywatch_dust_payments",
+        &[],
+        "Held payments too small to need a person (policy.dust_below)",
     ),
     gauge("paywatch_outbox_depth", &[], "Confirmations on their way"),
     gauge(
@@ -165,7 +214,7 @@ pub const METRICS: &[Metric] = &[
     ),
     counter(
         "paywatch_rpc_requests_total",
-        &["method", "outcome"],
+        &[label("method", METHODS), label("outcome", &["ok", "error"])],
         "Requests to Solana nodes",
     ),
     counter(
@@ -175,17 +224,17 @@ pub const METRICS: &[Metric] = &[
     ),
     counter(
         "paywatch_notices_total",
-        &["outcome"],
+        &[label("outcome", &["sent", "retry", "given_up"])],
         "Notices posted to people: sent, retry or given_up",
     ),
     counter(
         "paywatch_failed_steps_total",
-        &["step"],
+        &[label("step", STEPS)],
         "Steps of a loop that failed and are tried again",
     ),
     gauge(
         "paywatch_build_info",
-        &["version"],
+        &[label("version", &[])],
         "1; the version is in its label",
     ),
     gauge(
@@ -195,14 +244,14 @@ pub const METRICS: &[Metric] = &[
     ),
 ];
 
-/// Tells the recorder what they mean, and begins at zero what has no label: an alert must not wait for the first event.
+/// Tells the recorder what they mean, and begins at zero: an alert must not wait for the first event.
 pub(super) fn describe() {
     for one in METRICS {
         match one.kind {
             Kind::Counter => {
                 describe_counter!(one.name, one.help);
-                if one.labels.is_empty() {
-                    metrics::counter!(one.name).increment(0);
+                for series in series(one.labels) {
+                    metrics::counter!(one.name, series).increment(0);
                 }
             }
             Kind::Gauge => {
@@ -214,4 +263,17 @@ pub(super) fn describe() {
             Kind::Histogram => describe_histogram!(one.name, one.help),
         }
     }
+}
+
+/// Every combination of the labels' values.
+fn series(labels: &[Label]) -> Vec<Vec<metrics::Label>> {
+    labels.iter().fold(vec![Vec::new()], |all, label| {
+        let with = |value: &&'static str| {
+            let new = metrics::Label::from_static_parts(label.name, value);
+            all.iter()
+                .map(move |one| one.iter().cloned().chain([new.clone()]).collect())
+                .collect::<Vec<_>>()
+        };
+        label.values.iter().flat_map(with).collect()
+    })
 }

@@ -199,4 +199,14 @@ fn alerts_and_dashboard_name_only_metrics_that_exist() {
         }
     }
     assert!(named > 25, "{named}");
+    let dashboard = fs::read_to_string("deploy/grafana/dashboards/paywatch.json").unwrap();
+    for name in [
+        "paywatch_key_refused",
+        "paywatch_store_failed",
+        "paywatch_dropped_payments_total",
+        "paywatch_notices_total",
+        "paywatch_unmatched_limits",
+    ] {
+        assert!(dashboard.contains(name), "{name} is not shown");
+    }
 }

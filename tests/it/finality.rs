@@ -3,10 +3,11 @@
 
 use crate::support::backend::DUE;
 use crate::support::eventually;
-use crate::support::ledger::{Entry, Fate};
+use crate::support::ledger::{Entry, Fate, Ledger};
 use crate::support::scripted::{Daemon, Scripted};
 use crate::support::server::Said;
 use paywatch::domain::Signature;
+use paywatch::pipeline::{Settle, Watch};
 use paywatch::store::PaymentState;
 use std::time::Duration;
 
@@ -170,6 +171,54 @@ async fn a_payment_older_than_the_history_of_all_hosts_is_not_dropped() {
     assert_eq!(chain_state(&daemon, paid.1).await, "confirmed");
     node.is_honest_again();
     scripted.confirmed("somebody has it again", &paid).await;
+}
+
+/// A payment that waits for its chain and that the only host knows nothing of; nobody settles it but the test.
+async fn forgotten() -> (Scripted, Settle, Signature, u64) {
+    let (scripted, daemon, paid) = waiting_to_be_final(1).await;
+    drop(daemon);
+    let landed_in = scripted.chain.ledger().entries[0].slot;
+    let pipeline = scripted
+        .pipeline(&[("SOLANA__CONFIRM_AT", "finalized")])
+        .await;
+    Watch::new(pipeline.clone()).step().await.unwrap();
+    (scripted, Settle::new(pipeline), paid.1, landed_in)
+}
+
+/// Until the finalized chain is past its slot, nobody can say that a payment is not on it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fork_is_dead_only_once_the_finalized_chain_is_past_it() {
+    let (scripted, mut settle, signature, landed_in) = forgotten().await;
+    scripted.nodes[0].forgets(signature, 0);
+    let dropped = async |settle: &mut Settle| settle.step().await.unwrap().dropped;
+    for finalized in [landed_in - 1, landed_in] {
+        while Ledger::finalized(scripted.chain.slot()) < finalized {
+            scripted.chain.advance(1);
+        }
+        for _ in 0..60 {
+            assert_eq!(dropped(&mut settle).await, 0, "finalized is {finalized}");
+        }
+    }
+    scripted.chain.advance(1);
+    for expected in [0, 0, 1] {
+        assert_eq!(dropped(&mut settle).await, expected);
+    }
+}
+
+/// The hosts are asked at the third miss. If it is not clear then, they are asked again at the thirtieth and not before.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payment_that_nobody_can_tell_of_is_asked_about_again_later() {
+    let (scripted, mut settle, signature, _) = forgotten().await;
+    let node = &scripted.nodes[0];
+    scripted.chain.advance(100);
+    node.forgets(signature, scripted.chain.slot() + 50);
+    for miss in 1..=60 {
+        if miss == 4 {
+            node.forgets(signature, 0);
+        }
+        let dropped = settle.step().await.unwrap().dropped;
+        assert_eq!(dropped, usize::from(miss == 30), "miss {miss}");
+    }
 }
 
 /// No commitment moves for a while: what is seen before is confirmed, what comes after is late, nothing is lost.

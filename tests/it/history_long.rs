@@ -145,6 +145,34 @@ async fn a_reading_that_breaks_off_goes_on_where_it_was() {
     assert_eq!(twice.len(), deep, "no page is read twice");
 }
 
+/// A backfill reads everything once: it waits for an API that fails in the middle, and not for one that is not there.
+#[tokio::test]
+async fn a_backfill_reads_on_after_failures_in_the_middle() {
+    let books = Books::of(500);
+    let failures = AtomicUsize::new(0);
+    books.is(move |offset| {
+        let fails = offset > 200 && failures.fetch_add(1, Ordering::SeqCst) < 2;
+        if fails {
+            Err(unavailable())
+        } else {
+            Ok(Duration::ZERO)
+        }
+    });
+    let (pipeline, _folder) = books.pipeline().await;
+    Checkouts::new(pipeline.clone()).read_all().await.unwrap();
+    assert_eq!(known(&pipeline).await, 500);
+
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = asked.clone();
+    books.is(move |_| {
+        count.fetch_add(1, Ordering::SeqCst);
+        Err(unavailable())
+    });
+    let failed = Checkouts::new(pipeline).read_all().await;
+    assert!(failed.is_err());
+    assert_eq!(asked.load(Ordering::SeqCst), 1);
+}
+
 /// The newest checkouts are looked at while a long history is read.
 #[tokio::test]
 async fn a_new_checkout_is_known_before_a_long_history_is_read() {
@@ -291,6 +319,21 @@ async fn what_is_left_out_later_stays_and_another_status_comes_and_goes() {
         0
     );
     assert_eq!(read().await, std::slice::from_ref(&whole));
+    // And the other way round: a checkout that was handed over learns when it was made.
+    let late = Checkout {
+        memo: checkout(2).memo,
+        ..whole.clone()
+    };
+    let early = Checkout {
+        created_at: None,
+        ..late.clone()
+    };
+    for (told, changed) in [(&early, 1), (&late, 1), (&early, 0)] {
+        let told = std::slice::from_ref(told);
+        assert_eq!(store.upsert_checkouts(told).await.unwrap(), changed);
+    }
+    let named = store.checkouts_named(std::slice::from_ref(&late.memo));
+    assert_eq!(named.await.unwrap(), [late.clone()]);
     let of = |status, from: &Checkout| Checkout {
         status,
         ..from.clone()
@@ -315,5 +358,5 @@ async fn what_is_left_out_later_stays_and_another_status_comes_and_goes() {
         );
         assert_eq!(read().await, [of(then, &whole)]);
     }
-    assert_eq!(store.count_checkouts().await.unwrap(), (1, 0));
+    assert_eq!(store.count_checkouts().await.unwrap(), (2, 1));
 }

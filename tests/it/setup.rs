@@ -197,6 +197,21 @@ async fn check_says_what_is_wrong_and_what_to_do() {
             "failed",
         ),
         (("SOLANA__WS_URLS", ""), "solana.ws_urls", "warning"),
+        (
+            ("POLICY__FINALIZED_ABOVE__USD", "10"),
+            "policy.finalized_above",
+            "failed",
+        ),
+        (
+            ("POLICY__FINALIZED_ABOVE__usdc", "10"),
+            "policy.finalized_above",
+            "ok",
+        ),
+        (
+            ("POLICY__DUST_BELOW__EURC", "0.05"),
+            "policy.dust_below",
+            "failed",
+        ),
         (("WATCH__LOOK_BACK", "87600h"), "history of", "warning"),
         (
             ("STORE__URL", "sqlite:/nonexistent/x.db"),

@@ -7,7 +7,7 @@ use crate::support::books::{
 use paywatch::domain::{
     Checkout, CheckoutStatus, Commitment, Held, Matched, Policy, Rules, Slot, TokenAccount, Verdict,
 };
-use paywatch::store::{Error, Filter, Ingested, Reading};
+use paywatch::store::{Error, Filter, Ingested, Occasion, Reading};
 use proptest::prelude::*;
 use std::time::Duration;
 
@@ -90,6 +90,41 @@ async fn the_unreadable_is_shown_quarantined_and_replaced_once_it_can_be_read() 
             .unwrap()
             .len(),
         1
+    );
+}
+
+#[tokio::test]
+async fn a_payment_is_new_once_however_often_it_is_judged() {
+    let books = Books::open().await;
+    let record = async |byte, slot, reading| {
+        let one = ingested(byte, slot, Commitment::Confirmed, reading);
+        let recorded = books.store.record(&[one], None, &books.rules, NOW).await;
+        recorded
+            .unwrap()
+            .iter()
+            .map(|one| one.occasion)
+            .collect::<Vec<_>>()
+    };
+    let (new, again) = ([Occasion::New], [Occasion::JudgedAgain]);
+    assert_eq!(record(1, 5, paid("a")).await, new);
+    assert_eq!(record(1, 5, paid("a")).await, []);
+    assert_eq!(
+        record(1, 6, credited("a", DUE - 1)).await,
+        again,
+        "on another fork"
+    );
+    let unreadable = Reading::Unreadable("no balances".into());
+    assert_eq!(record(2, 5, unreadable).await, new);
+    assert_eq!(record(2, 5, paid("b")).await, again, "read at last");
+    books
+        .store
+        .upsert_checkouts(&[checkout("b")])
+        .await
+        .unwrap();
+    let judged = books.store.rejudge(&books.rules, NOW).await.unwrap();
+    assert_eq!(
+        judged.iter().map(|one| one.occasion).collect::<Vec<_>>(),
+        again
     );
 }
 

@@ -1,6 +1,6 @@
 //! What nodes and API say.
 
-use super::{Finding, Report};
+use super::{Finding, Report, limits};
 use crate::clock;
 use crate::config::Config;
 use crate::domain::Commitment;
@@ -41,6 +41,12 @@ pub(super) async fn look(config: &Config, report: &mut Report) -> anyhow::Result
     report.add(history(&merchant, base_url).await)?;
     let (finding, targets) = tokens(config, &merchant).await;
     report.add(finding)?;
+    // Where the API did not tell its tokens, that is what has failed.
+    if !targets.is_empty() {
+        for finding in limits::of(config, &targets) {
+            report.add(finding)?;
+        }
+    }
     let rpc = Rpc::new(&config.solana.rpc_urls, config.solana.limits).context("build a client")?;
     for target in targets {
         report.add(token_accounts(&rpc, &target).await)?;

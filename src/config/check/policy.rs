@@ -31,11 +31,13 @@ impl Check {
             ],
         );
         let finalized_above = self.limits("policy.finalized_above", &raw.finalized_above);
+        let dust_below = self.limits("policy.dust_below", &raw.dust_below);
         Some(Policy {
             amount: amount?,
             unknown_memo: unknown_memo?,
             confirm_at: confirm_at?,
             finalized_above: finalized_above?,
+            dust_below: dust_below?,
         })
     }
 

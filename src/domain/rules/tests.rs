@@ -91,3 +91,42 @@ fn without_limits_no_payment_is_large() {
     assert!(!rules.is_large(&credit(1, u64::MAX)));
     assert_eq!(rules.wait_for(&credit(1, u64::MAX)), Commitment::Confirmed);
 }
+
+#[test]
+fn dust_is_what_is_held_and_below_its_limit() {
+    let limit = |token: &str, amount: &str| Limit {
+        token: TokenName::parse(token),
+        amount: amount.to_owned(),
+    };
+    let policy = Policy {
+        dust_below: vec![limit("usd coin", "0.05"), limit("EURC", "1")],
+        ..Policy::default()
+    };
+    let accounts = [watched(1, "USD Coin"), watched(2, "USDT")];
+    let rules = Rules::new(policy, accounts.into_iter().collect());
+    let held = Verdict::Held;
+    for (credit, verdict, expected) in [
+        (credit(1, 49_999), held(Held::UnknownMemo), Weight::Dust),
+        (credit(1, 49_999), held(Held::Underpaid), Weight::Dust),
+        (credit(1, 50_000), held(Held::UnknownMemo), Weight::Money),
+        (credit(1, 49_999), held(Held::Unreadable), Weight::Money),
+        (credit(2, 1), held(Held::NoMemo), Weight::Money),
+    ] {
+        assert_eq!(
+            rules.weigh(&credit, &verdict),
+            expected,
+            "{credit:?} {verdict:?}"
+        );
+    }
+    let memo = crate::domain::Memo::parse("a").unwrap();
+    let matched = Verdict::Matched(crate::domain::Matched::Settled { memo });
+    assert_eq!(rules.weigh(&credit(1, 1), &matched), Weight::Money);
+    assert_eq!(rules.unmatched_dust(), [TokenName::parse("EURC")]);
+    assert_eq!(rules.unmatched(), [], "it makes no payment large");
+    assert!(!rules.is_large(&credit(1, 1)));
+    let limits: Vec<_> = rules.dust_limits().collect();
+    assert_eq!(
+        limits,
+        [(mint(1), BaseUnits(50_000)), (mint(2), BaseUnits(0))]
+    );
+}

@@ -64,11 +64,11 @@ impl Action {
     fn all_for(payment: &PaymentSummary) -> &'static [Self] {
         let reason = payment.verdict.parse::<Held>();
         match (payment.state, reason) {
-            (PaymentState::Held, Ok(Held::AlreadyPaid)) => &[Self::Dismiss],
+            (PaymentState::Held | PaymentState::Dust, Ok(Held::AlreadyPaid)) => &[Self::Dismiss],
             (PaymentState::Held, Ok(Held::Unreadable)) => {
                 &[Self::Retry, Self::Confirm, Self::Dismiss]
             }
-            (PaymentState::Held, _) => &[Self::Confirm, Self::Dismiss],
+            (PaymentState::Held | PaymentState::Dust, _) => &[Self::Confirm, Self::Dismiss],
             (PaymentState::Parked, _) if payment.was_dropped() => &[Self::Dismiss],
             (PaymentState::Parked, _) => &[Self::Retry, Self::Dismiss],
             (PaymentState::Queued, _) => &[Self::Retry],

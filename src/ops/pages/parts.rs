@@ -43,7 +43,7 @@ pub(super) fn state_badge(state: PaymentState) -> Markup {
         PaymentState::Acknowledged => "good",
         PaymentState::Queued => "busy",
         PaymentState::Held | PaymentState::Parked | PaymentState::Dropped => "bad",
-        PaymentState::Dismissed => "calm",
+        PaymentState::Dismissed | PaymentState::Dust => "calm",
     };
     html! { span class=(format!("badge {tone}")) { (state.as_str()) } }
 }
