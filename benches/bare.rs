@@ -17,12 +17,16 @@ use paywatch::domain::{
     BaseUnits, Checkout, CheckoutStatus, Commitment, Credit, Decimals, Decoded, Memo, Mint, Policy,
     Pubkey, Rules, Signature, Timestamp, TokenAccount, TokenProgram, Wallet, Watched,
 };
-use paywatch::store::{Cursor, Ingested, Reading, Store};
+use paywatch::store::{Cursor, Ingested, Page, Reading, Store};
 use serde_json::{Value, json};
 use sqlx::{
     QueryBuilder, SqliteConnection, sqlite::SqliteConnectOptions, sqlite::SqlitePoolOptions,
 };
-use std::{collections::HashSet, str::FromStr, time::Instant};
+use std::{
+    collections::HashSet,
+    str::FromStr,
+    time::{Duration, Instant},
+};
 use tokio_tungstenite::{connect_async, tungstenite::Message};
 
 const CONNECTIONS: usize = 64;
@@ -223,14 +227,15 @@ async fn insert_batch(tx: &mut SqliteConnection, batch: &[(i64, Ingested)]) -> a
     });
     rows.build().execute(&mut *tx).await?;
     let mut rows = QueryBuilder::new(
-        "INSERT INTO confirmations (payment_id, memo, signature, state, due_at, queued_at) ",
+        "INSERT INTO confirmations (payment_id, memo, signature, state, origin, due_at, due_set_at, queued_at) ",
     );
     rows.push_values(batch, |mut values, (id, one)| {
         values
             .push_bind(id)
             .push_bind(memo_of(*id))
             .push_bind(one.signature.to_string());
-        values.push_bind("queued").push_bind(id).push_bind(id);
+        values.push_bind("queued").push_bind("verdict");
+        values.push_bind(id).push_bind(id).push_bind(id);
     });
     rows.build().execute(&mut *tx).await?;
     Ok(())
@@ -244,7 +249,13 @@ async fn record(database: &str, count: usize) -> anyhow::Result<f64> {
         .zip(1..)
         .map(|(one, number)| checkout(one, number))
         .collect();
-    store.upsert_checkouts(&checkouts).await?;
+    let page = Page {
+        asked_at: Timestamp(1),
+        credit_within: Duration::from_mins(10),
+    };
+    store
+        .upsert_checkouts(&checkouts, page, Timestamp(1))
+        .await?;
     let account = Pubkey::new_from_array(ACCOUNT);
     let watched = Watched {
         token_account: TokenAccount(account),

@@ -55,6 +55,8 @@ pub struct Merchant {
     pub poll_every: Duration,
     /// How long a confirmation is tried.
     pub give_up_after: Duration,
+    /// Time for the history to show a credit after a confirmation was accepted.
+    pub credit_within: Duration,
 }
 
 /// The Solana nodes.

@@ -116,6 +116,7 @@ fn print(report: &Report, args: &Args) -> anyhow::Result<()> {
     println!("confirmed now         {:>8}", report.acknowledged);
     println!("still to confirm      {:>8}", report.queued);
     println!("given up              {:>8}", report.parked);
+    println!("uncredited            {:>8}", report.uncredited);
     if report.history_is_short {
         println!("{}", shortfall(report));
     }

@@ -94,8 +94,8 @@ fn shown(snapshot: &Snapshot) -> String {
     line(
         "outbox",
         format!(
-            "{} queued{oldest}, {} of them tried in vain, {} parked",
-            outbox.queued, outbox.undelivered, outbox.parked
+            "{} queued{oldest}, {} of them tried in vain, {} parked, {} uncredited",
+            outbox.queued, outbox.undelivered, outbox.parked, outbox.uncredited
         ),
     );
     for (name, rate) in [
@@ -122,14 +122,17 @@ fn shown(snapshot: &Snapshot) -> String {
 fn waiting(standing: &Standing) -> String {
     let parked = standing.outbox.parked;
     let parked = (parked > 0).then(|| format!("{parked} parked"));
+    let uncredited = standing.outbox.uncredited;
+    let uncredited = (uncredited > 0).then(|| format!("{uncredited} uncredited"));
     let held = standing.held.iter();
     let held = held.map(|(reason, payments)| format!("{payments} {reason}"));
-    let all: Vec<_> = parked.into_iter().chain(held).collect();
+    let given_up = parked.into_iter().chain(uncredited);
+    let all: Vec<_> = given_up.chain(held).collect();
     if all.is_empty() {
         return "nothing".into();
     }
     format!(
-        "{}: paywatch payments list --state held, or parked",
+        "{}: paywatch payments list --state held, parked or uncredited",
         all.join(", ")
     )
 }

@@ -87,6 +87,7 @@ impl Check {
         let request_timeout = self.duration("merchant.request_timeout", &raw.request_timeout);
         let max_in_flight = self.at_least_one("merchant.max_in_flight", raw.max_in_flight);
         let give_up_after = self.duration("merchant.give_up_after", &raw.give_up_after);
+        let credit_within = self.duration("merchant.credit_within", &raw.credit_within);
         Some(Merchant {
             settings: crate::merchant::Settings {
                 base_url: base_url?,
@@ -101,6 +102,7 @@ impl Check {
             },
             poll_every: poll_every?,
             give_up_after: give_up_after?,
+            credit_within: credit_within?,
         })
     }
 

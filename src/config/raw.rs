@@ -47,6 +47,7 @@ section! {
         request_timeout: String = "10s".into(),
         max_in_flight: usize = 8,
         give_up_after: String = "72h".into(),
+        credit_within: String = "10m".into(),
     }
 }
 section! {

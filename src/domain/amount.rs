@@ -72,6 +72,37 @@ impl FromStr for BaseUnits {
     }
 }
 
+/// An exact amount in human units, whatever the token: for comparing payments of several tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct HumanAmount(u128);
+
+impl HumanAmount {
+    /// An amount of a token with so many decimal places.
+    #[must_use]
+    pub fn of(amount: BaseUnits, decimals: Decimals) -> Self {
+        let missing = u32::from(Decimals::MAX.saturating_sub(decimals.0));
+        Self(u128::from(amount.0).saturating_mul(10_u128.saturating_pow(missing)))
+    }
+}
+
+impl FromStr for HumanAmount {
+    type Err = AmountError;
+
+    /// Reads exact decimal text.
+    fn from_str(text: &str) -> Result<Self, AmountError> {
+        let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+        let places = usize::from(Decimals::MAX);
+        if fraction.len() > places {
+            return Err(AmountError::TooManyPlaces(Decimals::MAX));
+        }
+        let digits = format!("{whole}{fraction:0<places$}");
+        if whole.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(AmountError::NotDigits);
+        }
+        digits.parse().map(Self).map_err(|_| AmountError::TooLarge)
+    }
+}
+
 /// Why a text is not an amount.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AmountError {
@@ -134,5 +165,24 @@ mod tests {
         );
         assert_eq!("".parse::<BaseUnits>(), Err(AmountError::NotDigits));
         assert!(Decimals::new(20).is_none());
+    }
+
+    #[test]
+    fn amounts_of_several_tokens_compare_in_human_units() {
+        let of =
+            |amount, places| HumanAmount::of(BaseUnits(amount), Decimals::new(places).unwrap());
+        let read = |text: &str| text.parse::<HumanAmount>();
+        assert_eq!(Ok(of(19_000_000, 6)), read("19"));
+        assert_eq!(Ok(of(19_000_001, 6)), read("19.000001"));
+        assert!(of(19_000_001, 6) > of(19, 0));
+        assert!(of(1, 19) < read("0.000001").unwrap());
+        assert!(of(u64::MAX, 0) > of(u64::MAX, 1));
+        assert_eq!(read("1e3"), Err(AmountError::NotDigits));
+        assert_eq!(read(".5"), Err(AmountError::NotDigits));
+        assert_eq!(
+            read("0.00000000000000000001"),
+            Err(AmountError::TooManyPlaces(19))
+        );
+        assert_eq!(read(&"9".repeat(40)), Err(AmountError::TooLarge));
     }
 }

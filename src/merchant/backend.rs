@@ -24,6 +24,15 @@ pub trait Backend: Send + Sync {
         Ok(HistoryPage::default())
     }
 
+    /// Whether the API accepts the key for other calls than a confirmation. Asked after [`Answer::KeyRefused`]: a key that is accepted
+    /// elsewhere is not wrong, so only that one confirmation was rejected. `false` by default: the answer is taken at its word.
+    ///
+    /// # Errors
+    /// When nobody answers; then the confirmation is tried again, and the others are not stopped.
+    async fn accepts_key(&self) -> Result<bool, Error> {
+        Ok(false)
+    }
+
     /// The tokens that are taken, and the wallets to be paid. Only asked where none are configured.
     ///
     /// # Errors
@@ -75,9 +84,9 @@ pub enum Answer {
     Accepted,
     /// Try again, not before this if given.
     Later(Option<Duration>),
-    /// The key is wrong: nothing will be accepted until it is changed.
+    /// The API refuses the key. If [`Backend::accepts_key`] agrees, nothing is sent until the key is accepted again.
     KeyRefused,
-    /// It said no: the history is asked why.
+    /// It said no. The confirmation is tried again for ten minutes, until the history settles it.
     Rejected,
 }
 

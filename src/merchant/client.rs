@@ -208,6 +208,16 @@ impl Backend for Merchant {
         self.history_page(offset).await
     }
 
+    /// `GET /history`, one entry at most.
+    async fn accepts_key(&self) -> Result<bool, Error> {
+        let query = [("limit", "1".to_owned()), ("offset", "0".to_owned())];
+        match self.get("history", &query).await {
+            Ok(_) | Err(Error::Malformed(_)) => Ok(true),
+            Err(Error::KeyRefused(_)) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
     /// `PUT /crypto/confirm`. Never fails: every outcome is an answer.
     async fn confirm(&self, memo: &Memo, signature: Signature) -> ConfirmResult {
         let query = [

@@ -82,6 +82,9 @@ fn sentence(event: Event, fact: &Fact) -> String {
         Event::Parked => format!(
             "{amount} for checkout {purpose} given up: the payments API did not take the confirmation. Transaction {signature}"
         ),
+        Event::Uncredited => format!(
+            "{amount} for checkout {purpose} uncredited: the payments API accepted the confirmation, and its history shows no credit. Transaction {signature}"
+        ),
         _ => format!(
             "{amount} dropped: the finalized chain does not give it. Checkout or memo: {purpose}. Transaction {signature}"
         ),

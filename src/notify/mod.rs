@@ -37,6 +37,8 @@ pub enum Event {
     Held,
     /// A confirmation was given up.
     Parked,
+    /// The API accepted a confirmation, and its history shows no credit.
+    Uncredited,
     /// The fork of a payment died.
     Dropped,
     /// The API does not take the key.
@@ -49,10 +51,11 @@ pub enum Event {
 
 impl Event {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Confirmed,
         Self::Held,
         Self::Parked,
+        Self::Uncredited,
         Self::Dropped,
         Self::KeyRefused,
         Self::NotReady,
@@ -66,6 +69,7 @@ impl Event {
             Self::Confirmed => "confirmed",
             Self::Held => "held",
             Self::Parked => "parked",
+            Self::Uncredited => "uncredited",
             Self::Dropped => "dropped",
             Self::KeyRefused => "key_refused",
             Self::NotReady => "not_ready",

@@ -33,6 +33,7 @@ fn note(standing: &Standing) {
     gauge!("paywatch_ready").set(flag(standing.not_ready.is_none()));
     gauge!("paywatch_outbox_depth").set(lossy(standing.outbox.queued));
     gauge!("paywatch_outbox_parked").set(lossy(standing.outbox.parked));
+    gauge!("paywatch_uncredited_confirmations").set(lossy(standing.outbox.uncredited));
     let oldest = standing.outbox.oldest_seconds.unwrap_or(0);
     gauge!("paywatch_outbox_oldest_seconds").set(lossy(oldest));
     gauge!("paywatch_checkouts_pending").set(lossy(standing.pending_checkouts));

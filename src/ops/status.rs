@@ -72,6 +72,9 @@ pub struct Outbox {
     pub undelivered: u64,
     /// Given up: they wait for a person.
     pub parked: u64,
+    /// Accepted by the API, whose history shows no credit: they wait for a person.
+    #[serde(default)]
+    pub uncredited: u64,
     /// How long the oldest one has been on its way.
     pub oldest_seconds: Option<u64>,
 }
@@ -89,7 +92,11 @@ impl Standing {
     /// Whether somebody has to do something.
     #[must_use]
     pub fn needs_a_person(&self) -> bool {
-        self.not_ready.is_some() || self.outbox.parked > 0 || !self.held.is_empty()
+        let outbox = self.outbox;
+        self.not_ready.is_some()
+            || outbox.parked > 0
+            || outbox.uncredited > 0
+            || !self.held.is_empty()
     }
 
     pub(super) async fn take(pipeline: &Pipeline, now: Timestamp) -> store::Result<Self> {
@@ -120,6 +127,7 @@ impl Standing {
                 queued: counts.queued,
                 undelivered: counts.undelivered,
                 parked: counts.parked,
+                uncredited: counts.uncredited,
                 oldest_seconds: ago(counts.oldest_queued_at),
             },
             held: held.map(|tally| (tally.verdict, tally.payments)).collect(),

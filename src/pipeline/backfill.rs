@@ -74,6 +74,8 @@ pub struct Report {
     pub undelivered: u64,
     /// Confirmations given up, of this range or not.
     pub parked: u64,
+    /// Confirmations that the API accepted and its history does not show as credited, of this range or not.
+    pub uncredited: u64,
     /// Whether it was told to stop before its end.
     pub interrupted: bool,
     /// Whether the nodes keep less history than was asked for: payments before that are not found.
@@ -101,7 +103,7 @@ impl Report {
                 .iter()
                 .any(|reason| reason.as_str() == tally.verdict)
         };
-        self.parked > 0 || self.verdicts.iter().any(held)
+        self.parked > 0 || self.uncredited > 0 || self.verdicts.iter().any(held)
     }
 }
 
@@ -322,6 +324,7 @@ impl Backfill {
             queued,
             undelivered,
             parked,
+            uncredited,
             ..
         } = store
             .count_confirmations()
@@ -339,6 +342,7 @@ impl Backfill {
             queued,
             undelivered,
             parked,
+            uncredited,
             interrupted,
             history_is_short: swept.short.is_some(),
             history_asked_from: swept.short.map(|short| short.asked_from.to_string()),

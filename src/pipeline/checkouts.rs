@@ -311,17 +311,16 @@ impl Pipeline {
     async fn note_checkouts(
         &self,
         fresh: &[Checkout],
-        _began_at: Timestamp,
+        began_at: Timestamp,
         news: &mut News,
     ) -> anyhow::Result<u64> {
-        let changed = self.store.upsert_checkouts(fresh).await;
-        let changed = changed.context("record checkouts")?;
+        let changed = self.record_page(fresh, began_at).await?;
         news.pages += 1;
         news.changed += changed;
         Ok(changed)
     }
 
-    /// Looks one checkout up in the API's history, because the API said no to its confirmation.
+    /// Looks one checkout up in the API's history.
     pub(super) async fn look_up(&self, memo: &Memo) -> Result<Option<Checkout>, merchant::Error> {
         let found = merchant::search(&*self.merchant, 1, |one| one.memo == *memo).await?;
         Ok(found.into_iter().next())

@@ -2,14 +2,19 @@
 
 use super::Pipeline;
 use super::attempt::{Done, KEY_PAUSE, announce};
+use super::key::KeyState;
 use super::status::KeyUse;
 use crate::clock;
 use crate::domain::Timestamp;
-use crate::merchant::Answer;
 use crate::store::{Due, Next};
 use anyhow::Context;
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{
+    collections::{HashSet, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::time::Instant;
 
 /// Added to the request's deadline before a leased confirmation may be sent by somebody else.
 const LEASE_MARGIN: Duration = Duration::from_secs(5);
@@ -29,8 +34,8 @@ pub enum ConfirmOutcome {
 struct Turned {
     recorded: Vec<Done>,
     taken: Vec<Due>,
-    /// When the outbox is worth a look again.
-    look_at: Timestamp,
+    /// After how long the outbox is worth a look again.
+    look_in: Duration,
 }
 
 /// Sends confirmations, several at once.
@@ -42,14 +47,19 @@ pub struct Confirm {
     /// Taken from the outbox, waiting for a hand.
     taken: VecDeque<Due>,
     under_way: FuturesUnordered<BoxFuture<'static, Done>>,
+    /// The outbox rows of the attempts under way.
+    in_hand: HashSet<i64>,
+    /// Taken, and not to be sent now: to be given back to the outbox.
+    to_give_back: Vec<Due>,
     /// Attempts that ended and are not recorded yet.
     ended: Vec<Done>,
     /// Recording what ended and taking what is due.
     turning: Option<BoxFuture<'static, anyhow::Result<Turned>>>,
-    /// When the outbox is worth a look; until then nothing is due, as far as this process knows.
-    look_at: Timestamp,
+    /// When the outbox is worth a look; until then nothing is due, as far as this process knows. Not by the calendar, which may be
+    /// put back.
+    look_at: Instant,
     /// After the key was refused: nothing is sent before then, and then one at a time.
-    refused_until: Option<Timestamp>,
+    refused_until: Option<Instant>,
 }
 
 impl Confirm {
@@ -60,9 +70,11 @@ impl Confirm {
             pipeline,
             taken: VecDeque::new(),
             under_way: FuturesUnordered::new(),
+            in_hand: HashSet::new(),
+            to_give_back: Vec::new(),
             ended: Vec::new(),
             turning: None,
-            look_at: Timestamp(0),
+            look_at: Instant::now(),
             refused_until: None,
         }
     }
@@ -73,13 +85,13 @@ impl Confirm {
     /// When the database fails. An attempt whose outcome could not be recorded is made again, with the same pair.
     pub async fn step(&mut self) -> anyhow::Result<ConfirmOutcome> {
         loop {
-            let now = clock::now();
+            let now = Instant::now();
             self.begin_attempts(now);
             self.begin_turning(now, self.wanted(now));
             let pipeline = self.pipeline.clone();
             // Without a free hand there is no use in looking: an attempt that ends wakes this up.
             let wait = if self.look_at > now {
-                self.look_at.since(now).min(LOOK_EVERY)
+                self.look_at.duration_since(now).min(LOOK_EVERY)
             } else {
                 LOOK_EVERY
             };
@@ -97,7 +109,7 @@ impl Confirm {
                 }
                 () = pipeline.handed.bell.notified() => {}
                 () = pipeline.bells.confirm.notified() => {
-                    self.look_at = Timestamp(0);
+                    self.look_at = Instant::now();
                     return Ok(ConfirmOutcome::Idle);
                 }
                 () = tokio::time::sleep(wait), if self.turning.is_none() => return Ok(ConfirmOutcome::Idle),
@@ -105,7 +117,7 @@ impl Confirm {
         }
     }
 
-    /// Finishes the attempts under way without beginning new ones; what was only taken is given back.
+    /// Finishes the attempts under way without beginning new ones, and gives back the confirmations that were only taken.
     ///
     /// # Errors
     /// When the database fails.
@@ -113,16 +125,12 @@ impl Confirm {
         while let Some(done) = self.under_way.next().await {
             self.ended.push(done);
         }
-        while self.turning.is_some() || !self.ended.is_empty() {
-            self.begin_turning(clock::now(), 0);
+        self.give_back_taken();
+        while self.turning.is_some() || !self.ended.is_empty() || !self.to_give_back.is_empty() {
+            self.begin_turning(Instant::now(), 0);
             let turned = finished(&mut self.turning).await?;
             self.note_turned(turned);
-        }
-        self.taken.extend(self.pipeline.handed.take(usize::MAX));
-        let taken = self.taken.make_contiguous();
-        if !taken.is_empty() {
-            let given_back = self.pipeline.store.give_back(taken, clock::now()).await;
-            given_back.context("give back confirmations")?;
+            self.give_back_taken();
         }
         Ok(())
     }
@@ -131,11 +139,14 @@ impl Confirm {
     #[must_use]
     pub fn is_busy(&self) -> bool {
         let is_done = self.taken.is_empty() && self.under_way.is_empty() && self.ended.is_empty();
-        !is_done || self.turning.is_some() || !self.pipeline.handed.is_empty()
+        !is_done
+            || !self.to_give_back.is_empty()
+            || self.turning.is_some()
+            || !self.pipeline.handed.is_empty()
     }
 
     /// Attempts at once, now.
-    fn hands(&self, now: Timestamp) -> usize {
+    fn hands(&self, now: Instant) -> usize {
         match self.refused_until {
             Some(until) if until > now => 0,
             Some(_) => 1,
@@ -143,14 +154,18 @@ impl Confirm {
         }
     }
 
-    fn begin_attempts(&mut self, now: Timestamp) {
+    fn give_back_taken(&mut self) {
+        self.to_give_back.extend(self.taken.drain(..));
+        self.to_give_back
+            .extend(self.pipeline.handed.take(usize::MAX));
+    }
+
+    fn begin_attempts(&mut self, now: Instant) {
         if self.hands(now) == 0 {
-            // What was taken comes back after its lease.
-            self.taken.clear();
-            self.pipeline.handed.take(usize::MAX);
+            self.give_back_taken();
             return;
         }
-        // Who pays now is watching the screen. While hands are full, what is recorded goes the way over the outbox.
+        // New payments go first: their buyers look at the screen. While all hands are full, new confirmations go through the outbox.
         let room = (2 * self.hands(now)).saturating_sub(self.taken.len());
         for due in self.pipeline.handed.take(room) {
             self.taken.push_front(due);
@@ -158,8 +173,11 @@ impl Confirm {
         while self.under_way.len() < self.hands(now)
             && let Some(due) = self.taken.pop_front()
         {
-            // What waited too long for a hand is left to whoever takes it after its lease.
-            if due.leased_until.since(now) >= self.pipeline.longest_attempt() {
+            // A confirmation that waited too long for a hand may belong to another process before the attempt ends: it is taken anew
+            // after its lease.
+            let is_leased = due.leased_until.since(clock::now()) >= self.pipeline.longest_attempt();
+            // After the clock was put back, the outbox may give a row again that is in hand.
+            if is_leased && self.in_hand.insert(due.id) {
                 let pipeline = self.pipeline.clone();
                 self.under_way
                     .push(async move { pipeline.attempt(due).await }.boxed());
@@ -168,7 +186,7 @@ impl Confirm {
     }
 
     /// How many to take from the outbox: as many as hands can do twice over, so that the others go on while some are recorded.
-    fn wanted(&self, now: Timestamp) -> usize {
+    fn wanted(&self, now: Instant) -> usize {
         let places = match self.refused_until {
             None => 2 * self.hands(now),
             Some(_) => self.hands(now),
@@ -179,17 +197,19 @@ impl Confirm {
         places.saturating_sub(self.under_way.len() + self.taken.len())
     }
 
-    /// Records what ended and takes what is due, unless that is under way.
-    fn begin_turning(&mut self, now: Timestamp, wanted: usize) {
-        if self.turning.is_some() || (self.ended.is_empty() && wanted == 0) {
+    /// Records the attempts that ended, gives back and takes confirmations, unless that is under way.
+    fn begin_turning(&mut self, now: Instant, wanted: usize) {
+        let is_idle = self.ended.is_empty() && self.to_give_back.is_empty() && wanted == 0;
+        if self.turning.is_some() || is_idle {
             return;
         }
         if wanted > 0 {
-            // What is queued from now on rings a bell, which sets this back.
-            self.look_at = now.plus(LOOK_EVERY);
+            // A confirmation that is queued from now on rings a bell, which sets this back.
+            self.look_at = now + LOOK_EVERY;
         }
         let (pipeline, ended) = (self.pipeline.clone(), std::mem::take(&mut self.ended));
-        self.turning = Some(async move { pipeline.turn_over(ended, wanted).await }.boxed());
+        let back = std::mem::take(&mut self.to_give_back);
+        self.turning = Some(async move { pipeline.turn_over(ended, back, wanted).await }.boxed());
     }
 
     fn note_ended(&mut self, done: Done) {
@@ -198,16 +218,25 @@ impl Confirm {
         while let Some(Some(done)) = self.under_way.next().now_or_never() {
             self.ended.push(done);
         }
-        let refused = self.ended[began..]
-            .iter()
-            .any(|done| done.answer == Answer::KeyRefused);
-        self.refused_until = refused.then(|| clock::now().plus(KEY_PAUSE));
-        self.pipeline.note_key(KeyUse::Confirm, refused);
+        let (mut is_accepted, mut is_refused) = (false, false);
+        for done in &self.ended[began..] {
+            self.in_hand.remove(&done.due.id);
+            is_accepted |= done.key == KeyState::Accepted;
+            is_refused |= done.key == KeyState::Refused;
+        }
+        if is_refused {
+            self.refused_until = Some(Instant::now() + KEY_PAUSE);
+        } else if is_accepted {
+            self.refused_until = None;
+        }
+        if is_refused || is_accepted {
+            self.pipeline.note_key(KeyUse::Confirm, is_refused);
+        }
     }
 
     fn note_turned(&mut self, turned: Turned) -> Vec<Next> {
         self.taken.extend(turned.taken);
-        self.look_at = self.look_at.min(turned.look_at);
+        self.look_at = self.look_at.min(Instant::now() + turned.look_in);
         turned.recorded.iter().for_each(announce);
         let recorded = turned.recorded.into_iter();
         recorded.map(|done| done.next).collect()
@@ -228,27 +257,32 @@ async fn finished(
     }
 }
 
+fn pause_until(due_at: Option<Timestamp>, now: Timestamp) -> Duration {
+    due_at.map_or(LOOK_EVERY, |at| at.since(now).min(LOOK_EVERY))
+}
+
 impl Pipeline {
-    /// How long a confirmation that was taken is nobody else's: it waits for a hand, and then is attempted.
+    /// How long a confirmation that was taken is left to this process: it waits for a hand, and then is attempted.
     pub(super) fn lease(&self) -> Duration {
         let deadline = self.config.merchant.settings.request_timeout;
         self.longest_attempt() + deadline + LEASE_MARGIN
     }
 
-    /// How long an attempt may take: a rejection is looked up in the history, which takes a second deadline or more.
+    /// How long an attempt may take: one call.
     fn longest_attempt(&self) -> Duration {
-        let deadline = self.config.merchant.settings.request_timeout;
-        deadline.saturating_mul(2)
+        self.config.merchant.settings.request_timeout
     }
 
-    /// Records attempts, and takes what is due.
-    async fn turn_over(&self, ended: Vec<Done>, wanted: usize) -> anyhow::Result<Turned> {
-        let learned: Vec<_> = ended
-            .iter()
-            .filter_map(|done| done.learned.clone())
-            .collect();
-        if let Err(error) = self.store.upsert_checkouts(&learned).await {
-            tracing::debug!(%error, "looked-up checkout not recorded; left to the next poll");
+    /// Records attempts, gives back confirmations that were not tried, and takes what is due.
+    async fn turn_over(
+        &self,
+        ended: Vec<Done>,
+        back: Vec<Due>,
+        wanted: usize,
+    ) -> anyhow::Result<Turned> {
+        if !back.is_empty() {
+            let given_back = self.store.give_back(&back, clock::now()).await;
+            given_back.context("give back confirmations")?;
         }
         let attempts: Vec<_> = ended
             .iter()
@@ -257,20 +291,19 @@ impl Pipeline {
         let (now, lease) = (clock::now(), self.lease());
         let taken = self.store.turn_over(&attempts, now, lease, wanted).await;
         let taken = taken.context("record attempts and take due confirmations")?;
-        let look_at = if wanted == 0 {
+        let look_in = if wanted == 0 {
             let retries = ended.iter().filter_map(|done| done.next.due_at());
-            retries.min().unwrap_or(Timestamp(i64::MAX))
+            pause_until(retries.min(), now)
         } else if taken.len() == wanted {
-            now
+            Duration::ZERO
         } else {
             let next = self.store.next_due_at().await.context("read the outbox")?;
-            let latest = now.plus(LOOK_EVERY);
-            next.map_or(latest, |at| at.min(latest))
+            pause_until(next, now)
         };
         Ok(Turned {
             recorded: ended,
             taken,
-            look_at,
+            look_in,
         })
     }
 

@@ -16,11 +16,13 @@ mod follow;
 mod handed;
 mod history;
 mod ingest;
+mod key;
 mod opinion;
 mod owing;
 mod progress;
 mod promising;
 mod reach;
+mod reconcile;
 mod rhythm;
 mod schedule;
 mod settle;
@@ -47,6 +49,7 @@ pub use sweep::{Sweep, Swept};
 pub use watch::{Watch, Watching};
 
 use handed::Handed;
+use key::KeyCheck;
 use owing::Owing;
 use rhythm::Rhythm;
 use shares::Shares;
@@ -76,6 +79,7 @@ pub struct Pipeline {
     /// What wakes the loops.
     pub bells: Bells,
     handed: Handed,
+    key_check: KeyCheck,
     rhythm: Rhythm,
     shares: Shares,
     owing: Owing,
@@ -116,6 +120,7 @@ impl Pipeline {
             status: Status::default(),
             bells: Bells::default(),
             handed: Handed::new(config.merchant.settings.max_in_flight),
+            key_check: KeyCheck::default(),
             rhythm: Rhythm::new(config.solana.ws_urls.len()),
             shares: Shares::new(config.solana.limits.max_in_flight),
             owing: Owing::default(),

@@ -29,6 +29,7 @@ pub fn event_text(what: &Happened) -> String {
                 visible(reason)
             )
         }
+        Happened::Reconciled { reason } => format!("the API's history: {}", visible(reason)),
         Happened::Settled(state) => state.clone(),
         Happened::Decided {
             action,
@@ -65,6 +66,9 @@ pub fn event_json(event: &Event) -> Value {
             reason,
         } => {
             json!({ "at": at, "event": "attempted", "status": status, "took_ms": took_ms, "reason": reason })
+        }
+        Happened::Reconciled { reason } => {
+            json!({ "at": at, "event": "reconciled", "reason": reason })
         }
         Happened::Settled(state) => json!({ "at": at, "event": state }),
         Happened::Decided {

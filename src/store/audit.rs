@@ -65,8 +65,20 @@ const RULES: &[(&str, &str)] = &[
          WHERE c.state <> 'cancelled' AND c.memo <> COALESCE(p.checkout, '')",
     ),
     (
-        "what is acknowledged, parked or cancelled is closed",
+        "what is acknowledged, parked, uncredited or cancelled is closed",
         "SELECT signature AS broken FROM confirmations WHERE (state = 'queued') = (closed_at IS NOT NULL)",
+    ),
+    (
+        "a confirmation that the API accepted is never taken back",
+        "SELECT signature AS broken FROM confirmations WHERE state = 'cancelled' AND accepted_at IS NOT NULL",
+    ),
+    (
+        "a confirmation is uncredited only if the API accepted it",
+        "SELECT signature AS broken FROM confirmations WHERE state = 'uncredited' AND accepted_at IS NULL",
+    ),
+    (
+        "a due time says when it was set",
+        "SELECT signature AS broken FROM confirmations WHERE state = 'queued' AND due_at IS NOT NULL AND due_set_at IS NULL",
     ),
     (
         "an unreadable payment that nobody put aside or confirmed is in quarantine",

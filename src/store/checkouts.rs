@@ -1,8 +1,8 @@
 //! The API's payment sessions, as last seen.
 
 use super::script::Script;
-use super::{Result, Store, row};
-use crate::domain::{Checkout, CheckoutStatus, Memo, Mint, Signature, Wallet};
+use super::{Page, Reconciled, Result, Store, reconcile, row};
+use crate::domain::{Checkout, CheckoutStatus, Memo, Mint, Signature, Timestamp, Wallet};
 use sqlx::QueryBuilder;
 use std::collections::HashSet;
 
@@ -32,20 +32,27 @@ impl Store {
     /// Memos asked about in one query.
     const MEMOS_AT_ONCE: usize = 1_000;
 
-    /// Writes what the API says of these checkouts. Returns how many of them are new or changed.
+    /// Writes what a page of the API's history says of these checkouts, and compares it with the outbox. Returns how many checkouts
+    /// are new or changed, and the confirmations that the page changed.
     ///
     /// # Errors
-    /// When the database fails; then none is written.
-    pub async fn upsert_checkouts(&self, checkouts: &[Checkout]) -> Result<u64> {
+    /// When the database fails; then nothing is written.
+    pub async fn upsert_checkouts(
+        &self,
+        checkouts: &[Checkout],
+        page: Page,
+        now: Timestamp,
+    ) -> Result<(u64, Vec<Reconciled>)> {
         if checkouts.is_empty() {
-            return Ok(0);
+            return Ok((0, Vec::new()));
         }
         let mut script = Script::new();
         upsert(&mut script, checkouts);
         let mut tx = self.begin().await?;
+        let reconciled = reconcile::run(&mut tx, checkouts, page, now).await?;
         let changed = script.run(&mut tx).await?;
         tx.commit().await?;
-        Ok(changed)
+        Ok((changed, reconciled))
     }
 
     /// Writes a checkout that was handed over, unless what is known of it says otherwise.

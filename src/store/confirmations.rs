@@ -1,9 +1,9 @@
-//! The outbox: confirmations that are queued, acknowledged, parked or cancelled, and every attempt at them.
+//! The outbox: confirmations that are queued, acknowledged, parked, uncredited or cancelled.
 
 use super::record::PaymentId;
 use super::script::Script;
 use super::{Result, Store, Tx, row};
-use crate::domain::{Commitment, Matched, Memo, Signature, Timestamp, Verdict};
+use crate::domain::{Commitment, Matched, Memo, Rejected, Signature, Timestamp, Verdict};
 use sqlx::Row;
 use std::time::Duration;
 
@@ -20,8 +20,8 @@ pub struct Due {
     pub attempts: u32,
     /// When it was queued.
     pub queued_at: Timestamp,
-    /// When the API first said no, if it did.
-    pub rejected_since: Option<Timestamp>,
+    /// When the API said no, if it did.
+    pub rejected: Option<Rejected>,
     /// Until when it is leased. Whoever concludes an attempt later than somebody else took it over changes nothing.
     pub leased_until: Timestamp,
 }
@@ -44,17 +44,20 @@ pub struct Attempt {
 pub enum Next {
     /// The merchant has it.
     Acknowledged,
-    /// Try again then.
+    /// No verdict of the merchant: try again then.
     Retry {
         /// When.
         due_at: Timestamp,
-        /// When the API first said no, if it did.
-        rejected_since: Option<Timestamp>,
+    },
+    /// The merchant said no: try again then.
+    Rejected {
+        /// When to try again.
+        due_at: Timestamp,
+        /// When it first said no.
+        since: Timestamp,
     },
     /// A person must look.
     Parked,
-    /// The merchant credited the checkout by another transaction: this payment is one too many.
-    PaidByOther,
 }
 
 impl Next {
@@ -62,8 +65,8 @@ impl Next {
     #[must_use]
     pub fn due_at(&self) -> Option<Timestamp> {
         match self {
-            Self::Retry { due_at, .. } => Some(*due_at),
-            Self::Acknowledged | Self::Parked | Self::PaidByOther => None,
+            Self::Retry { due_at } | Self::Rejected { due_at, .. } => Some(*due_at),
+            Self::Acknowledged | Self::Parked => None,
         }
     }
 }
@@ -77,6 +80,8 @@ pub struct ConfirmationCounts {
     pub undelivered: u64,
     /// Given up: a person must look.
     pub parked: u64,
+    /// Accepted by the API and not credited by its history, and not closed by a person: a person must look.
+    pub uncredited: u64,
     /// When the oldest queued one was queued.
     pub oldest_queued_at: Option<Timestamp>,
 }
@@ -103,7 +108,7 @@ impl Store {
         let leased_at_most_until = now.plus(Self::BUSY_TIMEOUT).plus(lease);
         let mut tx = self.begin().await?;
         let done = sqlx::query(
-            "UPDATE confirmations SET due_at = $1 WHERE state = 'queued' AND attempts > 0 AND due_at > $2 AND rejected_since IS NULL",
+            "UPDATE confirmations SET due_at = $1, due_set_at = $1 WHERE state = 'queued' AND attempts > 0 AND due_at > $2 AND rejected_since IS NULL",
         )
         .bind(now.0)
         .bind(leased_at_most_until.0)
@@ -122,8 +127,9 @@ impl Store {
             "SELECT COUNT(CASE WHEN state = 'queued' THEN 1 END) AS queued, \
              COUNT(CASE WHEN state = 'queued' AND attempts > 0 THEN 1 END) AS undelivered, \
              COUNT(CASE WHEN state = 'parked' THEN 1 END) AS parked, \
+             COUNT(CASE WHEN state = 'uncredited' AND dismissed_at IS NULL AND chain_state <> 'dropped' THEN 1 END) AS uncredited, \
              MIN(CASE WHEN state = 'queued' THEN queued_at END) AS oldest \
-             FROM confirmations WHERE state IN ('queued', 'parked')",
+             FROM confirmations c JOIN payments p ON p.id = c.payment_id WHERE state IN ('queued', 'parked', 'uncredited')",
         )
         .fetch_one(&self.read)
         .await?;
@@ -131,8 +137,25 @@ impl Store {
             queued: row::count(&r, "queued")?,
             undelivered: row::count(&r, "undelivered")?,
             parked: row::count(&r, "parked")?,
+            uncredited: row::count(&r, "uncredited")?,
             oldest_queued_at: r.try_get::<Option<i64>, _>("oldest")?.map(Timestamp),
         })
+    }
+}
+
+/// Who asked for a confirmation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Origin {
+    Verdict,
+    Person,
+}
+
+impl Origin {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Verdict => "verdict",
+            Self::Person => "person",
+        }
     }
 }
 
@@ -146,6 +169,7 @@ pub(super) struct New {
     pub(super) is_unknown: bool,
     signature: Signature,
     state: &'static str,
+    origin: Origin,
     is_due: bool,
     /// Whoever queues it sends it too, and has it leased until then.
     leased_until: Option<Timestamp>,
@@ -166,6 +190,7 @@ impl New {
             is_unknown: false,
             signature,
             state: "queued",
+            origin: Origin::Person,
             is_due: is_final,
             leased_until: None,
         }
@@ -192,6 +217,7 @@ impl New {
             is_unknown: false,
             signature,
             state,
+            origin: Origin::Verdict,
             is_due,
             leased_until: None,
         })
@@ -207,7 +233,7 @@ impl New {
             signature: self.signature,
             attempts: 0,
             queued_at: now,
-            rejected_since: None,
+            rejected: None,
             leased_until: until,
         })
     }
@@ -215,7 +241,7 @@ impl New {
 
 /// Writes confirmations into a script.
 pub(super) fn insert(script: &mut Script, all: &[New], now: Timestamp) {
-    let head = "INSERT INTO confirmations (id, payment_id, memo, folded, is_unknown, signature, state, due_at, queued_at, closed_at) ";
+    let head = "INSERT INTO confirmations (id, payment_id, memo, folded, is_unknown, signature, state, origin, due_at, due_set_at, queued_at, closed_at) ";
     script.insert(head, all, "", |mut values, new| {
         let due_at = new.leased_until.unwrap_or(now).0;
         values
@@ -226,7 +252,9 @@ pub(super) fn insert(script: &mut Script, all: &[New], now: Timestamp) {
             .push_bind(new.is_unknown)
             .push_bind(new.signature.to_string())
             .push_bind(new.state)
+            .push_bind(new.origin.as_str())
             .push_bind(new.is_due.then_some(due_at))
+            .push_bind(new.is_due.then_some(now.0))
             .push_bind(now.0)
             .push_bind((new.state != "queued").then_some(now.0));
     });
@@ -234,7 +262,7 @@ pub(super) fn insert(script: &mut Script, all: &[New], now: Timestamp) {
 
 /// Makes due what waited for a payment to be finalized.
 pub(super) async fn release(tx: &mut Tx, payment: PaymentId, now: Timestamp) -> Result<()> {
-    sqlx::query("UPDATE confirmations SET due_at = $2 WHERE payment_id = $1 AND state = 'queued' AND due_at IS NULL")
+    sqlx::query("UPDATE confirmations SET due_at = $2, due_set_at = $2 WHERE payment_id = $1 AND state = 'queued' AND due_at IS NULL")
         .bind(payment)
         .bind(now.0)
         .execute(&mut **tx)
@@ -254,16 +282,33 @@ pub(super) async fn was_attempted(tx: &mut Tx, payment: PaymentId) -> Result<boo
     Ok(live.is_some())
 }
 
+/// Whether a person asked for a payment's live confirmation.
+pub(super) async fn is_by_hand(tx: &mut Tx, payment: PaymentId) -> Result<bool> {
+    let live: Option<i64> = sqlx::query_scalar(
+        "SELECT id FROM confirmations WHERE payment_id = $1 AND state <> 'cancelled' AND origin = 'person'",
+    )
+    .bind(payment)
+    .fetch_optional(&mut **tx)
+    .await?;
+    Ok(live.is_some())
+}
+
+/// The state of a confirmation that is given up, in SQL. One that the API once accepted keeps its checkout, whatever a person
+/// decides: another transaction is never sent for it.
+pub(super) const GIVEN_UP: &str =
+    "CASE WHEN accepted_at IS NULL THEN 'parked' ELSE 'uncredited' END";
+
 /// Gives up a payment's confirmation that is not acknowledged, whatever an attempt under way comes to short of that.
 pub(super) async fn park(tx: &mut Tx, payment: PaymentId, now: Timestamp) -> Result<()> {
-    close(tx, payment, "parked", now).await
+    close(tx, payment, GIVEN_UP, now).await
 }
 
 /// Makes a payment's confirmation due that was tried before, and lets its patience begin anew.
 pub(super) async fn retry(tx: &mut Tx, payment: PaymentId, now: Timestamp) -> Result<()> {
     sqlx::query(
-        "UPDATE confirmations SET state = 'queued', due_at = $2, queued_at = $2, closed_at = NULL, attempts = 1, \
-         rejected_since = NULL WHERE payment_id = $1 AND state IN ('queued', 'parked')",
+        "UPDATE confirmations SET state = 'queued', due_at = $2, due_set_at = $2, queued_at = $2, closed_at = NULL, attempts = 1, \
+         rejected_since = NULL, rejected_at = NULL, asked_again_at = NULL \
+         WHERE payment_id = $1 AND state IN ('queued', 'parked', 'uncredited')",
     )
     .bind(payment)
     .bind(now.0)
@@ -274,7 +319,7 @@ pub(super) async fn retry(tx: &mut Tx, payment: PaymentId, now: Timestamp) -> Re
 
 /// Takes back a payment's confirmation; only for one that was never sent.
 pub(super) async fn cancel(tx: &mut Tx, payment: PaymentId, now: Timestamp) -> Result<()> {
-    close(tx, payment, "cancelled", now).await
+    close(tx, payment, "'cancelled'", now).await
 }
 
 /// Takes back a payment's confirmation that the API said no to until it was given up, or that waits for `finalized` and was never sent.
@@ -289,11 +334,14 @@ pub(super) async fn cancel_refused(tx: &mut Tx, payment: PaymentId, now: Timesta
     Ok(())
 }
 
+/// `state` is an expression in SQL.
 async fn close(tx: &mut Tx, payment: PaymentId, state: &'static str, now: Timestamp) -> Result<()> {
-    sqlx::query("UPDATE confirmations SET state = $3, closed_at = $2, due_at = NULL WHERE payment_id = $1 AND state = 'queued'")
+    let close = format!(
+        "UPDATE confirmations SET state = {state}, closed_at = $2, due_at = NULL WHERE payment_id = $1 AND state = 'queued'"
+    );
+    sqlx::query(&close)
         .bind(payment)
         .bind(now.0)
-        .bind(state)
         .execute(&mut **tx)
         .await?;
     Ok(())

@@ -49,7 +49,7 @@ pub enum Refusal {
     HasConfirmation {
         /// Of which checkout.
         checkout: Memo,
-        /// `queued`, `acknowledged` or `parked`.
+        /// `queued`, `acknowledged`, `parked` or `uncredited`.
         state: String,
     },
     /// Likely mistyped.
@@ -84,7 +84,7 @@ fn list(accounts: &[TokenAccount]) -> String {
 }
 
 /// A payment as a decision finds it.
-struct Found {
+pub(super) struct Found {
     id: PaymentId,
     signature: Signature,
     token_account: TokenAccount,
@@ -159,70 +159,110 @@ impl Store {
         Ok(())
     }
 
-    /// Puts a held or parked payment aside: it is judged no more and needs nobody.
+    /// Puts a held, parked or uncredited payment aside: it is judged no more and needs nobody. A parked one frees its checkout; an
+    /// uncredited one keeps it, since the API accepted it once and is never sent another transaction for that checkout.
     ///
     /// # Errors
     /// [`Refusal`] if it is being confirmed, or was; or the database fails. Then nothing is changed.
     pub async fn dismiss(&self, which: Which, by: &Decision, now: Timestamp) -> Result<()> {
         let mut tx = self.begin_durable().await?;
         let found = find(&mut tx, which).await?;
-        if found.is_dismissed {
-            return Err(Refusal::AlreadyDismissed.into());
-        }
-        if let Some(confirmation) = &found.confirmation {
-            if confirmation.state != "parked" {
-                return Err(confirmation.refusal());
-            }
-            sqlx::query(
-                "UPDATE confirmations SET state = 'cancelled', closed_at = $2 WHERE id = $1",
-            )
-            .bind(confirmation.id)
-            .bind(now.0)
-            .execute(&mut *tx)
-            .await?;
-        }
-        quarantine::give_up(&mut tx, found.signature, found.token_account).await?;
-        sqlx::query("UPDATE payments SET dismissed_at = $2 WHERE id = $1")
-            .bind(found.id)
-            .bind(now.0)
-            .execute(&mut *tx)
-            .await?;
-        note(&mut tx, &found, &Action::Dismiss, by, now).await?;
+        dismiss(&mut tx, &found, by, now).await?;
         tx.commit().await?;
         Ok(())
     }
 
-    /// Makes due now what waits: a parked or queued confirmation, or the next try at an unreadable transaction.
+    /// Makes due now what waits: a parked, uncredited or queued confirmation, or the next try at an unreadable transaction.
     ///
     /// # Errors
     /// [`Refusal`] if nothing waits; or the database fails. Then nothing is changed.
     pub async fn retry(&self, which: Which, by: &Decision, now: Timestamp) -> Result<()> {
         let mut tx = self.begin_durable().await?;
         let found = find(&mut tx, which).await?;
-        match &found.confirmation {
-            Some(one) if one.state == "acknowledged" => {
-                return Err(Refusal::NothingToRetry("it is confirmed").into());
-            }
-            Some(one) if one.state == "queued" && !one.is_due => {
-                let why = "its confirmation waits for the chain to finalize it";
-                return Err(Refusal::NothingToRetry(why).into());
-            }
-            Some(_) if found.chain_state == "dropped" => return Err(Refusal::Dropped.into()),
-            Some(_) => confirmations::retry(&mut tx, found.id, now).await?,
-            None => {
-                if !quarantine::hurry(&mut tx, found.signature, now).await? {
-                    let why = "it is held; confirm it for a checkout, or dismiss it";
-                    return Err(Refusal::NothingToRetry(why).into());
-                }
-            }
-        }
-        note(&mut tx, &found, &Action::Retry, by, now).await?;
+        retry(&mut tx, &found, by, now).await?;
         tx.commit().await?;
         Ok(())
     }
 }
 
-async fn find(tx: &mut Tx, which: Which) -> Result<Found> {
+/// Puts a payment aside, in a transaction that is dropped if this fails.
+pub(super) async fn dismiss(
+    tx: &mut Tx,
+    found: &Found,
+    by: &Decision,
+    now: Timestamp,
+) -> Result<()> {
+    if found.is_dismissed {
+        return Err(Refusal::AlreadyDismissed.into());
+    }
+    match &found.confirmation {
+        None => {}
+        Some(one) if one.state == "uncredited" => {}
+        Some(one) if one.state == "parked" => {
+            sqlx::query(
+                "UPDATE confirmations SET state = 'cancelled', closed_at = $2 WHERE id = $1",
+            )
+            .bind(one.id)
+            .bind(now.0)
+            .execute(&mut **tx)
+            .await?;
+        }
+        Some(one) => return Err(one.refusal()),
+    }
+    quarantine::give_up(tx, found.signature, found.token_account).await?;
+    sqlx::query("UPDATE payments SET dismissed_at = $2 WHERE id = $1")
+        .bind(found.id)
+        .bind(now.0)
+        .execute(&mut **tx)
+        .await?;
+    note(tx, found, &Action::Dismiss, by, now).await
+}
+
+/// The same as [`retry`] for a payment that still waits for a person: what is on its way stays as it is.
+pub(super) async fn retry_waiting(
+    tx: &mut Tx,
+    found: &Found,
+    by: &Decision,
+    now: Timestamp,
+) -> Result<()> {
+    match &found.confirmation {
+        Some(one) if one.state == "queued" => {
+            Err(Refusal::NothingToRetry("it is on its way").into())
+        }
+        _ if found.is_dismissed => Err(Refusal::AlreadyDismissed.into()),
+        _ => retry(tx, found, by, now).await,
+    }
+}
+
+/// Makes a payment due, in a transaction that is dropped if this fails.
+pub(super) async fn retry(tx: &mut Tx, found: &Found, by: &Decision, now: Timestamp) -> Result<()> {
+    match &found.confirmation {
+        Some(one) if one.state == "acknowledged" => {
+            return Err(Refusal::NothingToRetry("it is confirmed").into());
+        }
+        Some(one) if one.state == "queued" && !one.is_due => {
+            let why = "its confirmation waits for the chain to finalize it";
+            return Err(Refusal::NothingToRetry(why).into());
+        }
+        Some(_) if found.chain_state == "dropped" => return Err(Refusal::Dropped.into()),
+        Some(_) => {
+            confirmations::retry(tx, found.id, now).await?;
+            sqlx::query("UPDATE payments SET dismissed_at = NULL WHERE id = $1")
+                .bind(found.id)
+                .execute(&mut **tx)
+                .await?;
+        }
+        None => {
+            if !quarantine::hurry(tx, found.signature, now).await? {
+                let why = "it is held; confirm it for a checkout, or dismiss it";
+                return Err(Refusal::NothingToRetry(why).into());
+            }
+        }
+    }
+    note(tx, found, &Action::Retry, by, now).await
+}
+
+pub(super) async fn find(tx: &mut Tx, which: Which) -> Result<Found> {
     let rows = sqlx::query(
         "SELECT p.id, p.token_account, p.chain_state, p.dismissed_at, c.id AS confirmation, c.memo, c.state, c.due_at \
          FROM payments p LEFT JOIN confirmations c ON c.payment_id = p.id AND c.state <> 'cancelled' \

@@ -18,19 +18,22 @@ pub enum PaymentState {
     Acknowledged,
     /// Its confirmation was given up: a person must look.
     Parked,
+    /// The API accepted its confirmation, and its history shows no credit: a person must look.
+    Uncredited,
     /// Its fork died.
     Dropped,
 }
 
 impl PaymentState {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Held,
         Self::Dust,
         Self::Dismissed,
         Self::Queued,
         Self::Acknowledged,
         Self::Parked,
+        Self::Uncredited,
         Self::Dropped,
     ];
 
@@ -44,6 +47,7 @@ impl PaymentState {
             Self::Queued => "queued",
             Self::Acknowledged => "acknowledged",
             Self::Parked => "parked",
+            Self::Uncredited => "uncredited",
             Self::Dropped => "dropped",
         }
     }

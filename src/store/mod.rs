@@ -6,6 +6,7 @@
 //! decide is not on chain, and is written with `synchronous=FULL`.
 
 mod audit;
+mod bulk;
 mod checkouts;
 mod confirmations;
 mod cursors;
@@ -18,6 +19,7 @@ mod notices;
 mod payments;
 mod quarantine;
 mod reaches;
+mod reconcile;
 mod record;
 mod rejudge;
 mod reports;
@@ -30,6 +32,7 @@ mod turn;
 mod watched;
 
 pub use audit::Broken;
+pub use bulk::{BulkAction, Selection, Waiting, Walk};
 pub use checkouts::{PendingTarget, TakenIn};
 pub use confirmations::{Attempt, ConfirmationCounts, Due, Next};
 pub use cursors::Cursor;
@@ -39,6 +42,7 @@ pub use finality::{Dropped, Unsettled};
 pub use notices::{DueNotice, Fact, Notice, Unnoticed};
 pub use quarantine::Quarantined;
 pub use reaches::Reach;
+pub use reconcile::{Page, Reconciled};
 pub use record::{Ingested, Occasion, Reading, Recorded};
 pub use reports::{Hour, PaymentSummary, Tally};
 pub use set_aside::SetAside;

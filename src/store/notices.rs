@@ -8,7 +8,7 @@ use sqlx::Row;
 /// What happened to a payment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fact {
-    /// `confirmed`, `held`, `parked` or `dropped`.
+    /// `confirmed`, `held`, `parked`, `uncredited` or `dropped`.
     pub told: String,
     /// When.
     pub at: Timestamp,
@@ -56,10 +56,10 @@ pub struct DueNotice {
 
 /// $1 and $2 bound the attempts, $3 the first instant of which anything is told, $4 the last one for held payments.
 const FACTS: &str = "SELECT told, payment_id, at, 'payment-' || told || '-' || signature || '-' || token_account || more AS key FROM ( \
-    SELECT DISTINCT CASE c.state WHEN 'parked' THEN 'parked' ELSE 'confirmed' END AS told, c.payment_id, c.closed_at AS at, \
-        CASE c.state WHEN 'parked' THEN '-' || c.closed_at ELSE '' END AS more \
+    SELECT DISTINCT CASE c.state WHEN 'acknowledged' THEN 'confirmed' ELSE c.state END AS told, c.payment_id, c.closed_at AS at, \
+        CASE c.state WHEN 'acknowledged' THEN '' ELSE '-' || c.closed_at END AS more \
         FROM attempts a JOIN confirmations c ON c.id = a.confirmation_id \
-        WHERE a.rowid > $1 AND a.rowid <= $2 AND c.state IN ('acknowledged', 'parked') \
+        WHERE a.rowid > $1 AND a.rowid <= $2 AND c.state IN ('acknowledged', 'parked', 'uncredited') \
     UNION ALL SELECT 'held', id, recorded_at, '-' || reason FROM payments WHERE verdict = 'held' AND NOT is_dust AND dismissed_at IS NULL \
         AND chain_state <> 'dropped' AND recorded_at BETWEEN $3 AND $4 \
     UNION ALL SELECT 'dropped', id, settled_at, '-' || settled_at FROM payments WHERE chain_state = 'dropped' AND settled_at >= $3 \

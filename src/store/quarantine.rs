@@ -29,20 +29,30 @@ const PAUSES: [Duration; 6] = [
 ];
 
 impl Store {
-    /// Quarantined transactions whose time has come, oldest first.
+    /// Quarantined transactions whose time has come, oldest first. A time further ahead than its pause can have put it was written
+    /// before the clock was put back, and has come.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn quarantined(&self, now: Timestamp, limit: u32) -> Result<Vec<Quarantined>> {
-        let rows = sqlx::query(
+        let mut query = QueryBuilder::new(
             "SELECT q.signature, q.token_account, q.slot, EXISTS (SELECT 1 FROM payments p WHERE p.signature = q.signature \
              AND p.token_account = q.token_account AND p.chain_state <> 'confirmed') AS is_settled \
-             FROM quarantine q WHERE q.retry_at <= $1 ORDER BY q.retry_at LIMIT $2",
-        )
-            .bind(now.0)
-            .bind(limit)
-            .fetch_all(&self.read)
-            .await?;
+             FROM quarantine q WHERE q.retry_at <= ",
+        );
+        query
+            .push_bind(now.0)
+            .push(" OR q.retry_at > CASE q.retries");
+        for (retries, pause) in (0_i64..).zip(PAUSES) {
+            query.push(" WHEN ").push_bind(retries);
+            query.push(" THEN ").push_bind(now.plus(pause).0);
+        }
+        let longest = PAUSES[PAUSES.len() - 1];
+        query.push(" ELSE ").push_bind(now.plus(longest).0);
+        query
+            .push(" END ORDER BY q.retry_at LIMIT ")
+            .push_bind(limit);
+        let rows = query.build().fetch_all(&self.read).await?;
         rows.iter()
             .map(|r| {
                 Ok(Quarantined {

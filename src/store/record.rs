@@ -252,6 +252,12 @@ async fn record_credit(
             confirmations::retry(tx, known.id, now).await?;
             return Ok(None);
         }
+        // A person confirmed it while it could not be read, and knew no amount: what it turns out to be does not change that.
+        if known.received.is_none() && confirmations::is_by_hand(tx, known.id).await? {
+            payments::set_credit(tx, known.id, credit, &decoded.memos).await?;
+            desk.holds(known.id, ingested, credit, &decoded.memos);
+            return Ok(None);
+        }
         confirmations::cancel(tx, known.id, now).await?;
         desk.released(known.id);
     }

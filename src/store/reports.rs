@@ -205,6 +205,9 @@ impl Store {
             Some(PaymentState::Parked) => {
                 " AND id IN (SELECT payment_id FROM confirmations WHERE state = 'parked')"
             }
+            Some(PaymentState::Uncredited) => {
+                " AND id IN (SELECT payment_id FROM confirmations WHERE state = 'uncredited')"
+            }
             _ => "",
         });
         let mut equals = |column: &str, value: Option<String>| {

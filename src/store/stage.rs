@@ -26,7 +26,7 @@ pub enum Stage {
         /// Its transaction.
         signature: String,
         /// Why it is held: [`Held::UnknownMemo`] means that it came with another memo, which resembles the checkout's. `None` = the
-        /// payments API does not take it.
+        /// payments API does not credit it.
         reason: Option<Held>,
     },
 }
@@ -74,7 +74,7 @@ impl Stage {
                 signature: Some(signature),
             }),
             PaymentState::Queued => Some(Self::Seen { signature }),
-            PaymentState::Parked => Some(Self::NeedsHelp {
+            PaymentState::Parked | PaymentState::Uncredited => Some(Self::NeedsHelp {
                 signature,
                 reason: None,
             }),
@@ -82,6 +82,11 @@ impl Stage {
                 Some(Held::UnknownMemo) => Some(Self::Seen { signature }),
                 reason => Some(Self::NeedsHelp { signature, reason }),
             },
+            // It keeps its checkout: another payment would be one too many.
+            PaymentState::Dismissed if payment.confirmation.is_some() => Some(Self::NeedsHelp {
+                signature,
+                reason: None,
+            }),
             PaymentState::Dismissed | PaymentState::Dropped | PaymentState::Dust => None,
         }
     }

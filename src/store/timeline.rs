@@ -34,6 +34,11 @@ pub enum Happened {
         /// What came of it.
         reason: String,
     },
+    /// The API's history told what became of its confirmation.
+    Reconciled {
+        /// What it told.
+        reason: String,
+    },
     /// It was finalized or dropped.
     Settled(String),
     /// A person decided.
@@ -116,7 +121,7 @@ impl Store {
 
     async fn attempts(&self, payment: i64) -> Result<Vec<Event>> {
         let rows = sqlx::query(
-            "SELECT a.at, a.status, a.took_ms, a.reason FROM attempts a \
+            "SELECT a.at, a.source, a.status, a.took_ms, a.reason FROM attempts a \
              JOIN confirmations c ON c.id = a.confirmation_id WHERE c.payment_id = $1 ORDER BY a.at",
         )
         .bind(payment)
@@ -124,11 +129,15 @@ impl Store {
         .await?;
         rows.iter()
             .map(|r| {
-                let status: Option<i64> = r.try_get("status")?;
-                let what = Happened::Attempted {
-                    status: status.and_then(|status| u16::try_from(status).ok()),
-                    took_ms: r.try_get("took_ms")?,
-                    reason: r.try_get("reason")?,
+                let (status, reason) =
+                    (r.try_get::<Option<i64>, _>("status")?, r.try_get("reason")?);
+                let what = match r.try_get("source")? {
+                    "history" => Happened::Reconciled { reason },
+                    _ => Happened::Attempted {
+                        status: status.and_then(|status| u16::try_from(status).ok()),
+                        took_ms: r.try_get("took_ms")?,
+                        reason,
+                    },
                 };
                 Ok(event(r.try_get("at")?, what))
             })

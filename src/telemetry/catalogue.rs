@@ -37,7 +37,15 @@ const VERDICTS: [&str; Held::ALL.len() + 1] = {
     }
     words
 };
-const OUTCOMES: &[&str] = &["acknowledged", "retry", "parked", "paid_by_other"];
+const OUTCOMES: &[&str] = &["acknowledged", "retry", "parked"];
+const FINDINGS: &[&str] = &[
+    "credited",
+    "acknowledged",
+    "paid_by_other",
+    "sent_again",
+    "uncredited",
+    "parked",
+];
 const METHODS: &[&str] = &[
     "getSignaturesForAddress",
     "getTransaction",
@@ -135,6 +143,16 @@ pub const METRICS: &[Metric] = &[
         "paywatch_outbox_parked",
         &[],
         "Confirmations given up, that wait for a person",
+    ),
+    gauge(
+        "paywatch_uncredited_confirmations",
+        &[],
+        "Confirmations that the API accepted and its history does not show as credited, that wait for a person",
+    ),
+    counter(
+        "paywatch_reconciled_total",
+        &[label("outcome", FINDINGS)],
+        "Confirmations that the API's history changed: credited, acknowledged, paid_by_other, sent_again, uncredited or parked",
     ),
     gauge(
         "paywatch_checkouts_pending",

@@ -2,8 +2,8 @@
 //! a payment that the API refused keeps no checkout from the one that pays it.
 
 use crate::support::books::{
-    Books, DUE, NOW, account, checkout, confirm, credited, ingested, memo, paid, patient, rules,
-    signature,
+    Books, DUE, NOW, account, checkout, confirm, credited, ingested, memo, page, paid, patient,
+    rules, signature,
 };
 use crate::support::tables;
 use paywatch::domain::{Commitment, Held, Matched, Policy, UnknownMemo, Verdict};
@@ -38,9 +38,9 @@ const TAKEN: Verdict = Verdict::Held(Held::AlreadyPaid);
 
 /// The API says no for a while, and the confirmation is given up.
 async fn refuse(books: &Books) {
-    let no = Next::Retry {
+    let no = Next::Rejected {
         due_at: NOW,
-        rejected_since: Some(NOW),
+        since: NOW,
     };
     books.attempt(NOW, &no).await;
     books.attempt(NOW, &Next::Parked).await;
@@ -57,7 +57,7 @@ async fn state(books: &Books, byte: u8) -> (PaymentState, String) {
 async fn becomes_known(books: &Books, text: &str) {
     books
         .store
-        .upsert_checkouts(&[checkout(text)])
+        .upsert_checkouts(&[checkout(text)], page(), NOW)
         .await
         .unwrap();
     books.store.rejudge(&books.rules, NOW).await.unwrap();
@@ -97,7 +97,11 @@ async fn only_hexadecimal_memos_have_two_spellings() {
 async fn two_checkouts_that_differ_in_case_are_two() {
     let books = trusting(Policy::default()).await;
     let both = [checkout("AB12"), checkout("ab12")];
-    books.store.upsert_checkouts(&both).await.unwrap();
+    books
+        .store
+        .upsert_checkouts(&both, page(), NOW)
+        .await
+        .unwrap();
     for (byte, text) in [(1, "AB12"), (2, "ab12")] {
         assert_eq!(
             books.record(one(byte, paid(text))).await,
@@ -145,8 +149,8 @@ async fn the_database_holds_one_live_confirmation_of_an_unknown_memo() {
     let batch = [one(1, paid("AB12")), one(2, paid("ab12"))];
     store.record(&batch, None, &trusting, NOW).await.unwrap();
     store.close().await;
-    let insert = "INSERT INTO confirmations (payment_id, memo, folded, is_unknown, signature, state, queued_at) \
-        VALUES (2, 'ab12', 'ab12', 1, 'x', 'queued', 1)";
+    let insert = "INSERT INTO confirmations (payment_id, memo, folded, is_unknown, signature, state, origin, queued_at) \
+        VALUES (2, 'ab12', 'ab12', 1, 'x', 'queued', 'verdict', 1)";
     let refused = tables(&file).await.execute(insert).await.unwrap_err();
     assert!(refused.to_string().contains("UNIQUE"), "{refused}");
 }

@@ -1,7 +1,8 @@
 //! What people decide: carried out whole or not at all, never against the books, and on record.
 
 use crate::support::books::{
-    Books, DUE, NOW, account, checkout, confirm, credited, ingested, memo, paid, signature, watched,
+    Books, DUE, NOW, account, checkout, confirm, credited, ingested, memo, page, paid, signature,
+    watched,
 };
 use paywatch::domain::{Checkout, CheckoutStatus, Commitment, Policy, Rules, TokenAccount};
 use paywatch::store::{
@@ -56,7 +57,7 @@ pub(crate) async fn underpaid() -> Books {
     };
     books
         .store
-        .upsert_checkouts(&[checkout("a"), checkout("b"), confirmed])
+        .upsert_checkouts(&[checkout("a"), checkout("b"), confirmed], page(), NOW)
         .await
         .unwrap();
     books
@@ -206,7 +207,7 @@ async fn what_is_dismissed_is_judged_no_more_until_somebody_confirms_it() {
     assert_eq!(books.state(1).await, PaymentState::Dismissed);
     books
         .store
-        .upsert_checkouts(&[checkout("late")])
+        .upsert_checkouts(&[checkout("late")], page(), NOW)
         .await
         .unwrap();
     let judged = books.store.rejudge(&books.rules, NOW).await.unwrap();
@@ -282,10 +283,7 @@ async fn a_payment_whose_fork_died_after_it_was_sent_can_be_dismissed_and_not_re
         .record(ingested(2, 6, Commitment::Confirmed, paid("b")))
         .await;
     assert_eq!(second, Some(confirm("b")));
-    let again = Next::Retry {
-        due_at: NOW,
-        rejected_since: None,
-    };
+    let again = Next::Retry { due_at: NOW };
     books.attempt(NOW, &again).await;
     books
         .store

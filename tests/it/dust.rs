@@ -1,6 +1,8 @@
 //! Dust (`policy.dust_below`): payments too small to matter that match nothing are recorded and counted, and need nobody.
 
-use crate::support::books::{Books, NOW, checkout, credited, ingested, memo, rules, signature};
+use crate::support::books::{
+    Books, NOW, checkout, credited, ingested, memo, page, rules, signature,
+};
 use crate::support::ledger::Entry;
 use crate::support::scripted::Scripted;
 use paywatch::domain::{BaseUnits, Checkout, Commitment, Limit, Policy, TokenName};
@@ -93,7 +95,11 @@ async fn dust_that_pays_a_checkout_is_no_dust() {
         ..checkout(text)
     };
     let both = [cheap("cheap"), cheap("other")];
-    books.store.upsert_checkouts(&both).await.unwrap();
+    books
+        .store
+        .upsert_checkouts(&both, page(), NOW)
+        .await
+        .unwrap();
     let judged = books.store.rejudge(&books.rules, NOW).await.unwrap();
     assert_eq!(judged.len(), 1);
     let (which, by) = (
@@ -120,7 +126,7 @@ async fn dust_for_a_checkout_leaves_it_waiting() {
     let books = books().await;
     books
         .store
-        .upsert_checkouts(&[checkout("a")])
+        .upsert_checkouts(&[checkout("a")], page(), NOW)
         .await
         .unwrap();
     record(&books, 1, "a", 1).await;

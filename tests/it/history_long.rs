@@ -1,5 +1,6 @@
 //! Long histories, and APIs that give them slowly, in small pages or with interruptions: each is read once, and delays no payment.
 
+use crate::support::books::{NOW, page};
 use crate::support::changed;
 use crate::support::scripted::Scripted;
 use crate::support::server::{Asked, Said};
@@ -306,16 +307,18 @@ async fn what_is_left_out_later_stays_and_another_status_comes_and_goes() {
     };
     assert_eq!(
         store
-            .upsert_checkouts(std::slice::from_ref(&whole))
+            .upsert_checkouts(std::slice::from_ref(&whole), page(), NOW)
             .await
-            .unwrap(),
+            .unwrap()
+            .0,
         1
     );
     assert_eq!(
         store
-            .upsert_checkouts(std::slice::from_ref(&less))
+            .upsert_checkouts(std::slice::from_ref(&less), page(), NOW)
             .await
-            .unwrap(),
+            .unwrap()
+            .0,
         0
     );
     assert_eq!(read().await, std::slice::from_ref(&whole));
@@ -330,7 +333,10 @@ async fn what_is_left_out_later_stays_and_another_status_comes_and_goes() {
     };
     for (told, changed) in [(&early, 1), (&late, 1), (&early, 0)] {
         let told = std::slice::from_ref(told);
-        assert_eq!(store.upsert_checkouts(told).await.unwrap(), changed);
+        assert_eq!(
+            store.upsert_checkouts(told, page(), NOW).await.unwrap().0,
+            changed
+        );
     }
     let named = store.checkouts_named(std::slice::from_ref(&late.memo));
     assert_eq!(named.await.unwrap(), [late.clone()]);
@@ -352,7 +358,11 @@ async fn what_is_left_out_later_stays_and_another_status_comes_and_goes() {
     ] {
         let told = of(told, &less);
         assert_eq!(
-            store.upsert_checkouts(&[told]).await.unwrap(),
+            store
+                .upsert_checkouts(&[told], page(), NOW)
+                .await
+                .unwrap()
+                .0,
             changed,
             "{then:?}"
         );

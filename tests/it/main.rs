@@ -53,6 +53,7 @@ mod pages;
 mod paying;
 mod policy;
 mod quorum;
+mod reconcile;
 mod restarts;
 mod runbook;
 mod safety;

@@ -1,7 +1,7 @@
 //! The outbox: a checkout is won once, and a confirmation ends in one state.
 
 use crate::support::books::{
-    Books, DUE, NOW, account, checkout, confirm, credited, ingested, paid, patient, rules,
+    Books, DUE, NOW, account, checkout, confirm, credited, ingested, page, paid, patient, rules,
     signature,
 };
 use paywatch::domain::{Commitment, Decoded, Held, Verdict};
@@ -122,10 +122,10 @@ async fn what_waits_for_finalized_is_due_only_then() {
 #[tokio::test]
 async fn an_attempt_decides_what_becomes_of_a_confirmation() {
     let books = Books::open().await;
-    let all = ["a", "b", "c", "d"];
+    let all = ["a", "b", "c"];
     books
         .store
-        .upsert_checkouts(&all.map(checkout))
+        .upsert_checkouts(&all.map(checkout), page(), NOW)
         .await
         .unwrap();
     for (byte, text) in (1..).zip(all) {
@@ -147,12 +147,8 @@ async fn an_attempt_decides_what_becomes_of_a_confirmation() {
     let again = NOW.plus(Duration::from_secs(2));
     let outcomes = [
         Next::Acknowledged,
-        Next::Retry {
-            due_at: again,
-            rejected_since: None,
-        },
+        Next::Retry { due_at: again },
         Next::Parked,
-        Next::PaidByOther,
     ];
     for (due, next) in due.iter().zip(&outcomes) {
         books
@@ -180,7 +176,6 @@ async fn an_attempt_decides_what_becomes_of_a_confirmation() {
             state("matched", Some("acknowledged")),
             state("matched", Some("queued")),
             state("matched", Some("parked")),
-            state("already_paid", None),
         ]
     );
     // Closed stays closed, whatever a late answer says.
@@ -235,7 +230,7 @@ async fn what_was_held_when_its_fork_died_is_not_judged_again() {
         .unwrap();
     books
         .store
-        .upsert_checkouts(&[checkout("a")])
+        .upsert_checkouts(&[checkout("a")], page(), NOW)
         .await
         .unwrap();
     let judged = books.store.rejudge(&books.rules, NOW).await.unwrap();
@@ -373,7 +368,6 @@ async fn what_waits_far_off_is_hurried_and_what_somebody_just_took_is_not() {
     let later = |seconds| NOW.plus(Duration::from_secs(seconds));
     let retry = |seconds| Next::Retry {
         due_at: later(seconds),
-        rejected_since: None,
     };
     books
         .record(ingested(1, 5, Commitment::Confirmed, paid("a")))

@@ -1,7 +1,7 @@
 //! The store on a real file: recording twice is recording once, a cursor only goes forwards, what is known stays known.
 
 use crate::support::books::{
-    Books, DUE, NOW, account, checkout, confirm, credited, cursor, ingested, key, memo, paid,
+    Books, DUE, NOW, account, checkout, confirm, credited, cursor, ingested, key, memo, page, paid,
     signature, watched,
 };
 use paywatch::domain::{
@@ -47,7 +47,7 @@ async fn an_unknown_memo_is_judged_again_when_its_checkout_arrives() {
     );
     books
         .store
-        .upsert_checkouts(&[checkout("a")])
+        .upsert_checkouts(&[checkout("a")], page(), NOW)
         .await
         .unwrap();
     let judged = books.store.rejudge(&books.rules, NOW).await.unwrap();
@@ -118,7 +118,7 @@ async fn a_payment_is_new_once_however_often_it_is_judged() {
     assert_eq!(record(2, 5, paid("b")).await, again, "read at last");
     books
         .store
-        .upsert_checkouts(&[checkout("b")])
+        .upsert_checkouts(&[checkout("b")], page(), NOW)
         .await
         .unwrap();
     let judged = books.store.rejudge(&books.rules, NOW).await.unwrap();
@@ -156,7 +156,7 @@ async fn a_held_payment_is_judged_again_only_while_its_account_is_watched() {
         .await;
     books
         .store
-        .upsert_checkouts(&[checkout("a")])
+        .upsert_checkouts(&[checkout("a")], page(), NOW)
         .await
         .unwrap();
     let elsewhere = Rules::new(
@@ -217,13 +217,22 @@ async fn a_lagging_history_does_not_undo_what_is_known() {
         status: CheckoutStatus::Confirmed(Some(signature(9))),
         ..checkout("a")
     };
-    assert_eq!(books.store.upsert_checkouts(&[confirmed]).await.unwrap(), 1);
     assert_eq!(
         books
             .store
-            .upsert_checkouts(&[checkout("a")])
+            .upsert_checkouts(&[confirmed], page(), NOW)
             .await
-            .unwrap(),
+            .unwrap()
+            .0,
+        1
+    );
+    assert_eq!(
+        books
+            .store
+            .upsert_checkouts(&[checkout("a")], page(), NOW)
+            .await
+            .unwrap()
+            .0,
         0
     );
     assert_eq!(books.store.count_checkouts().await.unwrap(), (1, 0));

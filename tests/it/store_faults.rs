@@ -1,7 +1,7 @@
 //! Databases that are old, new, damaged, read-only, full or shared: each is opened, or refused in plain words.
 
 use crate::support::books::{
-    Books, NOW, account, checkout, confirm, ingested, paid, rules, signature,
+    Books, NOW, account, checkout, confirm, ingested, page, paid, rules, signature,
 };
 use crate::support::{Child, PRICE, World, eventually, exit_of, said, tables};
 use futures_util::future::join_all;
@@ -247,11 +247,15 @@ async fn who_comes_back_after_its_lease_changes_nothing_but_an_acceptance() {
         took: Duration::ZERO,
         reason: "refused".into(),
     };
-    let again = Next::Retry {
-        due_at: NOW,
-        rejected_since: None,
-    };
-    for stale in [again, Next::Parked, Next::PaidByOther] {
+    let again = Next::Retry { due_at: NOW };
+    for stale in [
+        again,
+        Next::Parked,
+        Next::Rejected {
+            due_at: NOW,
+            since: NOW,
+        },
+    ] {
         books
             .store
             .turn_over(
@@ -307,7 +311,10 @@ async fn store_check_names_what_is_broken() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("books.db");
     let store = open(&file).await.unwrap();
-    store.upsert_checkouts(&[checkout("a")]).await.unwrap();
+    store
+        .upsert_checkouts(&[checkout("a")], page(), NOW)
+        .await
+        .unwrap();
     store
         .record(
             &[ingested(1, 5, Commitment::Confirmed, paid("a"))],
@@ -326,9 +333,9 @@ async fn store_check_names_what_is_broken() {
     raw.execute("DROP INDEX confirmations_one_per_checkout")
         .await
         .unwrap();
-    raw.execute("INSERT INTO confirmations (payment_id, memo, signature, state, queued_at) VALUES (77, 'a', 'x', 'queued', 1)").await.unwrap_err();
+    raw.execute("INSERT INTO confirmations (payment_id, memo, signature, state, origin, queued_at) VALUES (77, 'a', 'x', 'queued', 'verdict', 1)").await.unwrap_err();
     raw.execute("PRAGMA foreign_keys = OFF").await.unwrap();
-    raw.execute("INSERT INTO confirmations (payment_id, memo, signature, state, queued_at) VALUES (77, 'a', 'x', 'queued', 1)").await.unwrap();
+    raw.execute("INSERT INTO confirmations (payment_id, memo, signature, state, origin, queued_at) VALUES (77, 'a', 'x', 'queued', 'verdict', 1)").await.unwrap();
     raw.close().await.unwrap();
     let environment = [
         (

@@ -1,7 +1,7 @@
 //! What is told of a payment: everything that happened to it, and which payments are found by what.
 
 use crate::decisions::{by, underpaid, which};
-use crate::support::books::{Books, NOW, account, checkout, ingested, memo, paid, signature};
+use crate::support::books::{Books, NOW, account, checkout, ingested, memo, page, paid, signature};
 use paywatch::domain::Commitment;
 use paywatch::store::{Attempt, Event, Filter, Happened, Next, PaymentState, Reading};
 use std::time::Duration;
@@ -76,6 +76,7 @@ fn word(event: &Event) -> String {
         Happened::Seen => "seen".into(),
         Happened::Judged { verdict, .. } => verdict.clone(),
         Happened::Attempted { reason, .. } => reason.clone(),
+        Happened::Reconciled { reason } => reason.clone(),
         Happened::Settled(state) => state.clone(),
         Happened::Decided {
             action,
@@ -95,7 +96,7 @@ async fn the_timeline_tells_everything_in_order() {
         .await;
     books
         .store
-        .upsert_checkouts(&[checkout("a")])
+        .upsert_checkouts(&[checkout("a")], page(), NOW)
         .await
         .unwrap();
     books.store.rejudge(&books.rules, at(1)).await.unwrap();

@@ -35,7 +35,7 @@ impl Check {
         let events = raw.events.iter().map(|word| {
             let event = word.parse().ok();
             let allowed =
-                "confirmed, held, parked, dropped, key_refused, not_ready, recovered; none for all";
+                "confirmed, held, parked, uncredited, dropped, key_refused, not_ready, recovered; none for all";
             self.some("notify.events", word, allowed, event)
         });
         let events: Vec<_> = events.collect();

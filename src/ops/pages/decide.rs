@@ -70,8 +70,10 @@ impl Action {
             }
             (PaymentState::Held | PaymentState::Dust, _) => &[Self::Confirm, Self::Dismiss],
             (PaymentState::Parked, _) if payment.was_dropped() => &[Self::Dismiss],
-            (PaymentState::Parked, _) => &[Self::Retry, Self::Dismiss],
+            (PaymentState::Parked | PaymentState::Uncredited, _) => &[Self::Retry, Self::Dismiss],
             (PaymentState::Queued, _) => &[Self::Retry],
+            // The API accepted its confirmation once.
+            (PaymentState::Dismissed, _) if payment.confirmation.is_some() => &[Self::Retry],
             (PaymentState::Dismissed, _) => &[Self::Confirm],
             (PaymentState::Acknowledged | PaymentState::Dropped, _) => &[],
         }

@@ -84,7 +84,11 @@ fn health(standing: &Standing) -> (&'static str, String) {
         return ("bad", format!("paywatch does not do its work: {why}."));
     }
     let held: u64 = standing.held.values().sum();
-    let waiting = held.saturating_add(standing.outbox.parked);
+    let given_up = standing
+        .outbox
+        .parked
+        .saturating_add(standing.outbox.uncredited);
+    let waiting = held.saturating_add(given_up);
     match (waiting, standing.outbox.undelivered) {
         (0, 0) => (
             "good",
@@ -132,6 +136,7 @@ fn tiles(standing: &Standing) -> Markup {
         ),
         ("Held", held.to_string(), None),
         ("Parked", outbox.parked.to_string(), None),
+        ("Uncredited", outbox.uncredited.to_string(), None),
     ];
     html! {
         dl.tiles {

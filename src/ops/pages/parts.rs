@@ -42,7 +42,10 @@ pub(super) fn state_badge(state: PaymentState) -> Markup {
     let tone = match state {
         PaymentState::Acknowledged => "good",
         PaymentState::Queued => "busy",
-        PaymentState::Held | PaymentState::Parked | PaymentState::Dropped => "bad",
+        PaymentState::Held
+        | PaymentState::Parked
+        | PaymentState::Uncredited
+        | PaymentState::Dropped => "bad",
         PaymentState::Dismissed | PaymentState::Dust => "calm",
     };
     html! { span class=(format!("badge {tone}")) { (state.as_str()) } }

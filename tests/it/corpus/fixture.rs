@@ -1,7 +1,7 @@
 //! The corpus as files: a raw answer, and beside it what paywatch must see of it.
 
 use super::case::Case;
-use crate::support::books::NOW;
+use crate::support::books::{NOW, page};
 use paywatch::domain::{
     AmountRule, BaseUnits, Checkout, CheckoutStatus, Commitment, Decimals, Decoded, Known, Matched,
     Memo, Policy, Rules, TokenProgram, Transaction, Verdict, WatchList, Watched, decode, explain,
@@ -189,7 +189,10 @@ async fn recorded(
     ))
     .await
     .unwrap();
-    store.upsert_checkouts(checkouts).await.unwrap();
+    store
+        .upsert_checkouts(checkouts, page(), NOW)
+        .await
+        .unwrap();
     let ingested = Ingested {
         signature: transaction.signature,
         slot: transaction.slot,

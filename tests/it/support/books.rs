@@ -5,7 +5,7 @@ use paywatch::domain::{
     Mint, Policy, Pubkey, Rules, Signature, Slot, Timestamp, TokenAccount, TokenProgram, Verdict,
     Wallet, Watched,
 };
-use paywatch::store::{Attempt, Cursor, Ingested, Next, Reading, Store};
+use paywatch::store::{Attempt, Cursor, Ingested, Next, Page, Reading, Store};
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -101,6 +101,14 @@ pub(crate) fn credited(text: &str, amount: u64) -> Reading {
     })
 }
 
+/// A page of the history that was requested just now.
+pub(crate) fn page() -> Page {
+    Page {
+        asked_at: NOW,
+        credit_within: Duration::from_mins(10),
+    }
+}
+
 pub(crate) fn cursor(slot: Slot, byte: u8, at: Timestamp) -> Cursor {
     Cursor {
         token_account: account(),
@@ -130,7 +138,11 @@ impl Books {
     pub(crate) async fn with(memos: &[&str]) -> Self {
         let books = Self::open().await;
         let checkouts: Vec<_> = memos.iter().map(|text| checkout(text)).collect();
-        books.store.upsert_checkouts(&checkouts).await.unwrap();
+        books
+            .store
+            .upsert_checkouts(&checkouts, page(), NOW)
+            .await
+            .unwrap();
         books
     }
 
@@ -160,10 +172,7 @@ impl Books {
 
     /// Leases what is due and logs an attempt after which it is due again at once.
     pub(crate) async fn attempt_in_vain(&self) {
-        let again = Next::Retry {
-            due_at: NOW,
-            rejected_since: None,
-        };
+        let again = Next::Retry { due_at: NOW };
         self.attempt(NOW, &again).await;
     }
 
