@@ -1,5 +1,6 @@
 //! `paywatch payments`: what is recorded, and what people decide about it.
 
+mod bulk;
 mod decide;
 mod list;
 mod show;
@@ -26,9 +27,9 @@ enum Command {
     Show(show::Args),
     /// Confirm a payment for a checkout by hand; sent once the chain has finalized the payment
     Confirm(decide::Confirm),
-    /// Put a held or given-up payment aside: it is judged no more and needs nobody
+    /// Put payments aside that are held, given up or uncredited: they are judged no more and need nobody
     Dismiss(decide::Dismiss),
-    /// Try at once what waits: a given-up or queued confirmation, or an unreadable transaction
+    /// Try at once what waits: a confirmation that is given up, uncredited or queued, or an unreadable transaction
     Retry(decide::Retry),
 }
 

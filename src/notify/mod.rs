@@ -225,7 +225,7 @@ impl Notify {
             }
         };
         metrics::counter!("paywatch_notices_total", "outcome" => outcome).increment(1);
-        let noted = self.pipeline.store.note_sent(&notice, due_at).await;
+        let noted = self.pipeline.store.note_sent(&notice, due_at, now).await;
         noted.context("note what became of a notice")
     }
 }

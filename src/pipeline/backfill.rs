@@ -297,9 +297,27 @@ impl Backfill {
                 .await
                 .context("read the outbox")?;
             if next.is_none_or(|at| at > last_call) {
+                self.reconcile(stop).await?;
                 return Ok(acknowledged);
             }
         }
+    }
+
+    /// Reads the history once more if confirmations were not taken: it may show them as credited all the same.
+    async fn reconcile(&self, stop: &CancellationToken) -> anyhow::Result<()> {
+        let counts = self.pipeline.store.count_confirmations().await;
+        if counts.context("count confirmations")?.undelivered == 0 {
+            return Ok(());
+        }
+        let mut checkouts = Checkouts::new(self.pipeline.clone());
+        if let Some(Err(error)) = stop.run_until_cancelled(checkouts.step()).await {
+            let error = format!("{error:#}");
+            tracing::warn!(
+                error,
+                "the history was not read for confirmations that were not taken"
+            );
+        }
+        Ok(())
     }
 
     /// `swept` is `None` if the sweep was cut short.

@@ -10,7 +10,7 @@ use crate::store::{Due, Next};
 use anyhow::Context;
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use std::{
-    collections::{HashSet, VecDeque},
+    collections::{HashMap, VecDeque},
     sync::Arc,
     time::Duration,
 };
@@ -47,8 +47,8 @@ pub struct Confirm {
     /// Taken from the outbox, waiting for a hand.
     taken: VecDeque<Due>,
     under_way: FuturesUnordered<BoxFuture<'static, Done>>,
-    /// The outbox rows of the attempts under way.
-    in_hand: HashSet<i64>,
+    /// The outbox rows of the attempts under way, and until when they are leased.
+    in_hand: HashMap<i64, Timestamp>,
     /// Taken, and not to be sent now: to be given back to the outbox.
     to_give_back: Vec<Due>,
     /// Attempts that ended and are not recorded yet.
@@ -70,7 +70,7 @@ impl Confirm {
             pipeline,
             taken: VecDeque::new(),
             under_way: FuturesUnordered::new(),
-            in_hand: HashSet::new(),
+            in_hand: HashMap::new(),
             to_give_back: Vec::new(),
             ended: Vec::new(),
             turning: None,
@@ -173,11 +173,15 @@ impl Confirm {
         while self.under_way.len() < self.hands(now)
             && let Some(due) = self.taken.pop_front()
         {
+            // Taken again during an attempt that outlasted its lease, or after the clock was put back: the attempt goes on.
+            if let Some(leased_until) = self.in_hand.get_mut(&due.id) {
+                *leased_until = due.leased_until;
+                continue;
+            }
             // A confirmation that waited too long for a hand may belong to another process before the attempt ends: it is taken anew
             // after its lease.
-            let is_leased = due.leased_until.since(clock::now()) >= self.pipeline.longest_attempt();
-            // After the clock was put back, the outbox may give a row again that is in hand.
-            if is_leased && self.in_hand.insert(due.id) {
+            if due.leased_until.since(clock::now()) >= self.pipeline.longest_attempt() {
+                self.in_hand.insert(due.id, due.leased_until);
                 let pipeline = self.pipeline.clone();
                 self.under_way
                     .push(async move { pipeline.attempt(due).await }.boxed());
@@ -219,8 +223,10 @@ impl Confirm {
             self.ended.push(done);
         }
         let (mut is_accepted, mut is_refused) = (false, false);
-        for done in &self.ended[began..] {
-            self.in_hand.remove(&done.due.id);
+        for done in self.ended.iter_mut().skip(began) {
+            if let Some(leased_until) = self.in_hand.remove(&done.due.id) {
+                done.due.leased_until = leased_until;
+            }
             is_accepted |= done.key == KeyState::Accepted;
             is_refused |= done.key == KeyState::Refused;
         }

@@ -122,13 +122,12 @@ impl Store {
         }
     }
 
-    /// The next payments of a walk; `None` at its end.
+    /// The next payments of a walk; `None` at its end. A payment whose fork died is left out: a person must look at the API first.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn next_selected(
         &self,
-        action: BulkAction,
         selection: &Selection,
         walk: &mut Walk,
     ) -> Result<Option<Vec<PaymentSummary>>> {
@@ -153,10 +152,7 @@ impl Store {
             walk.left.pop();
             walk.before = selection.newest.map(|id| id.saturating_add(1));
         }
-        payments.retain(|one| {
-            let is_gone = action == BulkAction::Retry && one.was_dropped();
-            !is_gone && selection.takes(one)
-        });
+        payments.retain(|one| !one.was_dropped() && selection.takes(one));
         Ok(Some(payments))
     }
 
@@ -170,7 +166,7 @@ impl Store {
         selection: &Selection,
     ) -> Result<(u64, Option<i64>)> {
         let (mut walk, mut count, mut newest) = (Self::walk(action, selection), 0, None);
-        while let Some(some) = self.next_selected(action, selection, &mut walk).await? {
+        while let Some(some) = self.next_selected(selection, &mut walk).await? {
             count += u64::try_from(some.len()).unwrap_or(u64::MAX);
             newest = newest.max(some.iter().map(|one| one.id).max());
         }
@@ -190,7 +186,7 @@ impl Store {
         now: Timestamp,
     ) -> Result<u64> {
         let (mut walk, mut decided) = (Self::walk(action, selection), 0);
-        while let Some(some) = self.next_selected(action, selection, &mut walk).await? {
+        while let Some(some) = self.next_selected(selection, &mut walk).await? {
             if !some.is_empty() {
                 decided += self.decide_batch(action, &some, by, now).await?;
             }

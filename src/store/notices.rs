@@ -1,6 +1,7 @@
 //! The outbox of notices to people. What happened to payments stands in the other tables already; here is found what of it
 //! nobody was told yet. Nothing here is on the way of a payment.
 
+use super::turn::CLOCK_STEP_MIN;
 use super::{PaymentSummary, Result, Store, row};
 use crate::domain::{Memo, Timestamp};
 use sqlx::Row;
@@ -159,7 +160,7 @@ impl Store {
         let mut tx = self.begin().await?;
         for notice in notices {
             sqlx::query(
-                "INSERT OR IGNORE INTO notices (key, event, body, at, due_at) VALUES ($1, $2, $3, $4, $4)",
+                "INSERT OR IGNORE INTO notices (key, event, body, at, due_at, due_set_at) VALUES ($1, $2, $3, $4, $4, $4)",
             )
             .bind(&notice.key)
             .bind(&notice.event)
@@ -193,15 +194,18 @@ impl Store {
         Ok(event)
     }
 
-    /// Notices whose time has come, the oldest first.
+    /// Notices whose time has come, the oldest first. A due time that was written in the future, before the clock was put back, has
+    /// come.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn due_notices(&self, now: Timestamp, limit: u32) -> Result<Vec<DueNotice>> {
         let rows = sqlx::query(
-            "SELECT id, key, body, at, attempts FROM notices WHERE due_at <= $1 ORDER BY id LIMIT $2",
+            "SELECT id, key, body, at, attempts FROM notices WHERE due_at <= $1 OR (due_at IS NOT NULL AND due_set_at > $2) \
+             ORDER BY id LIMIT $3",
         )
         .bind(now.0)
+        .bind(now.plus(CLOCK_STEP_MIN).0)
         .bind(limit)
         .fetch_all(&self.read)
         .await?;
@@ -222,11 +226,17 @@ impl Store {
     ///
     /// # Errors
     /// When the database fails; then it is sent again, under the same key.
-    pub async fn note_sent(&self, notice: &DueNotice, due_at: Option<Timestamp>) -> Result<()> {
+    pub async fn note_sent(
+        &self,
+        notice: &DueNotice,
+        due_at: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<()> {
         let mut tx = self.begin().await?;
-        sqlx::query("UPDATE notices SET attempts = attempts + 1, due_at = $2 WHERE id = $1")
+        sqlx::query("UPDATE notices SET attempts = attempts + 1, due_at = $2, due_set_at = $3 WHERE id = $1")
             .bind(notice.id)
             .bind(due_at.map(|at| at.0))
+            .bind(now.0)
             .execute(&mut *tx)
             .await?;
         tx.commit().await?;

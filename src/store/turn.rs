@@ -54,7 +54,7 @@ impl Store {
 
 /// A due time that was written more than this after the present is the work of a clock that was wrong. Less may be the time that a
 /// process waited to write, after it had read the clock.
-const CLOCK_STEP_MIN: Duration = Duration::from_mins(1);
+pub(super) const CLOCK_STEP_MIN: Duration = Duration::from_mins(1);
 
 /// Makes due what the schedule cannot have put so far ahead: its due time was written in the future, before the clock was put back.
 fn make_due(script: &mut Script, now: Timestamp) {

@@ -322,3 +322,64 @@ async fn a_parked_payment_that_is_dismissed_frees_its_checkout() {
     books.confirm(1, "b").await.unwrap();
     assert_eq!(books.due().await, ["b"]);
 }
+
+/// It credits two watched accounts and could not be read. A person knew enough of the one; what it turns out to give to the other,
+/// or to give at all, does not undo that.
+#[tokio::test]
+async fn a_decision_about_what_could_not_be_read_stands_when_it_can_be_read() {
+    let other = TokenAccount(paywatch::domain::Pubkey::new_from_array([44; 32]));
+    for given in [None, Some(5), Some(DUE)] {
+        let mut books = Books::with(&["a", "b"]).await;
+        let both = [watched(account()), watched(other)];
+        books.rules = Rules::new(Policy::default(), both.into_iter().collect());
+        let mut broken = ingested(
+            1,
+            5,
+            Commitment::Finalized,
+            Reading::Unreadable("version 9".into()),
+        );
+        broken.mentions = vec![account(), other];
+        let recorded = books
+            .store
+            .record(&[broken.clone()], None, &books.rules, NOW)
+            .await;
+        assert_eq!(recorded.unwrap().len(), 2);
+        let one = Which {
+            token_account: Some(account()),
+            ..which(1)
+        };
+        books
+            .store
+            .confirm_by_hand(one, &memo("a"), &by("seen"), NOW)
+            .await
+            .unwrap();
+        let Reading::Decoded(mut decoded) = credited("b", DUE) else {
+            panic!("decoded");
+        };
+        let mut ours = decoded.credits[0].clone();
+        decoded.credits[0].token_account = other;
+        if let Some(given) = given {
+            ours.received = paywatch::domain::BaseUnits(given);
+            decoded.credits.push(ours);
+        }
+        let read = paywatch::store::Ingested {
+            reading: Reading::Decoded(decoded),
+            ..broken
+        };
+        for _ in 0..2 {
+            let again = std::slice::from_ref(&read);
+            let recorded = books.store.record(again, None, &books.rules, NOW);
+            recorded.await.unwrap();
+        }
+        let payments = books.store.payments(&Filter::newest(9)).await.unwrap();
+        let decided = payments
+            .iter()
+            .find(|one| one.token_account == account().to_string())
+            .unwrap();
+        assert_eq!(decided.state, PaymentState::Queued, "{given:?}");
+        assert_eq!(decided.checkout, Some(memo("a")));
+        assert_eq!(decided.received.map(|amount| amount.0), given);
+        assert_eq!(books.due().await, ["a", "b"], "{given:?}");
+        assert_eq!(books.store.audit().await.unwrap(), []);
+    }
+}

@@ -343,3 +343,29 @@ async fn the_timeline_tells_what_the_history_changed() {
     assert!(told[0].1.contains("sent once more"), "{told:?}");
     assert!(told[1].1.contains("as confirmed"), "{told:?}");
 }
+
+/// Nobody called the API for it: what its history told is told on.
+#[tokio::test]
+async fn people_are_told_of_what_the_history_changed() {
+    for (status, is_accepted, told) in [
+        (by_other(), true, "uncredited"),
+        (by_us(), false, "confirmed"),
+    ] {
+        let books = Books::queued().await;
+        let looks = async |at| {
+            let found = books.store.unnoticed(|word| word != "held", at, at).await;
+            found.unwrap().facts
+        };
+        assert_eq!(looks(NOW).await.len(), 0, "it begins to look");
+        if is_accepted {
+            books.attempt(NOW, &Next::Acknowledged).await;
+        }
+        books.reads(status, later(1)).await;
+        let words: Vec<_> = looks(later(2))
+            .await
+            .into_iter()
+            .map(|one| one.told)
+            .collect();
+        assert_eq!(words, [told]);
+    }
+}

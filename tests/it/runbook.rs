@@ -90,6 +90,7 @@ async fn every_command_in_it_and_in_the_answers_on_held_payments_runs() {
         let expected: &[i32] = match arguments[..] {
             ["status"] => &[2],
             ["backfill", ..] => &[1, 2],
+            ["payments", "retry", "--all", ..] => &[0],
             ["payments", "retry", ..] => &[1],
             _ => &[0],
         };

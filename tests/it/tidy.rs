@@ -211,7 +211,10 @@ fn files_stay_readable() {
             "{} has {lines} lines; {LINES_MAX} is the most",
             file.display()
         );
-        lengths.push(lines);
+        // Tests are cases in a row: long files of them are read in parts.
+        if file.starts_with("src") {
+            lengths.push(lines);
+        }
     }
     lengths.sort_unstable();
     let median = lengths[lengths.len() / 2];

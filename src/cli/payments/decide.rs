@@ -1,30 +1,46 @@
 //! `paywatch payments confirm`, `dismiss` and `retry`: what a person decides, on record with who and when.
 
+use super::bulk::Choice;
 use super::memo;
 use crate::cli::print;
 use crate::clock;
 use crate::domain::{Memo, Signature, TokenAccount, visible};
-use crate::store::{Decision, Store, Which};
+use crate::store::{BulkAction, Decision, Store, Which};
 use anyhow::{Context, anyhow};
 
-/// Which payment, and who decides.
+/// Who decides.
 #[derive(Debug, clap::Args)]
-struct Common {
+pub(super) struct Actor {
+    /// Who decides; without it, the user who is logged in
+    #[arg(long, value_name = "NAME")]
+    by: Option<String>,
+}
+
+/// Which payments are meant: one, or all of a choice.
+#[derive(Debug, clap::Args)]
+struct Whom {
+    /// The transaction's signature
+    #[arg(value_parser = crate::cli::signature, required_unless_present = "all")]
+    signature: Option<Signature>,
+    /// The payment's token account, if the transaction has several payments
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "all")]
+    token_account: Option<TokenAccount>,
+    #[command(flatten)]
+    choice: Choice,
+    #[command(flatten)]
+    actor: Actor,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Confirm {
     /// The transaction's signature
     #[arg(value_parser = crate::cli::signature)]
     signature: Signature,
     /// The payment's token account, if the transaction has several payments
     #[arg(long, value_name = "ADDRESS")]
     token_account: Option<TokenAccount>,
-    /// Who decides; without it, the user who is logged in
-    #[arg(long, value_name = "NAME")]
-    by: Option<String>,
-}
-
-#[derive(Debug, clap::Args)]
-pub(super) struct Confirm {
     #[command(flatten)]
-    common: Common,
+    actor: Actor,
     /// Memo of the checkout that it pays for
     #[arg(long, value_name = "MEMO", value_parser = memo)]
     checkout: Memo,
@@ -36,7 +52,7 @@ pub(super) struct Confirm {
 #[derive(Debug, clap::Args)]
 pub(super) struct Dismiss {
     #[command(flatten)]
-    common: Common,
+    whom: Whom,
     /// Why; stays on record
     #[arg(long, value_name = "TEXT", value_parser = reason)]
     reason: String,
@@ -45,7 +61,7 @@ pub(super) struct Dismiss {
 #[derive(Debug, clap::Args)]
 pub(super) struct Retry {
     #[command(flatten)]
-    common: Common,
+    whom: Whom,
     /// Why; stays on record
     #[arg(long, value_name = "TEXT", default_value = "")]
     reason: String,
@@ -60,14 +76,7 @@ fn reason(text: &str) -> Result<String, String> {
     }
 }
 
-impl Common {
-    fn which(&self) -> Which {
-        Which {
-            signature: self.signature,
-            token_account: self.token_account,
-        }
-    }
-
+impl Actor {
     fn decision(&self, reason: &str) -> anyhow::Result<Decision> {
         let logged_in = || {
             ["SUDO_USER", "USER", "LOGNAME"]
@@ -87,10 +96,23 @@ impl Common {
     }
 }
 
+impl Whom {
+    /// The one payment that is meant; `None` if a choice is.
+    fn which(&self) -> Option<Which> {
+        Some(Which {
+            signature: self.signature?,
+            token_account: self.token_account,
+        })
+    }
+}
+
 impl Confirm {
     pub(super) async fn run(&self, store: &Store) -> anyhow::Result<()> {
-        let by = self.common.decision(&self.reason)?;
-        let which = self.common.which();
+        let by = self.actor.decision(&self.reason)?;
+        let which = Which {
+            signature: self.signature,
+            token_account: self.token_account,
+        };
         store
             .confirm_by_hand(which, &self.checkout, &by, clock::now())
             .await
@@ -105,9 +127,12 @@ impl Confirm {
 
 impl Dismiss {
     pub(super) async fn run(&self, store: &Store) -> anyhow::Result<()> {
-        let by = self.common.decision(&self.reason)?;
+        let by = self.whom.actor.decision(&self.reason)?;
+        let Some(which) = self.whom.which() else {
+            return self.whom.choice.run(store, BulkAction::Dismiss, &by).await;
+        };
         store
-            .dismiss(self.common.which(), &by, clock::now())
+            .dismiss(which, &by, clock::now())
             .await
             .context("dismiss the payment")?;
         print::line(&format!("dismissed, as decided by {}", visible(&by.actor)))
@@ -116,9 +141,12 @@ impl Dismiss {
 
 impl Retry {
     pub(super) async fn run(&self, store: &Store) -> anyhow::Result<()> {
-        let by = self.common.decision(&self.reason)?;
+        let by = self.whom.actor.decision(&self.reason)?;
+        let Some(which) = self.whom.which() else {
+            return self.whom.choice.run(store, BulkAction::Retry, &by).await;
+        };
         store
-            .retry(self.common.which(), &by, clock::now())
+            .retry(which, &by, clock::now())
             .await
             .context("retry the payment")?;
         print::line("due now: the running daemon, or the next backfill, tries it again")

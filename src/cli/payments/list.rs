@@ -73,7 +73,7 @@ pub(super) async fn run(store: &Store, args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn table(payments: &[PaymentSummary]) -> Table {
+pub(super) fn table(payments: &[PaymentSummary]) -> Table {
     let mut table = print::table([
         "SEEN",
         "STATE",

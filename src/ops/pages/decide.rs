@@ -18,7 +18,7 @@ use maud::{Markup, html};
 use serde::Deserialize;
 
 /// Longest reason that is put on record.
-const REASON_MAX: usize = 500;
+pub(super) const REASON_MAX: usize = 500;
 
 /// What can be decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -30,7 +30,7 @@ pub(super) enum Action {
 }
 
 impl Action {
-    fn path(self) -> &'static str {
+    pub(super) fn path(self) -> &'static str {
         match self {
             Self::Confirm => "confirm",
             Self::Dismiss => "dismiss",
@@ -38,7 +38,7 @@ impl Action {
         }
     }
 
-    fn title(self) -> &'static str {
+    pub(super) fn title(self) -> &'static str {
         match self {
             Self::Confirm => "Confirm for a checkout",
             Self::Dismiss => "Dismiss",
@@ -46,7 +46,7 @@ impl Action {
         }
     }
 
-    fn consequence(self) -> &'static str {
+    pub(super) fn consequence(self) -> &'static str {
         match self {
             Self::Confirm => {
                 "The payments API is told that this payment pays for that checkout, once the chain has finalized it. The API checks it again. This cannot be taken back here."
@@ -114,7 +114,7 @@ pub(super) struct Said {
     reason: String,
 }
 
-fn actions_are_off() -> Response {
+pub(super) fn actions_are_off() -> Response {
     message(
         StatusCode::FORBIDDEN,
         "Actions are off",

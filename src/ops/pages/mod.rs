@@ -2,6 +2,7 @@
 //!
 //! Text from chain and API is written out (`visible`) and escaped by the template; nothing is loaded from elsewhere.
 
+mod bulk;
 mod decide;
 mod frame;
 mod live;
@@ -47,6 +48,10 @@ pub(super) fn router(shared: &Shared) -> Router<Shared> {
             get(decide::form).post(decide::act),
         )
         .route("/needs-a-person", get(person::page))
+        .route(
+            "/needs-a-person/{waiting}/{action}",
+            get(bulk::form).post(bulk::act),
+        )
         .layer(middleware::from_fn_with_state(
             shared.clone(),
             session::guard,

@@ -2,7 +2,7 @@
 
 use crate::domain::{Held, Timestamp, visible};
 use crate::report;
-use crate::store::{PaymentState, PaymentSummary};
+use crate::store::{PaymentState, PaymentSummary, Waiting};
 use maud::{Markup, html};
 use serde::{Deserialize, Deserializer, de::Error};
 use std::str::FromStr;
@@ -15,6 +15,13 @@ pub(super) fn from_text<'de, T: FromStr, D: Deserializer<'de>>(from: D) -> Resul
     let text = String::deserialize(from)?;
     text.parse()
         .map_err(|_| D::Error::custom("not a signature or address"))
+}
+
+/// Why payments wait, as part of an address.
+pub(super) fn from_word<'de, D: Deserializer<'de>>(from: D) -> Result<Waiting, D::Error> {
+    let text = String::deserialize(from)?;
+    text.parse()
+        .map_err(|()| D::Error::custom("no payment waits for such a reason"))
 }
 
 /// An instant in UTC, to the second.

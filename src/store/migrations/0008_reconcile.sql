@@ -55,3 +55,6 @@ INSERT INTO attempts (rowid, confirmation_id, at, source, status, took_ms, reaso
     SELECT old_rowid, confirmation_id, at, 'answer', status, took_ms, reason FROM attempts_before;
 DROP TABLE attempts_before;
 CREATE INDEX attempts_of ON attempts (confirmation_id);
+
+ALTER TABLE notices ADD COLUMN due_set_at INTEGER; -- when due_at was written
+CREATE INDEX notices_due_set ON notices (due_set_at) WHERE due_at IS NOT NULL;

@@ -15,7 +15,7 @@ pub(crate) const DUE: u64 = 19_000_000;
 pub(crate) struct Books {
     pub(crate) store: Store,
     pub(crate) rules: Rules,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 /// One account is watched, [`account`].
@@ -130,8 +130,13 @@ impl Books {
         Self {
             store,
             rules: rules(Policy::default()),
-            _folder: folder,
+            folder,
         }
+    }
+
+    /// The database's file, for a connection of the test's own.
+    pub(crate) fn file(&self) -> std::path::PathBuf {
+        self.folder.path().join("books.db")
     }
 
     /// With these checkouts pending, each of the due amount.

@@ -1,0 +1,146 @@
+//! When things are due: a rejection keeps its pauses, and a clock that was wrong keeps nothing waiting.
+
+use crate::support::books::{Books, NOW, ingested, paid, patient, rules};
+use paywatch::domain::{Commitment, Timestamp};
+use paywatch::store::{Next, Notice, Reading, Unnoticed};
+use std::time::Duration;
+
+const LEASE: Duration = Duration::from_secs(25);
+const TWO_HOURS: u64 = 2 * 3_600;
+const TEN_DAYS: u64 = 10 * 24 * 3_600;
+
+fn later(seconds: u64) -> Timestamp {
+    NOW.plus(Duration::from_secs(seconds))
+}
+
+async fn queued() -> Books {
+    let books = Books::with(&["a"]).await;
+    let one = ingested(1, 5, Commitment::Finalized, paid("a"));
+    books.record(one).await.unwrap();
+    books
+}
+
+/// The API that is back has said no to it: that is no outage.
+#[tokio::test]
+async fn what_the_api_said_no_to_is_not_hurried() {
+    for (next, expected) in [
+        (
+            Next::Retry {
+                due_at: later(3_600),
+            },
+            1,
+        ),
+        (
+            Next::Rejected {
+                due_at: later(3_600),
+                since: NOW,
+            },
+            0,
+        ),
+    ] {
+        let books = queued().await;
+        books.attempt(NOW, &next).await;
+        let hurried = books.store.hurry(later(10), LEASE).await.unwrap();
+        assert_eq!(hurried, expected, "{next:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_retry_that_a_wrong_clock_put_off_is_due_once_the_clock_is_right() {
+    for ahead in [TWO_HOURS, TEN_DAYS] {
+        let nexts = [
+            Next::Retry {
+                due_at: later(ahead + 2),
+            },
+            Next::Rejected {
+                due_at: later(ahead + 2),
+                since: later(ahead),
+            },
+        ];
+        for next in nexts {
+            let books = queued().await;
+            books.attempt(later(ahead), &next).await;
+            assert_eq!(books.due().await, ["a"], "{next:?}");
+        }
+        // A lease of that time is over too.
+        let books = queued().await;
+        let taken = books.store.turn_over(&[], later(ahead), LEASE, 1).await;
+        assert_eq!(taken.unwrap().len(), 1);
+        assert_eq!(books.due().await, ["a"], "{ahead}");
+    }
+}
+
+#[tokio::test]
+async fn a_pause_that_the_schedule_put_is_kept_and_so_is_another_process_s_lease() {
+    for seconds in [3_600, 24 * 3_600] {
+        let books = queued().await;
+        let due_at = later(seconds);
+        books.attempt(NOW, &Next::Retry { due_at }).await;
+        assert_eq!(books.due().await, [""; 0]);
+        assert_eq!(books.store.next_due_at().await.unwrap(), Some(due_at));
+    }
+    // It read its clock, and waited to write until after this one had read its own.
+    let books = queued().await;
+    let taken = books.store.turn_over(&[], later(9), LEASE, 1).await;
+    assert_eq!(taken.unwrap().len(), 1);
+    assert_eq!(books.due().await, [""; 0]);
+}
+
+#[tokio::test]
+async fn what_waits_to_be_final_waits_whatever_the_clock_does() {
+    let mut books = Books::with(&["a"]).await;
+    books.rules = rules(patient());
+    let one = ingested(1, 5, Commitment::Confirmed, paid("a"));
+    let recorded = books
+        .store
+        .record(&[one], None, &books.rules, later(TEN_DAYS))
+        .await;
+    assert_eq!(recorded.unwrap().len(), 1);
+    assert_eq!(books.due().await, [""; 0]);
+}
+
+/// Each try has its own pause: what lies further ahead than that was put there by a wrong clock.
+#[tokio::test]
+async fn a_transaction_that_a_wrong_clock_put_off_is_read_once_the_clock_is_right() {
+    for ahead in [60, TWO_HOURS, TEN_DAYS] {
+        let books = Books::open().await;
+        let broken = Reading::Unreadable("version 9".into());
+        let one = ingested(1, 5, Commitment::Finalized, broken);
+        let recorded = books
+            .store
+            .record(&[one], None, &books.rules, later(ahead))
+            .await;
+        recorded.unwrap();
+        assert_eq!(books.store.quarantined(NOW, 9).await.unwrap().len(), 1);
+    }
+    let books = Books::open().await;
+    for tries in [2, 15, 60, 300, 1_800, 3_600, 3_600] {
+        let broken = Reading::Unreadable("version 9".into());
+        books
+            .record(ingested(1, 5, Commitment::Finalized, broken))
+            .await;
+        assert_eq!(books.store.quarantined(NOW, 9).await.unwrap(), []);
+        let due = later(tries);
+        assert_eq!(books.store.quarantined(due, 9).await.unwrap().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_notice_that_a_wrong_clock_put_off_is_due_once_the_clock_is_right() {
+    for (written, expected) in [(0, 0), (TWO_HOURS, 1), (TEN_DAYS, 1)] {
+        let books = Books::open().await;
+        let notice = Notice {
+            key: "one".into(),
+            event: "held".into(),
+            body: String::new(),
+        };
+        let (store, nothing) = (&books.store, Unnoticed::default());
+        let at = later(written);
+        store.write_notices(&[notice], &nothing, at).await.unwrap();
+        let due = store.due_notices(at, 9).await.unwrap();
+        let again = at.plus(Duration::from_secs(3_600));
+        store.note_sent(&due[0], Some(again), at).await.unwrap();
+        let due = store.due_notices(NOW, 9).await.unwrap();
+        assert_eq!(due.len(), expected, "{written}");
+    }
+}
