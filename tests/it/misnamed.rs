@@ -1,9 +1,10 @@
 //! Memos that carry invisible characters, and memos that name a checkout by mistake: seen, named to people, never confirmed alone.
 
-use crate::support::World;
 use crate::support::backend::DUE;
 use crate::support::ledger::Entry;
 use crate::support::scripted::{Daemon, Scripted};
+use crate::support::server::{Said, Server};
+use crate::support::{World, eventually};
 use paywatch::domain::{
     BaseUnits, Checkout, CheckoutStatus, Decimals, Explanation, Held, Known, Matched, Memo, Policy,
     Rules, Signature, TokenAccount, TokenProgram, Transaction, Verdict, WatchList, Watched,
@@ -14,6 +15,7 @@ use paywatch::solana::Fetched;
 use paywatch::store::Stage;
 use reqwest::header;
 use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
 
 const MEMO: &str = "122c597083bd438b7f6d72af75d02594";
 const HYPHENS: &str = "122c5970-83bd-438b-7f6d-72af75d02594";
@@ -111,6 +113,15 @@ fn tokens_sent_to_a_token_account_as_if_it_were_a_wallet_are_explained() {
     assert!(reason.advice.contains("RecoverNested"), "{}", reason.advice);
 }
 
+/// Waits until a checkout is known.
+async fn is_known(daemon: &Daemon, memo: &str) {
+    let memo = Memo::parse(memo).unwrap();
+    eventually("the checkout is known", async || {
+        daemon.store.stage(&memo).await.unwrap().is_some()
+    })
+    .await;
+}
+
 /// Lands a payment with this memo, and waits until it is held for it.
 async fn held(scripted: &Scripted, daemon: &Daemon, amount: u64, memo: &str) -> Signature {
     let entry = Entry::paid(scripted.chain.slot(), amount, memo);
@@ -137,6 +148,8 @@ async fn the_one_checkout_of_that_amount_is_named_and_its_buyer_is_not_asked_to_
     scripted.backend().checkout(MEMO.into());
     scripted.backend().checkout("f".repeat(32));
     let daemon = scripted.watch(&[]).await;
+    is_known(&daemon, MEMO).await;
+    is_known(&daemon, &"f".repeat(32)).await;
     let other_amount = held(&scripted, &daemon, DUE - 1, HYPHENS).await;
     assert_eq!(meant(&daemon, other_amount).await, None, "another amount");
     assert_eq!(stage(&daemon, MEMO).await, Stage::Waiting);
@@ -168,6 +181,8 @@ async fn of_two_checkouts_that_resemble_it_none_is_named() {
         scripted.backend().checkout(memo.into());
     }
     let daemon = scripted.watch(&[]).await;
+    is_known(&daemon, "order-1001").await;
+    is_known(&daemon, "order-1002").await;
     let signature = held(&scripted, &daemon, DUE, "order-1003").await;
     assert_eq!(meant(&daemon, signature).await, None);
     for memo in ["order-1001", "order-1002"] {
@@ -182,12 +197,49 @@ async fn an_invisible_character_inside_is_shown_to_people() {
     let _running = scripted.chain.run();
     scripted.backend().checkout(MEMO.into());
     let daemon = scripted.watch(&[]).await;
+    is_known(&daemon, MEMO).await;
     let memo = MEMO.replacen("83bd", "83\u{200b}bd", 1);
     let signature = held(&scripted, &daemon, DUE, &memo).await;
     let payment = daemon.payment(signature).await.unwrap();
     let shown = payment.memos[0].to_string();
     assert_eq!(shown, MEMO.replacen("83bd", "83\\u{200b}bd", 1));
     assert_eq!(meant(&daemon, signature).await.as_deref(), Some(MEMO));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_notice_names_it() {
+    let scripted = Scripted::with(1).await;
+    let _running = scripted.chain.run();
+    scripted.backend().checkout(MEMO.into());
+    let heard: Arc<Mutex<Vec<String>>> = Arc::default();
+    let hearing = heard.clone();
+    let listener = Server::start(move |asked| {
+        let body = String::from_utf8_lossy(&asked.body).into_owned();
+        hearing.lock().unwrap().push(body);
+        Said::Status(200, None)
+    })
+    .await;
+    let changes = [
+        ("NOTIFY__URL", listener.url.as_str()),
+        ("NOTIFY__FORMAT", "slack"),
+        ("NOTIFY__HELD_AFTER", "1s"),
+    ];
+    let daemon = scripted.watch(&changes).await;
+    is_known(&daemon, MEMO).await;
+    eventually("it looks for news", async || {
+        daemon.store.told_since().await.unwrap().is_some()
+    })
+    .await;
+    held(&scripted, &daemon, DUE, HYPHENS).await;
+    let question = format!("Did they mean checkout {MEMO}?");
+    eventually("the notice asks", async || {
+        heard
+            .lock()
+            .unwrap()
+            .iter()
+            .any(|text| text.contains(&question))
+    })
+    .await;
 }
 
 /// On pages, in `explain`, and in the form that a person decides with.
@@ -206,7 +258,7 @@ async fn pages_name_it_and_the_form_offers_it() {
     let memo = format!("for {} please", checkout.memo.to_uppercase());
     let signature = world.pay(checkout.amount, &memo).await;
     world.wait_verdict(signature, "unknown_memo").await;
-    crate::support::eventually("its checkout is known", async || {
+    eventually("its checkout is known", async || {
         let buyers = world.http.get(format!("{root}/pay/{}", checkout.memo));
         let text = buyers.send().await.unwrap().text().await.unwrap();
         text.contains("Please do not pay again") && !text.contains("Open in a wallet")

@@ -138,6 +138,19 @@ mod tests {
         }
     }
 
+    /// The API must be told exactly its memo: one that would be trimmed is not read, and named as the field that is unknown.
+    #[test]
+    fn a_memo_that_begins_or_ends_with_something_invisible_is_unknown() {
+        for text in ["\u{feff}ab", "ab\u{200b}"] {
+            for key in ["memo", "payment_id", "id"] {
+                let value = json!({ key: text, "amount": 5, "token": MINT, "status": 0 });
+                assert!(matches!(memo(&value), Id::Unknown), "{key}: {text:?}");
+            }
+        }
+        let inside = json!({ "memo": "a\u{200b}b", "status": 0 });
+        assert!(matches!(memo(&inside), Id::Memo(_)));
+    }
+
     #[test]
     fn an_entry_is_read_in_each_of_its_forms() {
         for value in [
