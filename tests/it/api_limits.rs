@@ -125,6 +125,24 @@ async fn nobody_calls_until_retry_after_is_over() {
     }
 }
 
+/// An API cannot stop the calls for longer than an hour, and a confirmation does not wait longer than its lease allows.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pause_is_bounded_and_so_is_what_a_confirmation_waits() {
+    for (asked, least, most) in [(86_400, 3_500, 3_600), (3, 1, 3)] {
+        let api = Server::start(move |_| Said::Status(503, Some(asked))).await;
+        let changes = [("MERCHANT__REQUEST_TIMEOUT", "2s")];
+        let merchant = Merchant::new(&config(&api.url, &changes).merchant.settings).unwrap();
+        assert!(merchant.history(0).await.is_err());
+        let began = Instant::now();
+        let result = merchant.confirm(&memo(), Signature::from([1; 64])).await;
+        let Answer::Later(Some(left)) = result.answer else {
+            panic!("{result:?}");
+        };
+        assert!((least..=most).contains(&left.as_secs()), "{left:?}");
+        assert!(began.elapsed() < Duration::from_secs(2), "it waited");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_confirmation_that_is_told_to_wait_keeps_everybody_waiting_and_then_goes_out() {
     let scripted = Scripted::with(1).await;

@@ -1,13 +1,14 @@
 //! Long histories, and APIs that give them slowly, in small pages or with interruptions: each is read once, and delays no payment.
 
 use crate::support::books::{NOW, page};
-use crate::support::changed;
 use crate::support::scripted::Scripted;
 use crate::support::server::{Asked, Said};
+use crate::support::{changed, eventually};
 use paywatch::config::Config;
 use paywatch::domain::{
     BaseUnits, Checkout, CheckoutStatus, Memo, Signature, StatusWord, Timestamp,
 };
+use paywatch::merchant::Paging;
 use paywatch::pipeline::{Checkouts, Pipeline};
 use paywatch::solana::Rpc;
 use paywatch::store::Store;
@@ -197,7 +198,7 @@ async fn a_new_checkout_is_known_before_a_long_history_is_read() {
     );
 }
 
-/// A page that never comes must not delay what the others bring.
+/// A page that never comes must not delay the payments for the checkouts of the others.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_that_never_comes_delays_no_payment_for_a_checkout_of_another() {
     let scripted = Scripted::with(1).await;
@@ -209,15 +210,44 @@ async fn a_page_that_never_comes_delays_no_payment_for_a_checkout_of_another() {
         let (_, offset) = asked.url.query_pairs().find(|(key, _)| key == "offset")?;
         (offset.parse::<usize>().unwrap() >= 40).then_some(Said::Status(500, None))
     });
-    let pipeline = scripted.pipeline(&[]).await;
+    let daemon = scripted.watch(&[]).await;
+    eventually("the first page is known", async || {
+        daemon.store.count_checkouts().await.unwrap().0 >= 50
+    })
+    .await;
+    // Held first, since its checkout is not known yet.
+    let bought = scripted.buy();
+    scripted.confirmed("it is judged again", &bought).await;
+    let (known, _) = daemon.store.count_checkouts().await.unwrap();
+    assert!(known < 100, "the second page never came");
+}
+
+/// Sessions that are removed while a reading pauses shift the others towards the front.
+#[tokio::test]
+async fn sessions_that_are_removed_while_a_reading_pauses_hide_no_others() {
+    let books = Books::of(400);
+    let is_away = Arc::new(AtomicUsize::new(1));
+    let away = is_away.clone();
+    books.is(move |offset| {
+        if offset > 150 && away.load(Ordering::SeqCst) == 1 {
+            Err(unavailable())
+        } else {
+            Ok(Duration::ZERO)
+        }
+    });
+    let (pipeline, _folder) = books.pipeline().await;
     let mut checkouts = Checkouts::new(pipeline.clone());
     checkouts.step().await.unwrap();
     assert!(checkouts.is_reading());
-    let memo = Memo::parse(&scripted.checkout()).unwrap();
-    assert!(checkouts.step().await.is_err());
+    let removed = 2 * Paging::OVERLAP - 1;
+    books.checkouts.lock().unwrap().drain(..removed);
+    is_away.store(0, Ordering::SeqCst);
+    checkouts.step().await.unwrap();
+    assert!(!checkouts.is_reading());
     assert_eq!(
-        pipeline.store.checkouts_named(&[memo]).await.unwrap().len(),
-        1
+        known(&pipeline).await,
+        400,
+        "those that are gone were known already"
     );
 }
 

@@ -65,6 +65,33 @@ async fn an_api_that_fails_on_large_pages_is_asked_for_small_ones_from_then_on()
     }
 }
 
+/// A rate limit says nothing of the size, once a large page came.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rate_limit_makes_no_pages_smaller_where_large_ones_work() {
+    let scripted = Scripted::with(0).await;
+    let (limits, count) = (Arc::new(Mutex::new(Vec::new())), AtomicUsize::new(0));
+    let noted = limits.clone();
+    scripted.api_says(move |asked| {
+        noted.lock().unwrap().push(number(asked, "limit")?);
+        let is_second = count.fetch_add(1, Ordering::SeqCst) == 1;
+        is_second.then_some(Said::Status(429, None))
+    });
+    let changes = [
+        ("SOLANA__RPC_URLS", "http://127.0.0.1:1"),
+        ("SOLANA__WS_URLS", ""),
+    ];
+    let pipeline = scripted.pipeline(&changes).await;
+    let mut checkouts = Checkouts::new(pipeline);
+    checkouts.step().await.unwrap();
+    assert!(checkouts.step().await.is_err());
+    checkouts.step().await.unwrap();
+    let limits = limits.lock().unwrap();
+    assert!(
+        limits.len() >= 3 && limits.iter().all(|limit| *limit == 1_000),
+        "{limits:?}"
+    );
+}
+
 /// An API that is away is no API that fails on large pages.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_api_that_was_away_is_asked_for_large_pages_again() {
