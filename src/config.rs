@@ -12,8 +12,8 @@ use crate::domain::{Mint, Policy, Wallet};
 use crate::merchant::Secret;
 use crate::solana::{Limits, endpoint_label};
 use check::Check;
-pub use raw::list;
 use raw::{Raw, Written};
+pub use raw::{is_in_environment, list};
 pub use settings::{Origin, Setting, settings};
 use std::{
     borrow::Cow,
@@ -44,6 +44,8 @@ pub struct Config {
     pub notify: Option<crate::notify::Settings>,
     /// What is logged.
     pub log: Log,
+    /// The files that hold secrets, each with its key.
+    pub secret_files: Vec<(&'static str, PathBuf)>,
 }
 
 /// The payments API.
@@ -126,6 +128,8 @@ pub struct Ops {
     pub listen: Option<SocketAddr>,
     /// Needed for any action over HTTP.
     pub token: Option<Secret>,
+    /// Where people reach the pages, for links to them.
+    pub public_url: Option<Url>,
     /// Whether buyers are shown a page for their checkout.
     pub pay_pages: bool,
     /// Where pages link to for a transaction, with `{signature}` in it.

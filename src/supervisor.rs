@@ -304,7 +304,7 @@ async fn quarantine(pipeline: Arc<Pipeline>) {
     }
 }
 
-async fn tell(notify: Notify, pipeline: Arc<Pipeline>) {
+async fn tell(mut notify: Notify, pipeline: Arc<Pipeline>) {
     let mut failures = Failures::of("notify", &pipeline);
     loop {
         sleep(NOTIFY_EVERY).await;

@@ -7,6 +7,7 @@ mod online;
 use super::{FAILED, Failure, block_on, print};
 use crate::config::Config;
 use serde::Serialize;
+use std::borrow::Cow;
 
 /// Arguments of `paywatch check`.
 #[derive(Debug, clap::Args)]
@@ -37,7 +38,7 @@ struct Finding {
     found: String,
     /// What to do about it.
     #[serde(skip_serializing_if = "Option::is_none")]
-    advice: Option<&'static str>,
+    advice: Option<Cow<'static, str>>,
 }
 
 impl Finding {
@@ -50,15 +51,23 @@ impl Finding {
         }
     }
 
-    fn warning(check: impl Into<String>, found: impl Into<String>, advice: &'static str) -> Self {
+    fn warning(
+        check: impl Into<String>,
+        found: impl Into<String>,
+        advice: impl Into<Cow<'static, str>>,
+    ) -> Self {
         Self {
             outcome: Outcome::Warning,
-            advice: Some(advice),
+            advice: Some(advice.into()),
             ..Self::ok(check, found)
         }
     }
 
-    fn failed(check: impl Into<String>, found: impl Into<String>, advice: &'static str) -> Self {
+    fn failed(
+        check: impl Into<String>,
+        found: impl Into<String>,
+        advice: impl Into<Cow<'static, str>>,
+    ) -> Self {
         Self {
             outcome: Outcome::Failed,
             ..Self::warning(check, found, advice)
@@ -82,7 +91,7 @@ impl Report {
             };
             let (check, found) = (&finding.check, crate::domain::visible(&finding.found));
             print::line(&format!("{word:<8} {check:<34} {found}"))?;
-            if let Some(advice) = finding.advice {
+            if let Some(advice) = &finding.advice {
                 print::line(&format!("{:<8} {:<34} → {advice}", "", ""))?;
             }
         }

@@ -23,10 +23,10 @@ mod status;
 mod store;
 mod tokens;
 
-use crate::config::Config;
+use crate::config::{self as settings, Config};
 use crate::domain::Signature;
 use crate::store::Store;
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use clap::{Parser, Subcommand};
 use std::{path::PathBuf, process::ExitCode};
 use tempfile::TempDir;
@@ -58,6 +58,8 @@ pub struct Cli {
 
 const EXIT_CODES: &str =
     "Exit codes: 0 done, 1 failed, 2 done but something needs a person, 64 usage or configuration.";
+
+const NO_CONFIGURATION: &str = "no configuration is named: pass --config FILE, set PAYWATCH_CONFIG, or set each key as PAYWATCH__SECTION__KEY (`paywatch init` writes a file)";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -151,6 +153,9 @@ impl Cli {
     }
 
     fn load(&self) -> Result<Config, Failure> {
+        if self.config.is_none() && !settings::is_in_environment(std::env::vars()) {
+            return Err(Failure::Configuration(anyhow!(NO_CONFIGURATION)));
+        }
         Config::load(self.config.as_deref(), std::env::vars()).map_err(Failure::Configuration)
     }
 }

@@ -3,7 +3,7 @@
 use super::daemon::Daemon;
 use super::{Failure, NEEDS_A_PERSON, block_on, print, shutdown_on_signals};
 use crate::config::Config;
-use crate::ops::{Snapshot, Standing};
+use crate::ops::{Notices, Snapshot, Standing};
 use crate::report::{ago, duration};
 use anyhow::Context;
 use std::time::Duration;
@@ -113,6 +113,10 @@ fn shown(snapshot: &Snapshot) -> String {
             standing.dust
         );
         line("dust", text);
+    }
+    if standing.notices == Notices::Gone {
+        let why = "ENDED: the address answered 410 Gone; set notify.url and restart paywatch";
+        line("notices", why.into());
     }
     line("needs a person", waiting(standing));
     lines.join("\n")

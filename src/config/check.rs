@@ -8,7 +8,7 @@ use super::{Config, Fault, Log, LogFormat, Merchant, Scope, Solana, Token, Watch
 use crate::domain::Decimals;
 use crate::merchant::{Auth, Secret};
 use crate::solana::{Limits, hosts};
-use std::{borrow::Cow, time::Duration};
+use std::{borrow::Cow, path::PathBuf, time::Duration};
 use url::Url;
 
 /// Collects faults instead of stopping at the first. A method returns `None` after it has noted why.
@@ -45,6 +45,7 @@ impl Check {
             ops: ops?,
             notify,
             log: log?,
+            secret_files: secret_files(raw),
         })
     }
 
@@ -321,6 +322,16 @@ impl Check {
         self.some(file.0, file.1, "a readable file that is not empty", text)
             .map(Secret::new)
     }
+}
+
+fn secret_files(raw: &raw::Raw) -> Vec<(&'static str, PathBuf)> {
+    let all = [
+        ("merchant.api_key_file", &raw.merchant.api_key_file),
+        ("ops.token_file", &raw.ops.token_file),
+        ("notify.secret_file", &raw.notify.secret_file),
+    ];
+    let named = all.into_iter().filter(|(_, file)| !file.is_empty());
+    named.map(|(key, file)| (key, file.into())).collect()
 }
 
 fn quoted(found: &str) -> String {

@@ -91,6 +91,7 @@ section! {
     Ops {
         listen: String = "127.0.0.1:9464".into(),
         token_file: String = String::new(),
+        public_url: String = String::new(),
         pay_pages: bool = false,
         explorer: String = "https://explorer.solana.com/tx/{signature}".into(),
     }
@@ -103,6 +104,7 @@ section! {
         secret_file: String = String::new(),
         events: Vec<String> = Vec::new(),
         held_after: String = "1m".into(),
+        health_after: String = "30s".into(),
     }
 }
 section! {
@@ -268,6 +270,13 @@ impl Written {
             in_environment,
         })
     }
+}
+
+/// Whether any key is set in this environment.
+#[must_use]
+pub fn is_in_environment(environment: impl IntoIterator<Item = (String, String)>) -> bool {
+    let mut environment = environment.into_iter();
+    environment.any(|(name, _)| name.starts_with(PREFIX))
 }
 
 /// A list as one writes it into a variable: comma-separated.

@@ -25,19 +25,38 @@ pub enum Format {
 pub(super) struct Poster {
     http: reqwest::Client,
     url: Url,
-    key: Option<hmac::Key>,
+    keys: Vec<hmac::Key>,
 }
 
 /// Why a notice was not taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct NotTaken {
-    why: String,
-    pub(super) retry_after: Option<Duration>,
+pub(super) enum NotTaken {
+    /// The address takes notices no more.
+    Gone,
+    /// It may take this one another time.
+    Failed {
+        /// For the log.
+        why: String,
+        /// When to come back, if it says so.
+        retry_after: Option<Duration>,
+    },
+}
+
+impl NotTaken {
+    pub(super) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Gone => None,
+            Self::Failed { retry_after, .. } => *retry_after,
+        }
+    }
 }
 
 impl fmt::Display for NotTaken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.why)
+        match self {
+            Self::Gone => f.write_str("HTTP status 410 Gone"),
+            Self::Failed { why, .. } => f.write_str(why),
+        }
     }
 }
 
@@ -49,11 +68,11 @@ impl Poster {
             .timeout(Self::DEADLINE)
             .redirect(reqwest::redirect::Policy::none())
             .build()?;
-        let key = settings.secret.as_ref().and_then(signing_key);
+        let keys = settings.secrets.iter().filter_map(signing_key);
         Ok(Self {
             http,
             url: settings.url.clone(),
-            key: key.map(|key| hmac::Key::new(HMAC_SHA256, &key)),
+            keys: keys.map(|key| hmac::Key::new(HMAC_SHA256, &key)).collect(),
         })
     }
 
@@ -65,18 +84,24 @@ impl Poster {
             .header(CONTENT_TYPE, "application/json")
             .header("webhook-id", &notice.key)
             .header("webhook-timestamp", &timestamp);
-        if let Some(key) = &self.key {
+        if !self.keys.is_empty() {
             let signed = format!("{}.{timestamp}.{}", notice.key, notice.body);
-            let tag = BASE64.encode(hmac::sign(key, signed.as_bytes()));
-            request = request.header("webhook-signature", format!("v1,{tag}"));
+            let sign = |key| BASE64.encode(hmac::sign(key, signed.as_bytes()));
+            let tags: Vec<_> = self
+                .keys
+                .iter()
+                .map(|key| format!("v1,{}", sign(key)))
+                .collect();
+            request = request.header("webhook-signature", tags.join(" "));
         }
         match request.body(notice.body.clone()).send().await {
             Ok(answer) if answer.status().is_success() => Ok(()),
-            Ok(answer) => Err(NotTaken {
+            Ok(answer) if answer.status() == StatusCode::GONE => Err(NotTaken::Gone),
+            Ok(answer) => Err(NotTaken::Failed {
                 why: said(answer.status()),
                 retry_after: retry_after(answer.headers()),
             }),
-            Err(error) => Err(NotTaken {
+            Err(error) => Err(NotTaken::Failed {
                 why: format!("{:#}", anyhow::Error::new(error.without_url())),
                 retry_after: None,
             }),

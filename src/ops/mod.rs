@@ -8,7 +8,7 @@ mod pages;
 mod recent;
 mod status;
 
-pub use status::{AccountStatus, Outbox, Rate, Snapshot, Standing};
+pub use status::{AccountStatus, Notices, Outbox, Rate, Snapshot, Standing};
 
 use crate::pipeline::Pipeline;
 use axum::{
@@ -16,7 +16,7 @@ use axum::{
     routing::{get, post},
 };
 use metrics_exporter_prometheus::PrometheusHandle;
-use pages::PayPages;
+use pages::{Feeds, PayPages};
 use recent::Recents;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
@@ -28,6 +28,7 @@ struct Shared {
     pipeline: Arc<Pipeline>,
     metrics: PrometheusHandle,
     recents: Arc<Recents>,
+    feeds: Arc<Feeds>,
     /// Places for those who look on.
     streams: Arc<Semaphore>,
     pay_pages: Option<Arc<PayPages>>,
@@ -42,6 +43,7 @@ pub fn router(
 ) -> Router {
     let shared = Shared {
         pay_pages: PayPages::if_on(&pipeline.config.ops),
+        feeds: Feeds::new(pipeline.clone()),
         pipeline,
         metrics,
         recents: Arc::default(),

@@ -50,6 +50,20 @@ pub struct Standing {
     /// Held payments that are too small to need a person (`policy.dust_below`).
     #[serde(default)]
     pub dust: u64,
+    /// Whether people are told what happens.
+    pub notices: Notices,
+}
+
+/// Whether people are told what happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Notices {
+    /// No address is configured.
+    Off,
+    /// They are posted.
+    On,
+    /// The address answered 410 Gone: nothing is posted until the next start.
+    Gone,
 }
 
 /// A watched token account.
@@ -97,6 +111,7 @@ impl Standing {
             || outbox.parked > 0
             || outbox.uncredited > 0
             || !self.held.is_empty()
+            || self.notices == Notices::Gone
     }
 
     pub(super) async fn take(pipeline: &Pipeline, now: Timestamp) -> store::Result<Self> {
@@ -132,6 +147,11 @@ impl Standing {
             },
             held: held.map(|tally| (tally.verdict, tally.payments)).collect(),
             dust: store.count_dust().await?,
+            notices: match pipeline.config.notify {
+                None => Notices::Off,
+                Some(_) if status.are_notices_refused() => Notices::Gone,
+                Some(_) => Notices::On,
+            },
         })
     }
 }

@@ -22,6 +22,7 @@ pub struct Status {
     key_refused_to_read: AtomicBool,
     key_refused_to_confirm: AtomicBool,
     store_failed: AtomicBool,
+    notices_refused: AtomicBool,
 }
 
 /// What the API's key was used for: it may be good for one and not for the other.
@@ -131,6 +132,17 @@ impl Status {
     #[must_use]
     pub fn has_store_failed(&self) -> bool {
         self.store_failed.load(Ordering::Relaxed)
+    }
+
+    /// Notes that the address of notices takes none any more.
+    pub fn refuse_notices(&self) {
+        self.notices_refused.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the address of notices has answered, since the start, that it takes none any more.
+    #[must_use]
+    pub fn are_notices_refused(&self) -> bool {
+        self.notices_refused.load(Ordering::Relaxed)
     }
 
     /// Whether the checkouts were read at least once since the start.

@@ -1,7 +1,7 @@
 //! What a node says of itself, for whoever sets paywatch up.
 
 use super::{Error, Rpc};
-use crate::domain::Slot;
+use crate::domain::{Slot, TokenAccount};
 use serde_json::json;
 use solana_client::rpc_request::RpcRequest;
 
@@ -39,5 +39,18 @@ impl Rpc {
     pub async fn block_time(&self, slot: Slot) -> Result<Option<i64>, Error> {
         let answer = self.ask(RpcRequest::GetBlockTime, json!([slot])).await?;
         Ok(answer.as_i64())
+    }
+
+    /// Whether a token account exists.
+    ///
+    /// # Errors
+    /// When no node answers.
+    pub async fn exists(&self, token_account: TokenAccount) -> Result<bool, Error> {
+        let options = json!({ "encoding": "base64", "commitment": "confirmed", "dataSlice": { "offset": 0, "length": 0 } });
+        let params = json!([token_account.to_string(), options]);
+        let answer = self.ask(RpcRequest::GetAccountInfo, params).await?;
+        let account = answer.get("value");
+        let account = account.ok_or_else(|| Self::malformed("getAccountInfo", "an account"))?;
+        Ok(!account.is_null())
     }
 }

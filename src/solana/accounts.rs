@@ -44,13 +44,9 @@ pub async fn watched_accounts(
             .await?
             .ok_or(Unwatchable::NoSuchMint(target.mint))?,
     };
-    let associated = get_associated_token_address_with_program_id(
-        &target.wallet.0,
-        &target.mint.0,
-        &token_program.id(),
-    );
+    let associated = associated(target.wallet, target.mint, token_program);
     let mut addresses = rpc.token_accounts(target.wallet, target.mint).await?;
-    addresses.push(TokenAccount(associated));
+    addresses.push(associated);
     addresses.sort_unstable();
     addresses.dedup();
     Ok(addresses
@@ -64,4 +60,12 @@ pub async fn watched_accounts(
             symbol: target.symbol.clone(),
         })
         .collect())
+}
+
+/// The token account that wallets pay into, whether it exists yet or not.
+#[must_use]
+pub fn associated(wallet: Wallet, mint: Mint, token_program: TokenProgram) -> TokenAccount {
+    let address =
+        get_associated_token_address_with_program_id(&wallet.0, &mint.0, &token_program.id());
+    TokenAccount(address)
 }

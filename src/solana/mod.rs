@@ -14,7 +14,7 @@ mod saved;
 mod sender;
 mod wire;
 
-pub use accounts::{Target, Unwatchable, watched_accounts};
+pub use accounts::{Target, Unwatchable, associated, watched_accounts};
 pub use burden::Limits;
 pub use error::Error;
 pub use pubsub::{Event, Hint, ListenError, listen_once};

@@ -39,7 +39,7 @@ pub use cursors::Cursor;
 pub use decisions::{Decision, Refusal, Which};
 pub use filter::{Filter, PaymentState};
 pub use finality::{Dropped, Unsettled};
-pub use notices::{DueNotice, Fact, Notice, Unnoticed};
+pub use notices::{DueNotice, Expected, Fact, Health, Lasting, Notice, Unnoticed};
 pub use quarantine::Quarantined;
 pub use reaches::Reach;
 pub use reconcile::{Page, Reconciled};
@@ -107,6 +107,8 @@ pub struct Store {
     read: SqlitePool,
     /// Writes what must not be lost in a power cut: decisions of people.
     durable: SqlitePool,
+    /// One connection that never writes: it sees when any other has written.
+    observer: SqlitePool,
 }
 
 impl Store {
@@ -127,6 +129,9 @@ impl Store {
         let write = Self::open_writer(sqlite::pool_options(), &options).await?;
         let readers = sqlite::pool_options().max_connections(Self::READERS);
         let read = connect(readers, options.clone().read_only(true)).await?;
+        let observer = sqlite::pool_options()
+            .max_connections(1)
+            .connect_lazy_with(options.clone().read_only(true));
         let durable = sqlite::pool_options()
             .max_connections(1)
             .connect_lazy_with(options.synchronous(SqliteSynchronous::Full));
@@ -134,6 +139,7 @@ impl Store {
             write,
             read,
             durable,
+            observer,
         })
     }
 
@@ -161,6 +167,7 @@ impl Store {
         Ok(Self {
             read: write.clone(),
             durable: write.clone(),
+            observer: write.clone(),
             write,
         })
     }
@@ -213,6 +220,7 @@ impl Store {
     /// Closes all connections, after the writes under way.
     pub async fn close(&self) {
         self.read.close().await;
+        self.observer.close().await;
         self.durable.close().await;
         self.write.close().await;
     }
@@ -227,6 +235,15 @@ impl Store {
             .execute(&self.durable)
             .await?;
         Ok(())
+    }
+
+    /// A number that changes whenever this process or another one has written to the database.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn version(&self) -> Result<i64> {
+        let version = sqlx::query_scalar("PRAGMA data_version");
+        Ok(version.fetch_one(&self.observer).await?)
     }
 
     /// Whether a write can begin.

@@ -3,7 +3,7 @@
 
 use super::turn::CLOCK_STEP_MIN;
 use super::{PaymentSummary, Result, Store, row};
-use crate::domain::{Memo, Timestamp};
+use crate::domain::{BaseUnits, Decimals, Memo, Mint, Timestamp};
 use sqlx::Row;
 
 /// What happened to a payment.
@@ -19,6 +19,59 @@ pub struct Fact {
     pub payment: PaymentSummary,
     /// The one pending checkout that it may be for, although its memo names none.
     pub meant: Option<Memo>,
+    /// What the checkout asks for that the payment is for, or that its memos name.
+    pub expected: Option<Expected>,
+}
+
+/// What a checkout asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Expected {
+    /// The checkout.
+    pub checkout: Memo,
+    /// The amount due, if the API tells it.
+    pub amount: Option<BaseUnits>,
+    /// The token to pay in, if the API tells it.
+    pub mint: Option<Mint>,
+    /// Symbol and decimal places of that token, if it is watched.
+    pub token: Option<(String, Decimals)>,
+}
+
+/// What people are told of the daemon's health.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// The API refuses the key.
+    KeyRefused,
+    /// The daemon does not do its work.
+    NotReady,
+    /// It does.
+    Recovered,
+}
+
+impl Health {
+    const ALL: [Self; 3] = [Self::KeyRefused, Self::NotReady, Self::Recovered];
+
+    /// Its word, in the database and as a kind of notice.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::KeyRefused => "key_refused",
+            Self::NotReady => "not_ready",
+            Self::Recovered => "recovered",
+        }
+    }
+
+    fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|one| one.as_str() == word)
+    }
+}
+
+/// A state of health, and since when it lasts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lasting {
+    /// The state.
+    pub health: Health,
+    /// Since when.
+    pub since: Timestamp,
 }
 
 /// What was found that nobody was told.
@@ -114,6 +167,7 @@ impl Store {
                     meant: meant.map(|checkout| checkout.memo),
                     at: Timestamp(r.try_get("at")?),
                     key: r.try_get("key")?,
+                    expected: self.expected(&payment).await?,
                     payment,
                 });
             }
@@ -177,21 +231,82 @@ impl Store {
         Ok(())
     }
 
-    /// The event that was written down last, of these.
+    /// What the checkout asks for that a payment is for, or that its memos name if they name exactly one.
+    async fn expected(&self, payment: &PaymentSummary) -> Result<Option<Expected>> {
+        let memos = match &payment.checkout {
+            Some(checkout) => std::slice::from_ref(checkout),
+            None => &payment.memos,
+        };
+        let named = self.checkouts_named(memos).await?;
+        let mut exact = named.iter().filter(|one| memos.contains(&one.memo));
+        let (first, another) = (exact.next(), exact.next());
+        let checkout = match (first, another, named.as_slice()) {
+            (Some(checkout), None, _) | (None, _, [checkout]) => checkout,
+            _ => return Ok(None),
+        };
+        let token = match checkout.mint {
+            Some(mint) => self.token_of(mint).await?,
+            None => None,
+        };
+        Ok(Some(Expected {
+            checkout: checkout.memo.clone(),
+            amount: checkout.amount,
+            mint: checkout.mint,
+            token,
+        }))
+    }
+
+    async fn token_of(&self, mint: Mint) -> Result<Option<(String, Decimals)>> {
+        let token = "SELECT symbol, decimals FROM token_accounts WHERE mint = $1 AND symbol IS NOT NULL LIMIT 1";
+        let found = sqlx::query(token)
+            .bind(mint.to_string())
+            .fetch_optional(&self.read)
+            .await?;
+        let Some(found) = found else {
+            return Ok(None);
+        };
+        let symbol: String = found.try_get("symbol")?;
+        Ok(row::decimals(&found)?.map(|decimals| (symbol, decimals)))
+    }
+
+    /// The state of health that was noted last, and what people were told of it last.
+    ///
+    /// # Errors
+    /// When the database fails, or holds a state that this program never writes.
+    pub async fn noted_health(&self) -> Result<Option<(Lasting, Health)>> {
+        let found = sqlx::query("SELECT health, since, told FROM notice_health")
+            .fetch_optional(&self.read)
+            .await?;
+        let Some(found) = found else {
+            return Ok(None);
+        };
+        let state = |column| {
+            let health = Health::parse(found.try_get(column)?);
+            health.ok_or(super::Error::Corrupt { column })
+        };
+        let lasting = Lasting {
+            health: state("health")?,
+            since: Timestamp(found.try_get("since")?),
+        };
+        Ok(Some((lasting, state("told")?)))
+    }
+
+    /// Notes a state of health and what people were told last, for after a restart.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn last_notice(&self, events: [&str; 3]) -> Result<Option<String>> {
-        let [first, second, third] = events;
-        let event = sqlx::query_scalar(
-            "SELECT event FROM notices WHERE event IN ($1, $2, $3) ORDER BY id DESC LIMIT 1",
+    pub async fn note_health(&self, lasting: Lasting, told: Health) -> Result<()> {
+        let mut tx = self.begin().await?;
+        sqlx::query(
+            "INSERT OR REPLACE INTO notice_health (only, health, since, told) VALUES (1, $1, $2, $3)",
         )
-        .bind(first)
-        .bind(second)
-        .bind(third)
-        .fetch_optional(&self.read)
+        .bind(lasting.health.as_str())
+        .bind(lasting.since.0)
+        .bind(told.as_str())
+        .execute(&mut *tx)
         .await?;
-        Ok(event)
+        tx.commit().await?;
+        Ok(())
     }
 
     /// Notices whose time has come, the oldest first. A due time that was written in the future, before the clock was put back, has

@@ -242,8 +242,8 @@ pub const METRICS: &[Metric] = &[
     ),
     counter(
         "paywatch_notices_total",
-        &[label("outcome", &["sent", "retry", "given_up"])],
-        "Notices posted to people: sent, retry or given_up",
+        &[label("outcome", &["sent", "retry", "given_up", "gone"])],
+        "Notices posted to people: sent, retry, given_up, or gone (the address answered 410)",
     ),
     counter(
         "paywatch_failed_steps_total",

@@ -14,7 +14,8 @@ fn valid() -> Vec<(String, String)> {
 
 #[test]
 fn a_bad_configuration_is_refused_before_anything_opens() {
-    let output = exit_of(&[], &["run"]);
+    let one_key = [("PAYWATCH__LOG__LEVEL".to_owned(), "info".to_owned())];
+    let output = exit_of(&one_key, &["run"]);
     let text = said(&output);
     assert_eq!(output.status.code(), Some(64), "{text}");
     assert!(

@@ -64,6 +64,7 @@ fn changes<'a>(url: &'a str, secret_file: &'a str) -> Vec<(&'a str, &'a str)> {
         ("NOTIFY__URL", url),
         ("NOTIFY__SECRET_FILE", secret_file),
         ("NOTIFY__HELD_AFTER", "1s"),
+        ("NOTIFY__HEALTH_AFTER", "1s"),
     ]
 }
 
@@ -175,7 +176,7 @@ async fn a_listener_that_never_answers_keeps_no_payment_waiting() {
     let body: Value = serde_json::from_slice(&asked[0].body).unwrap();
     let text = body["text"].as_str().unwrap();
     assert!(
-        text.starts_with("0.000007 USDC held (unknown_memo)"),
+        text.starts_with("0.000007 USDC received, needs attention (unknown_memo)"),
         "{text}"
     );
     assert!(

@@ -1,5 +1,7 @@
 //! From nothing to a set-up that can be trusted: `init`, `config show`, `check`.
 
+use crate::support::scripted::Scripted;
+use crate::support::server::Said;
 use crate::support::{World, changed, eventually, exit_of, said};
 use serde_json::Value;
 use std::{fs, os::unix::fs::PermissionsExt, path::Path};
@@ -135,6 +137,7 @@ fn outcome<'a>(findings: &'a [Value], check: &str) -> &'a Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn check_finds_a_good_set_up_good() {
     let world = World::new().await;
+    world.open_account().await;
     // The chain is some seconds old.
     let environment = changed(&world.environment(), &[("WATCH__LOOK_BACK", "1s")]);
     eventually("the chain is old enough", async || {
@@ -243,6 +246,105 @@ async fn check_says_what_is_wrong_and_what_to_do() {
             "{found:?}"
         );
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_warns_while_wallets_may_refuse_to_pay() {
+    let world = World::new().await;
+    let environment = world.environment();
+    let (code, found) = findings(&environment, &[]);
+    assert_eq!(code, Some(0), "{found:?}");
+    let of = |found: &[Value], check: &str| {
+        let one = found.iter().find(|one| one["check"] == check);
+        one.unwrap().clone()
+    };
+    let missing = of(&found, "token accounts for USDC");
+    assert_eq!(missing["outcome"], "warning", "{missing}");
+    let advice = missing["advice"].as_str().unwrap();
+    let command = format!(
+        "spl-token create-account {} --owner {}",
+        world.usdc.address,
+        world.recipient()
+    );
+    assert!(advice.contains(&command), "{advice}");
+    world.open_account().await;
+    let (_, found) = findings(&environment, &[]);
+    assert_eq!(of(&found, "token accounts for USDC")["outcome"], "ok");
+    assert_eq!(of(&found, "token accounts for USDT")["outcome"], "warning");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn check_does_not_believe_a_node_that_says_it_has_everything() {
+    let scripted = Scripted::with(1).await;
+    let node = &scripted.nodes[0];
+    scripted.chain.advance(1_000_000);
+    let environment = [
+        ("MERCHANT__BASE_URL", "http://127.0.0.1:1"),
+        ("SOLANA__RPC_URLS", node.url.as_str()),
+        ("OPS__LISTEN", ""),
+    ];
+    let environment = changed(&[], &environment);
+    for (knows_old, expected) in [(true, "ok"), (false, "warning")] {
+        node.says(move |question, mut honest| {
+            let is_old = question.params[0]
+                .as_u64()
+                .is_some_and(|slot| slot < 900_000);
+            match question.method {
+                "getFirstAvailableBlock" => honest["result"] = 0.into(),
+                "getBlockTime" => {
+                    let time = (knows_old || !is_old).then_some(1_700_000_000);
+                    honest = serde_json::json!({ "jsonrpc": "2.0", "id": 1, "result": time });
+                }
+                _ => {}
+            }
+            Said::Json(honest)
+        });
+        let (_, found) = tokio::task::block_in_place(|| findings(&environment, &[]));
+        assert_eq!(outcome(&found, "history of"), expected, "{found:?}");
+    }
+}
+
+#[test]
+fn check_warns_of_a_secret_that_everybody_can_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("api_key");
+    fs::write(&file, "key").unwrap();
+    let name = file.to_str().unwrap();
+    let key = [("MERCHANT__API_KEY_FILE", name)];
+    let environment = changed(&alone(&folder.path().join("x.db")), &key);
+    for (mode, expected) in [
+        (0o644, "warning"),
+        (0o640, "ok"),
+        (0o600, "ok"),
+        (0o604, "warning"),
+    ] {
+        fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
+        let (code, found) = findings(&environment, &["--offline"]);
+        assert_eq!(code, Some(0), "{found:?}");
+        let found = outcome(&found, "merchant.api_key_file");
+        assert_eq!(found, expected, "{mode:o}");
+    }
+}
+
+#[test]
+fn without_any_configuration_each_command_says_so_first() {
+    for command in ["status", "run", "mcp", "check", "healthcheck"] {
+        let output = exit_of(&[], &[command]);
+        assert_eq!(output.status.code(), Some(64), "{command}");
+        let text = said(&output);
+        assert!(
+            text.starts_with("paywatch: no configuration is named"),
+            "{text}"
+        );
+        assert_eq!(text.lines().count(), 1, "{text}");
+        for way in ["--config FILE", "PAYWATCH_CONFIG", "PAYWATCH__SECTION__KEY"] {
+            assert!(text.contains(way), "{way}: {text}");
+        }
+    }
+    // A key in the environment is a configuration, and its faults are told.
+    let environment = changed(&[], &[("LOG__LEVEL", "info")]);
+    let text = said(&exit_of(&environment, &["run"]));
+    assert!(text.contains("merchant.base_url: found"), "{text}");
 }
 
 /// With this database, and nobody to ask.

@@ -259,7 +259,14 @@ fn the_files_that_documents_name_are_there() {
         "src", "tests", "docs", "deploy", "config", "benches", "examples", "fuzz",
     ];
     let mut checked = 0;
-    let guides = ["tour", "going-live", "backend", "wallets", "held"];
+    let guides = [
+        "tour",
+        "going-live",
+        "backend",
+        "wallets",
+        "held",
+        "notices",
+    ];
     let guides = guides.map(|name| format!("docs/{name}.md"));
     let documents = [
         "README.md",

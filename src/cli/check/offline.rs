@@ -3,10 +3,13 @@
 use super::{Finding, Report};
 use crate::config::Config;
 use crate::store::Store;
-use std::{io::ErrorKind, net::TcpListener, path::Path};
+use std::{io::ErrorKind, net::TcpListener, os::unix::fs::PermissionsExt, path::Path};
 
 pub(super) async fn look(config: &Config, report: &mut Report) -> anyhow::Result<()> {
     report.add(database(config).await)?;
+    for (key, file) in &config.secret_files {
+        report.add(secret_file(key, file))?;
+    }
     report.add(ops(config))
 }
 
@@ -42,6 +45,24 @@ async fn database(config: &Config) -> Finding {
             format!("{place} cannot be made: {error}"),
             "make the folder, and let it belong to the user that runs paywatch",
         ),
+    }
+}
+
+/// A secret is for its owner alone.
+fn secret_file(key: &str, file: &Path) -> Finding {
+    const EVERYBODY: u32 = 0o004;
+    let (place, advice) = (
+        file.display(),
+        "give the file to the user that runs paywatch, and take it from all others: chmod 600",
+    );
+    match file.metadata() {
+        Ok(about) if about.permissions().mode() & EVERYBODY != 0 => Finding::warning(
+            key,
+            format!("{place} can be read by everybody on this machine"),
+            advice,
+        ),
+        Ok(_) => Finding::ok(key, format!("{place} is not for everybody")),
+        Err(error) => Finding::failed(key, format!("{place}: {error}"), advice),
     }
 }
 

@@ -3,7 +3,7 @@
 use super::{Finding, Report, limits};
 use crate::clock;
 use crate::config::Config;
-use crate::domain::Commitment;
+use crate::domain::{Commitment, Slot, Watched};
 use crate::merchant::{self, Backend, Merchant, Paging};
 use crate::solana::{
     self, Event, Limits, Rpc, Target, endpoint_label, listen_once, watched_accounts,
@@ -66,7 +66,7 @@ async fn node(config: &Config, url: &Url) -> anyhow::Result<Vec<Finding>> {
     Ok(vec![
         Finding::ok(check, format!("version {version}, slot {slot}")),
         clock_of(&rpc, slot, url).await,
-        kept(config, &rpc, url).await,
+        kept(config, &rpc, slot, url).await,
     ])
 }
 
@@ -100,12 +100,15 @@ async fn clock_of(rpc: &Rpc, slot: u64, url: &Url) -> Finding {
     }
 }
 
-async fn kept(config: &Config, rpc: &Rpc, url: &Url) -> Finding {
+async fn kept(config: &Config, rpc: &Rpc, slot: Slot, url: &Url) -> Finding {
     let check = format!("history of {}", endpoint_label(url));
     let advice = "payments made before it while paywatch was away would not be found: use an endpoint with longer history";
     let oldest = match rpc.oldest_slot().await {
         // Slot 0 is the genesis.
-        Ok(0 | 1) => return Finding::ok(check, "all of it"),
+        Ok(0 | 1) if reaches_back(rpc, slot, config.watch.look_back).await => {
+            return Finding::ok(check, "all of it");
+        }
+        Ok(0 | 1) => None,
         Ok(slot) => rpc.block_time(slot).await.ok().flatten(),
         Err(_) => None,
     };
@@ -124,6 +127,23 @@ async fn kept(config: &Config, rpc: &Rpc, url: &Url) -> Finding {
     } else {
         Finding::warning(check, found, advice)
     }
+}
+
+/// Whether a node that says it has everything knows a block of about so long ago. Some slots have no block.
+async fn reaches_back(rpc: &Rpc, slot: Slot, look_back: Duration) -> bool {
+    const SLOT: Duration = Duration::from_millis(400);
+    const TRIES: u64 = 8;
+    let slots = look_back.as_millis() / SLOT.as_millis();
+    let oldest = slot.saturating_sub(u64::try_from(slots).unwrap_or(u64::MAX));
+    if oldest == 0 {
+        return true;
+    }
+    for slot in oldest..oldest.saturating_add(TRIES) {
+        if matches!(rpc.block_time(slot).await, Ok(Some(_))) {
+            return true;
+        }
+    }
+    false
 }
 
 async fn socket(url: &Url) -> Finding {
@@ -257,7 +277,15 @@ async fn token_accounts(rpc: &Rpc, target: &Target) -> Finding {
                 .iter()
                 .map(|watched| watched.token_account.to_string())
                 .collect();
-            Finding::ok(check, addresses.join(", "))
+            match without_account(rpc, &accounts).await {
+                Ok(None) => Finding::ok(check, addresses.join(", ")),
+                Ok(Some(missing)) => missing_account(check, &missing),
+                Err(error) => Finding::warning(
+                    check,
+                    told(error),
+                    "whether the token account exists is not known; see what was found of the nodes above",
+                ),
+            }
         }
         Err(error @ solana::Unwatchable::NoSuchMint(_)) => Finding::failed(
             check,
@@ -266,6 +294,32 @@ async fn token_accounts(rpc: &Rpc, target: &Target) -> Finding {
         ),
         Err(error) => Finding::failed(check, told(error), "see what was found of the nodes above"),
     }
+}
+
+/// The associated token account, if it does not exist: wallets pay into that one.
+async fn without_account(
+    rpc: &Rpc,
+    accounts: &[Watched],
+) -> Result<Option<Watched>, solana::Error> {
+    let is_associated = |one: &&Watched| {
+        one.token_account == solana::associated(one.wallet, one.mint, one.token_program)
+    };
+    let Some(associated) = accounts.iter().find(is_associated) else {
+        return Ok(None);
+    };
+    let exists = rpc.exists(associated.token_account).await?;
+    Ok((!exists).then(|| associated.clone()))
+}
+
+fn missing_account(check: String, missing: &Watched) -> Finding {
+    let (account, mint, wallet) = (missing.token_account, missing.mint, missing.wallet);
+    Finding::warning(
+        check,
+        format!("{account} does not exist yet: wallets that do not make it cannot pay"),
+        format!(
+            "make it once: spl-token create-account {mint} --owner {wallet} --fee-payer KEYPAIR"
+        ),
+    )
 }
 
 fn told(error: impl std::error::Error + Send + Sync + 'static) -> String {

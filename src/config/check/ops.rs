@@ -28,9 +28,16 @@ impl Check {
                 "an address of this machine alone (127.0.0.1:PORT), or any together with ops.token_file",
             );
         }
+        let public_url = (!raw.public_url.is_empty())
+            .then(|| self.url("ops.public_url", &raw.public_url, &["http", "https"]));
+        let public_url = match public_url {
+            Some(url) => Some(url?),
+            None => None,
+        };
         Some(Ops {
             listen: listen?,
             token,
+            public_url,
             pay_pages: raw.pay_pages,
             explorer: Some(self.explorer(&raw.explorer)?).filter(|pattern| !pattern.is_empty()),
         })

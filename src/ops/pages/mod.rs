@@ -14,7 +14,7 @@ mod payments;
 mod person;
 mod session;
 
-pub(super) use live::STREAMS_MAX;
+pub(super) use live::{Feeds, STREAMS_MAX};
 pub(super) use pay::PayPages;
 
 use super::Shared;

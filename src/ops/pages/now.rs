@@ -2,9 +2,9 @@
 
 use super::super::Shared;
 use super::super::recent::{Recent, Recents};
-use super::super::status::Standing;
+use super::super::status::{Notices, Standing};
 use super::frame::{Broken, Page};
-use super::live;
+use super::live::{self, Shows};
 use super::session::Session;
 use crate::clock;
 use crate::domain::Timestamp;
@@ -29,10 +29,15 @@ pub(super) async fn page(
 ) -> Result<Response, Broken> {
     if live::wanted(&headers) {
         let looked_at = shared.clone();
-        return Ok(live::stream(&shared, &shared.streams, move || {
-            let shared = looked_at.clone();
-            async move { told(&shared).await }
-        }));
+        return Ok(live::stream(
+            &shared,
+            &shared.streams,
+            ("/", Shows::Times),
+            move || {
+                let shared = looked_at.clone();
+                async move { told(&shared).await }
+            },
+        ));
     }
     let page = Page {
         title: "Now",
@@ -54,6 +59,9 @@ async fn told(shared: &Shared) -> store::Result<Markup> {
     let (tone, sentence) = health(&standing);
     Ok(html! {
         p class=(format!("health {tone}")) role="status" { (sentence) }
+        @if standing.notices == Notices::Gone {
+            p.problem role="alert" { "Notices have ended: their address answered 410 Gone. Set notify.url and restart paywatch." }
+        }
         (tiles(&standing))
         section.card {
             h2 { "Last 24 hours" }

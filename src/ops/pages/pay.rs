@@ -1,7 +1,10 @@
 //! The page of one checkout, for its buyer: what to send, and how far it is. Public, so it shows nothing but this checkout.
 
 use super::super::Shared;
-use super::{frame::Broken, frame::head, live};
+use super::{
+    frame::{Broken, head},
+    live::{self, Shows},
+};
 use crate::config::Ops;
 use crate::domain::{Checkout, Memo, TransferRequest, visible};
 use crate::pipeline::Pipeline;
@@ -111,7 +114,7 @@ pub(super) async fn page(
     };
     let network = pay_pages.network(&shared.pipeline).await;
     if live::wanted(&headers) {
-        let streaming = shared.clone();
+        let (streaming, page) = (shared.clone(), format!("/pay/{}", memo.as_str()));
         let live = move || {
             let (shared, memo) = (streaming.clone(), memo.clone());
             async move {
@@ -122,7 +125,8 @@ pub(super) async fn page(
                 ))
             }
         };
-        return Ok(live::stream(&shared, &pay_pages.streams, live));
+        let page = (page.as_str(), Shows::Records);
+        return Ok(live::stream(&shared, &pay_pages.streams, page, live));
     }
     let title = match due(&shared.pipeline, &checkout) {
         Some(request) => format!(
@@ -265,6 +269,7 @@ mod tests {
         let mut config = Ops {
             listen: None,
             token: None,
+            public_url: None,
             pay_pages: false,
             explorer: None,
         };

@@ -3,8 +3,9 @@
 use super::super::Shared;
 use super::decide::actions;
 use super::frame::{Broken, Page, message};
+use super::live::{self, Shows};
+use super::parts;
 use super::session::Session;
-use super::{live, parts};
 use crate::domain::{Memo, Signature, TokenAccount, visible};
 use crate::pipeline::Pipeline;
 use crate::report;
@@ -66,7 +67,9 @@ pub(super) async fn page(
     let pipeline = &shared.pipeline;
     if live::wanted(&headers) {
         let pipeline = pipeline.clone();
-        return Ok(live::stream(&shared, &shared.streams, move || {
+        let page = format!("/payments/{signature}");
+        let page = (page.as_str(), Shows::Records);
+        return Ok(live::stream(&shared, &shared.streams, page, move || {
             let pipeline = pipeline.clone();
             async move { told(&pipeline, signature).await }
         }));

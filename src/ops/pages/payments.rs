@@ -2,8 +2,9 @@
 
 use super::super::Shared;
 use super::frame::{Broken, Page, message};
+use super::live::{self, Shows};
+use super::parts;
 use super::session::Session;
-use super::{live, parts};
 use crate::domain::{Held, Memo, Signature, Wallet};
 use crate::report;
 use crate::store::{self, Filter, PaymentState, Store};
@@ -103,7 +104,9 @@ pub(super) async fn page(
     };
     if live::wanted(&headers) {
         let store = shared.pipeline.store.clone();
-        return Ok(live::stream(&shared, &shared.streams, move || {
+        let page = asked.address("/payments", asked.before);
+        let page = (page.as_str(), Shows::Records);
+        return Ok(live::stream(&shared, &shared.streams, page, move || {
             list(store.clone(), filter.clone(), asked.clone())
         }));
     }

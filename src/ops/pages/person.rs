@@ -4,8 +4,9 @@ use super::super::Shared;
 use super::bulk::{self, Shown};
 use super::decide::actions;
 use super::frame::{Broken, Page};
+use super::live::{self, Shows};
+use super::parts;
 use super::session::Session;
-use super::{live, parts};
 use crate::domain::{Held, Reason};
 use crate::report;
 use crate::store::{self, Filter, PaymentState, PaymentSummary, Store, Waiting};
@@ -27,9 +28,12 @@ pub(super) async fn page(
 ) -> Result<Response, Broken> {
     let store = shared.pipeline.store.clone();
     if live::wanted(&headers) {
-        return Ok(live::stream(&shared, &shared.streams, move || {
-            list(store.clone())
-        }));
+        return Ok(live::stream(
+            &shared,
+            &shared.streams,
+            ("/needs-a-person", Shows::Records),
+            move || list(store.clone()),
+        ));
     }
     let page = Page {
         title: "Needs a person",

@@ -218,6 +218,7 @@ impl Ledger {
                 _ => Self::confirmed(now),
             }),
             "getFirstAvailableBlock" => json!(0),
+            "getVersion" => json!({ "solana-core": "3.0.0" }),
             "getBlockTime" => json!(Self::time_of(params[0].as_u64().unwrap())),
             "getSignaturesForAddress" => self.page(params, now)?.into(),
             "getTransaction" => self.transaction(params, now),
