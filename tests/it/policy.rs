@@ -116,6 +116,38 @@ async fn a_checkout_handed_over_before_the_watch_list_is_known_judges_nothing() 
     is_sent_when_final(&scripted, &daemon, &paid).await;
 }
 
+/// The API's token is USDC.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_limit_that_names_no_watched_token_makes_every_payment_wait() {
+    let scripted = Scripted::with(1).await;
+    let limit = [("POLICY__FINALIZED_ABOVE__USD", "1000")];
+    let daemon = scripted.watch(&limit).await;
+    let paid = scripted.buy();
+    scripted.chain.advance(5);
+    is_sent_when_final(&scripted, &daemon, &paid).await;
+}
+
+/// The environment gives symbols in any case, and addresses as they are.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_limit_names_a_token_by_symbol_or_mint_address() {
+    for token in ["USDC", "usdc", "its mint"] {
+        for (amount, waits) in [("19", false), ("18.999999", true)] {
+            let scripted = Scripted::with(1).await;
+            let mint = scripted.chain.ledger().shop.mint.to_string();
+            let token = if token == "its mint" { &mint } else { token };
+            let key = format!("POLICY__FINALIZED_ABOVE__{token}");
+            let daemon = scripted.watch(&[(&key, amount)]).await;
+            let paid = scripted.buy();
+            scripted.chain.advance(5);
+            if waits {
+                is_sent_when_final(&scripted, &daemon, &paid).await;
+            } else {
+                scripted.confirmed("at confirmed", &paid).await;
+            }
+        }
+    }
+}
+
 /// A shop that keeps books of its own.
 #[derive(Clone, Default)]
 struct Shop(Arc<AtomicUsize>);

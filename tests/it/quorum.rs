@@ -69,6 +69,19 @@ async fn where_both_tell_the_same_it_is_confirmed() {
         .await;
 }
 
+/// The limit may have been meant for this token: a lie about any payment is caught.
+#[tokio::test]
+async fn while_a_limit_names_no_watched_token_every_payment_needs_a_second_word() {
+    let (scripted, signature) = scripted(paid(DUE - 1, "a"), |entry| entry.amount = DUE).await;
+    let unmatched = [
+        ("SOLANA__QUORUM", "2"),
+        ("POLICY__FINALIZED_ABOVE__USD", "1000"),
+    ];
+    let daemon = scripted.watch(&unmatched).await;
+    daemon.judges(signature, "unreadable").await;
+    assert_eq!(scripted.told_of(signature), 0);
+}
+
 /// A witness that is away delays a large payment, and stalls nothing.
 #[tokio::test]
 async fn while_a_witness_is_away_a_large_payment_waits() {
