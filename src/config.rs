@@ -97,6 +97,8 @@ pub struct Watch {
     pub scope: Scope,
     /// How far back the first sweep goes.
     pub look_back: Duration,
+    /// Token accounts that are swept each time and listened to; further ones are swept in turn.
+    pub max_accounts: usize,
     /// Tokens; empty = what the API lists.
     pub tokens: Vec<Token>,
 }

@@ -4,6 +4,7 @@
 //! because a daemon with a loop missing looks alive and is not.
 
 mod failures;
+mod ready;
 mod sweeps;
 
 use crate::config::Config;
@@ -15,6 +16,7 @@ use crate::store::Store;
 use crate::{ops, systemd, telemetry};
 use anyhow::{Context, anyhow};
 use failures::Failures;
+use ready::tell_ready;
 use std::{future::Future, sync::Arc, time::Duration};
 use tokio::{net::TcpListener, sync::mpsc, task::JoinSet, time::sleep};
 use tokio_util::sync::CancellationToken;
@@ -111,7 +113,7 @@ pub async fn supervise(
     if host == Host::Daemon {
         loops.speak_to_systemd();
     }
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), "watching for payments");
+    loops.add("ready", tell_ready(pipeline.clone(), host));
     let ended = loops.until_shutdown().await;
     if host == Host::Daemon {
         systemd::stopping();
@@ -177,7 +179,6 @@ impl Loops {
                 }
             });
         }
-        systemd::ready();
     }
 
     /// Runs a loop that may be cut off at any await.

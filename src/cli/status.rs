@@ -68,6 +68,9 @@ fn shown(snapshot: &Snapshot) -> String {
                 "slot {slot}, heard {}",
                 ago(standing.slot_heard_ago_seconds)
             ),
+            None if standing.sockets_open > 0 => {
+                "no slot heard: the nodes refuse slotSubscribe".into()
+            }
             None => "no slot heard: no WebSocket is open".into(),
         },
     );
@@ -80,6 +83,16 @@ fn shown(snapshot: &Snapshot) -> String {
             ago(account.swept_ago_seconds)
         );
         line(&format!("swept {}", account.symbol), text);
+    }
+    if standing.token_accounts_in_turn > 0 {
+        let text = format!(
+            "{} more token accounts, made by others (watch.max_accounts)",
+            standing.token_accounts_in_turn
+        );
+        line("swept in turn", text);
+    }
+    for why in &standing.unwatchable {
+        line("NOT WATCHED", crate::domain::visible(why).to_string());
     }
     let read = ago(standing.checkouts_read_ago_seconds);
     line(
@@ -128,10 +141,12 @@ fn waiting(standing: &Standing) -> String {
     let parked = (parked > 0).then(|| format!("{parked} parked"));
     let uncredited = standing.outbox.uncredited;
     let uncredited = (uncredited > 0).then(|| format!("{uncredited} uncredited"));
+    let unwatchable = standing.unwatchable.len();
+    let unwatchable = (unwatchable > 0).then(|| format!("{unwatchable} tokens not watched"));
     let held = standing.held.iter();
     let held = held.map(|(reason, payments)| format!("{payments} {reason}"));
     let given_up = parked.into_iter().chain(uncredited);
-    let all: Vec<_> = given_up.chain(held).collect();
+    let all: Vec<_> = given_up.chain(unwatchable).chain(held).collect();
     if all.is_empty() {
         return "nothing".into();
     }

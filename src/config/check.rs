@@ -152,10 +152,19 @@ impl Check {
             [("all", Scope::All), ("own", Scope::Own)],
         );
         let look_back = self.duration("watch.look_back", &raw.look_back);
+        let max_accounts = self.some(
+            "watch.max_accounts",
+            &raw.max_accounts.to_string(),
+            "1 to 100",
+            (1..=100)
+                .contains(&raw.max_accounts)
+                .then_some(raw.max_accounts),
+        );
         let tokens: Vec<_> = raw.tokens.iter().map(|token| self.token(token)).collect();
         Some(Watch {
             scope: scope?,
             look_back: look_back?,
+            max_accounts: max_accounts?,
             tokens: tokens.into_iter().collect::<Option<_>>()?,
         })
     }

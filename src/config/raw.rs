@@ -68,6 +68,7 @@ section! {
     Watch {
         scope: String = "all".into(),
         look_back: String = "24h".into(),
+        max_accounts: usize = 32,
         tokens: Vec<Token> = Vec::new(),
     }
 }

@@ -25,6 +25,15 @@ pub struct Known {
     pub asking: Vec<Checkout>,
 }
 
+/// Who is paid, whatever a transaction touches of it.
+#[derive(Clone, Debug, Default)]
+pub struct Payees {
+    /// Wallets that are paid, also where none of their accounts is watched.
+    pub wallets: BTreeSet<Wallet>,
+    /// Their token accounts, to recognise them where they are named as if they were wallets.
+    pub token_accounts: BTreeSet<TokenAccount>,
+}
+
 /// A transaction, explained.
 #[derive(Clone, Debug)]
 pub struct Explanation {
@@ -106,13 +115,12 @@ pub struct Reason {
     pub advice: String,
 }
 
-/// Explains a transaction. `wallets` are paid, also where none of their accounts is watched. Credits are shown, and judged where
-/// something is `known` and the rules watch their account.
+/// Explains a transaction. Credits are shown, and judged where something is `known` and the rules watch their account.
 #[must_use]
 pub fn explain(
     transaction: &Transaction,
     watch_list: &WatchList,
-    wallets: &BTreeSet<Wallet>,
+    payees: &Payees,
     known: Option<&Known>,
     rules: &Rules,
 ) -> Explanation {
@@ -134,12 +142,7 @@ pub fn explain(
     match decoded {
         Err(incomplete) => explanation.nothing = Some(words::unreadable(&incomplete.to_string())),
         Ok(decoded) if decoded.credits.is_empty() => {
-            explanation.nothing = Some(words::no_credit(
-                transaction,
-                &explanation,
-                wallets,
-                watch_list,
-            ));
+            explanation.nothing = Some(words::no_credit(transaction, &explanation, payees));
         }
         Ok(decoded) => {
             if explanation.checkouts.len() > 1 {

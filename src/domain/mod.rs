@@ -39,7 +39,7 @@ pub use commitment::Commitment;
 pub use credit::{Credit, Transfer};
 pub use decode::{Decoded, Incomplete, decode};
 pub use explain::{
-    AccountChange, ExplainedCredit, Explanation, Known, Reason, SaidMemo, explain,
+    AccountChange, ExplainedCredit, Explanation, Known, Payees, Reason, SaidMemo, explain,
     explain_unreadable,
 };
 pub use judge::{Candidate, Claim, Held, Matched, Verdict, judge};

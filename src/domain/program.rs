@@ -3,7 +3,7 @@
 use super::Pubkey;
 
 /// Which of the two token programs owns a mint and its accounts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum TokenProgram {
     /// The classic program (`Tokenkeg…`).
     Token,

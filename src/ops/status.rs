@@ -37,8 +37,14 @@ pub struct Standing {
     pub sockets_open: usize,
     /// WebSockets that are configured.
     pub sockets: usize,
-    /// What is watched.
+    /// The token accounts that are swept each time.
     pub token_accounts: Vec<AccountStatus>,
+    /// How many more are watched, and swept in turn (`watch.max_accounts`).
+    pub token_accounts_in_turn: usize,
+    /// How many of the token accounts every WebSocket subscribes to.
+    pub token_accounts_listened: usize,
+    /// Tokens for which nothing is watched, and why.
+    pub unwatchable: Vec<String>,
     /// Seconds since the checkouts were last read.
     pub checkouts_read_ago_seconds: Option<u64>,
     /// Checkouts that wait for a payment.
@@ -112,6 +118,7 @@ impl Standing {
             || outbox.uncredited > 0
             || !self.held.is_empty()
             || self.notices == Notices::Gone
+            || !self.unwatchable.is_empty()
     }
 
     pub(super) async fn take(pipeline: &Pipeline, now: Timestamp) -> store::Result<Self> {
@@ -120,7 +127,7 @@ impl Standing {
         let slot = status.slot();
         let (sockets_open, sockets) = pipeline.open_sockets();
         let watching = pipeline.watching();
-        let accounts = watching.accounts().iter().map(|watched| AccountStatus {
+        let accounts = watching.active().map(|watched| AccountStatus {
             token_account: watched.token_account.to_string(),
             symbol: watched.symbol.clone(),
             swept_ago_seconds: ago(status.account_swept_at(watched.token_account)),
@@ -136,6 +143,9 @@ impl Standing {
             sockets_open,
             sockets,
             token_accounts: accounts.collect(),
+            token_accounts_in_turn: watching.turns.in_turn(),
+            token_accounts_listened: watching.turns.listened().len(),
+            unwatchable: status.unwatchable(),
             checkouts_read_ago_seconds: ago(status.polled_at()),
             pending_checkouts,
             outbox: Outbox {

@@ -3,10 +3,11 @@
 
 use super::Pipeline;
 use crate::domain::{
-    Commitment, Decimals, Explanation, Known, Mint, Policy, Reason, Rules, Signature, TokenBalance,
-    Transaction, Wallet, WatchList, Watched, decode, explain, explain_unreadable,
+    Commitment, Decimals, Explanation, Known, Mint, Payees, Policy, Reason, Rules, Signature,
+    TokenBalance, TokenProgram, Transaction, Wallet, WatchList, Watched, decode, explain,
+    explain_unreadable,
 };
-use crate::solana::{Fetched, Rpc, Whom};
+use crate::solana::{Fetched, Rpc, Whom, associated_account};
 use crate::store::{Filter, PaymentSummary};
 use anyhow::Context;
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,8 +17,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct Background {
     /// Accounts that count as watched, and under which name their tokens go.
     pub watch_list: WatchList,
-    /// Wallets that are paid, whether or not the transaction has an account of theirs that is watched.
-    pub wallets: BTreeSet<Wallet>,
+    /// Who is paid, whether or not the transaction has an account of theirs that is watched.
+    pub payees: Payees,
     /// The checkouts; `None` if there is nobody to ask.
     pub known: Option<Known>,
     /// What it is judged by.
@@ -102,7 +103,7 @@ impl Background {
         explain(
             transaction,
             &self.watch_list,
-            &self.wallets,
+            &self.payees,
             self.known.as_ref(),
             &self.rules,
         )
@@ -121,7 +122,7 @@ impl Background {
         Self {
             rules: Rules::new(Policy::default(), watch_list.clone()),
             watch_list,
-            wallets: recipients.iter().map(|one| one.wallet).collect(),
+            payees: payees(transaction, recipients),
             known: None,
             recorded: Vec::new(),
             notes,
@@ -207,7 +208,7 @@ impl Pipeline {
         let recorded = self.store.payments(&filter).await;
         Ok(Background {
             watch_list,
-            wallets: recipients.iter().map(|one| one.wallet).collect(),
+            payees: payees(transaction, &recipients),
             known: Some(known),
             rules,
             recorded: recorded.context("read what is recorded")?,
@@ -346,6 +347,24 @@ fn watch_list(transaction: &Transaction, recipients: &[Recipient]) -> WatchList 
         .chain(&transaction.post)
         .filter_map(watched)
         .collect()
+}
+
+/// The recipients, with the token accounts that wallet applications derive for them in the tokens of a transaction.
+fn payees(transaction: &Transaction, recipients: &[Recipient]) -> Payees {
+    let balances = transaction.pre.iter().chain(&transaction.post);
+    let tokens: BTreeSet<_> = balances
+        .filter_map(|one| Some((one.mint, one.token_program?)))
+        .collect();
+    let wallets: BTreeSet<_> = recipients.iter().map(|one| one.wallet).collect();
+    let derived = wallets.iter().flat_map(|wallet| {
+        let of_token =
+            |(mint, program): &(Mint, TokenProgram)| associated_account(*wallet, *mint, *program);
+        tokens.iter().map(of_token).collect::<Vec<_>>()
+    });
+    Payees {
+        token_accounts: derived.collect(),
+        wallets,
+    }
 }
 
 /// Whoever gained something.

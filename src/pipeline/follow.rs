@@ -1,17 +1,20 @@
 //! Step 1a: hints from the WebSocket are ingested at once. Losing one costs latency, never money.
 
-use super::Pipeline;
 use super::ingest::{HINT_PAUSES, Sighting};
-use crate::domain::{Commitment, Signature};
-use crate::solana::{Event, Hint, listen_once};
+use super::{Pipeline, Watching};
+use crate::domain::{Commitment, Signature, TokenAccount};
+use crate::solana::{Event, Hint, ListenError, Subscribed, listen_once};
 use crate::{chance, clock};
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use std::{
-    collections::{HashSet, VecDeque},
+    collections::{BTreeSet, HashSet, VecDeque},
     sync::Arc,
     time::Duration,
 };
-use tokio::sync::mpsc;
+use tokio::{
+    sync::{mpsc, watch as channel},
+    time::Instant,
+};
 use url::Url;
 
 /// Hints that wait while all hands are full; more are dropped and left to the sweep.
@@ -22,6 +25,8 @@ const UNDER_WAY_MAX: usize = 256;
 const RECENT: usize = 8192;
 /// Longest silence on a socket, and longest wait while opening it.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// A notification may come so much later than the sweep that finds its transaction.
+const HINT_GRACE: Duration = Duration::from_secs(5);
 /// Pauses between connections, the last repeats; stretched by up to half at random.
 const RECONNECT_PAUSES: [Duration; 6] = [
     Duration::from_millis(100),
@@ -39,48 +44,31 @@ pub fn hints() -> (mpsc::Sender<Hint>, mpsc::Receiver<Hint>) {
 }
 
 impl Pipeline {
-    /// Listens on one endpoint for ever: connect, subscribe to all that is watched, sweep; when the connection fails or what
-    /// is watched changes, begin again.
+    /// Listens on one endpoint for ever: connect, subscribe to the active accounts, sweep; when the connection fails or those
+    /// accounts change, begin again.
     pub async fn listen(&self, url: &Url, hints: &mpsc::Sender<Hint>) {
         let endpoint = crate::solana::endpoint_label(url);
         let mut changes = self.watching_changes();
         let mut failures = 0_usize;
         loop {
-            let accounts: Vec<_> = changes
-                .borrow_and_update()
-                .accounts()
-                .iter()
-                .map(|watched| watched.token_account)
-                .collect();
+            let accounts = changes.borrow_and_update().turns.listened().clone();
             if accounts.is_empty() {
                 if changes.changed().await.is_err() {
                     return;
                 }
                 continue;
             }
-            let mut subscribed = None;
-            let ended = {
-                let connection = listen_once(url, &accounts, PATIENCE, |event| {
-                    if event == Event::Subscribed {
-                        subscribed = Some(tokio::time::Instant::now());
-                        // Counted by the recorder itself: two sockets may open at the same moment.
-                        metrics::gauge!("paywatch_sockets_open").increment(1.0);
-                        self.rhythm.opened();
-                    }
-                    self.on_event(event, hints);
-                });
-                tokio::select! {
-                    biased;
-                    Err(ended) = connection => Some(ended),
-                    _ = changes.changed() => None,
-                }
-            };
-            if let Some(at) = subscribed {
+            self.status.listens(clock::now());
+            let mut session = Session::default();
+            let ended = self
+                .listen_to(url, &accounts, &mut session, hints, &mut changes)
+                .await;
+            if let Some((at, how)) = session.subscribed {
                 metrics::gauge!("paywatch_sockets_open").decrement(1.0);
-                self.rhythm.closed();
-                // The next one may be a long way off.
+                self.rhythm.closed(how);
+                // The next connection may be a long way off.
                 self.bells.sweep.notify_one();
-                // One that did not last is no success: each opening costs the node a sweep.
+                // A connection that did not last is no success: each opening costs the node some sweeps.
                 failures = if at.elapsed() > PATIENCE { 0 } else { failures };
             }
             let Some(ended) = ended else { continue };
@@ -95,11 +83,67 @@ impl Pipeline {
         }
     }
 
+    /// Runs one connection. Returns why it ended; `None` if the accounts to listen to changed.
+    async fn listen_to(
+        &self,
+        url: &Url,
+        accounts: &BTreeSet<TokenAccount>,
+        session: &mut Session,
+        hints: &mpsc::Sender<Hint>,
+        changes: &mut channel::Receiver<Arc<Watching>>,
+    ) -> Option<ListenError> {
+        let list: Vec<_> = accounts.iter().copied().collect();
+        let Session {
+            subscribed,
+            last_hint,
+        } = session;
+        let connection = listen_once(url, &list, PATIENCE, |event| {
+            match &event {
+                Event::Subscribed(how) => {
+                    *subscribed = Some((Instant::now(), *how));
+                    self.on_subscribed(*how, list.len());
+                }
+                Event::Hint(_) => {
+                    last_hint.send_replace(Some(Instant::now()));
+                }
+                Event::Slot(_) => {}
+            }
+            self.on_event(event, hints);
+        });
+        let is_other = |watching: &Arc<Watching>| watching.turns.listened() != accounts;
+        tokio::select! {
+            biased;
+            Err(ended) = connection => Some(ended),
+            () = async { let _changed = changes.wait_for(is_other).await.is_ok(); } => None,
+            ended = self.goes_deaf(last_hint) => Some(ended),
+        }
+    }
+
+    fn on_subscribed(&self, how: Subscribed, accounts: usize) {
+        // Counted by the recorder itself: two sockets may open at the same moment.
+        metrics::gauge!("paywatch_sockets_open").increment(1.0);
+        self.rhythm.opened(how);
+        self.status.subscribed();
+        if how.refused > 0 {
+            tracing::warn!(
+                refused = how.refused,
+                accounts,
+                "the node refuses some subscriptions; those accounts are swept, not heard"
+            );
+        }
+        if how.slot.is_none() {
+            tracing::info!(
+                "the node refuses slotSubscribe; pings show that the WebSocket is alive"
+            );
+        }
+        // Whatever came while nobody listened.
+        self.bells.sweep.notify_one();
+    }
+
     fn on_event(&self, event: Event, hints: &mpsc::Sender<Hint>) {
         match event {
+            Event::Subscribed(_) => {}
             Event::Slot(slot) => self.status.saw_slot(slot, clock::now()),
-            // Whatever came while nobody listened.
-            Event::Subscribed => self.bells.sweep.notify_one(),
             Event::Hint(hint) => {
                 if hints.try_send(hint).is_err() {
                     metrics::counter!("paywatch_hints_dropped_total").increment(1);
@@ -108,6 +152,28 @@ impl Pipeline {
             }
         }
     }
+
+    /// Ends when a sweep found a payment that this socket should have brought, and the socket had brought nothing around that time.
+    /// A node may send slots or answer pings and still have lost the subscriptions.
+    async fn goes_deaf(&self, last_hint: &channel::Sender<Option<Instant>>) -> ListenError {
+        let mut missed = self.rhythm.missed();
+        while missed.changed().await.is_ok() {
+            tokio::time::sleep(HINT_GRACE).await;
+            let heard_at = *last_hint.borrow();
+            if heard_at.is_none_or(|at| at.elapsed() > HINT_GRACE.saturating_mul(2)) {
+                return ListenError::Deaf;
+            }
+        }
+        std::future::pending().await
+    }
+}
+
+/// One connection, as its listener sees it.
+#[derive(Default)]
+struct Session {
+    /// Since when and how the subscriptions stand.
+    subscribed: Option<(Instant, Subscribed)>,
+    last_hint: channel::Sender<Option<Instant>>,
 }
 
 /// What one step of [`Follow`] did.

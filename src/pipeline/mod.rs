@@ -30,6 +30,7 @@ mod shares;
 mod skips;
 mod status;
 mod sweep;
+mod turns;
 mod walk;
 mod watch;
 
@@ -46,6 +47,7 @@ pub use schedule::next_attempt;
 pub use settle::{Settle, SettleOutcome};
 pub use status::{Status, Unready};
 pub use sweep::{Sweep, Swept};
+pub use turns::Turns;
 pub use watch::{Watch, Watching};
 
 use handed::Handed;
@@ -114,7 +116,7 @@ impl Pipeline {
     #[must_use]
     pub fn over(config: Config, store: Store, rpc: Rpc, merchant: Arc<dyn Backend>) -> Arc<Self> {
         Arc::new(Self {
-            rpc,
+            rpc: rpc.patient(),
             merchant,
             store,
             status: Status::default(),

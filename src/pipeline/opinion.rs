@@ -22,6 +22,8 @@ pub struct SecondOpinion {
     sweep: Sweep,
     /// The endpoint that is asked next.
     turn: usize,
+    /// How often all endpoints had their turn.
+    round: u64,
 }
 
 /// Where an endpoint's listing begins.
@@ -40,10 +42,11 @@ impl SecondOpinion {
         Self {
             sweep: Sweep::new(pipeline),
             turn: 1,
+            round: 0,
         }
     }
 
-    /// Asks the endpoint whose turn it is for every account that was swept, and records what is missing. An endpoint that is not well
+    /// Asks the endpoint whose turn it is for every active account that was swept, and for some of the others in turn, and records what is missing. An endpoint that is not well
     /// loses its turn.
     ///
     /// # Errors
@@ -51,13 +54,17 @@ impl SecondOpinion {
     pub async fn step(&mut self) -> anyhow::Result<Swept> {
         let rpc = self.sweep.pipeline.rpc.alone(self.turn);
         self.turn = (self.turn + 1) % self.sweep.pipeline.rpc.endpoints().max(1);
+        self.round += u64::from(self.turn == 0);
+        let watching = self.sweep.pipeline.watching();
+        let due = watching.due(self.round).into_iter().cloned().collect();
         let (mut total, mut failure) = (Swept::default(), None);
         if rpc.is_unwell() {
             return Ok(total);
         }
         let (sweep, rpc) = (&self.sweep, &rpc);
-        let asked =
-            sweep.side_by_side(|watched| async move { sweep.ask_alone(rpc, &watched).await });
+        let asked = sweep.side_by_side(due, |watched| async move {
+            sweep.ask_alone(rpc, &watched).await
+        });
         for (account, asked) in asked.await {
             match asked {
                 Ok(swept) => total.add(swept),

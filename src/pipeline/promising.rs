@@ -19,7 +19,8 @@ impl Sweep {
     /// # Errors
     /// The first failure, after all accounts were tried.
     pub async fn peek(&self) -> anyhow::Result<usize> {
-        let peeked = self.side_by_side(|watched| self.peek_at(watched.token_account));
+        let active = self.pipeline.watching().active().cloned().collect();
+        let peeked = self.side_by_side(active, |watched| self.peek_at(watched.token_account));
         let (mut payments, mut failure) = (0, None);
         for (account, peeked) in peeked.await {
             match peeked {

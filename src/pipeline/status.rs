@@ -16,8 +16,13 @@ use std::{
 pub struct Status {
     slot: AtomicU64,
     slot_heard_at: AtomicI64,
+    /// When a WebSocket was first tried; 0 = not yet, or none is configured.
+    listening_since: AtomicI64,
+    /// Whether a WebSocket has subscribed since the start.
+    has_subscribed: AtomicBool,
     swept_at: AtomicI64,
     accounts_swept_at: Mutex<HashMap<TokenAccount, Timestamp>>,
+    unwatchable: Mutex<Vec<String>>,
     polled_at: AtomicI64,
     key_refused_to_read: AtomicBool,
     key_refused_to_confirm: AtomicBool,
@@ -37,6 +42,8 @@ pub(super) enum KeyUse {
 pub enum Unready {
     /// Neither the WebSocket nor the sweep brings news.
     ChainSilent,
+    /// The daemon has just started, and no WebSocket is subscribed.
+    NotListening,
     /// The API does not take the key.
     KeyRefused,
     /// The database fails.
@@ -51,6 +58,7 @@ impl Unready {
             Self::ChainSilent => {
                 "no slot seen for 30 s and no sweep has succeeded in three intervals"
             }
+            Self::NotListening => "no WebSocket is subscribed yet",
             Self::KeyRefused => "the payments API refuses the key",
             Self::StoreFailed => "the database fails",
         }
@@ -60,6 +68,23 @@ impl Unready {
 impl Status {
     const SLOT_PATIENCE: Duration = Duration::from_secs(30);
     const SWEEPS_MISSED_MAX: u32 = 3;
+    /// So long after the start no sweep makes up for a WebSocket that is not subscribed yet. After that it does: payments are found, if
+    /// later, and a daemon whose sockets are refused for ever is of use.
+    const LISTEN_PATIENCE: Duration = Duration::from_secs(30);
+
+    /// A WebSocket is tried.
+    pub(super) fn listens(&self, now: Timestamp) {
+        let (not_yet, order) = (0, Ordering::Relaxed);
+        // Only the first time counts.
+        let _first = self
+            .listening_since
+            .compare_exchange(not_yet, now.0, order, order);
+    }
+
+    /// A WebSocket is subscribed: hints are heard.
+    pub(super) fn subscribed(&self) {
+        self.has_subscribed.store(true, Ordering::Relaxed);
+    }
 
     pub(super) fn saw_slot(&self, slot: Slot, now: Timestamp) {
         self.slot.fetch_max(slot, Ordering::Relaxed);
@@ -93,6 +118,24 @@ impl Status {
         let swept_at = self.accounts_swept_at.lock();
         let swept_at = swept_at.unwrap_or_else(PoisonError::into_inner);
         swept_at.get(&account).copied()
+    }
+
+    /// Tokens that cannot be watched, and why. Returns whether this is news.
+    pub(super) fn cannot_watch(&self, why: Vec<String>) -> bool {
+        let count = u32::try_from(why.len()).unwrap_or(u32::MAX);
+        metrics::gauge!("paywatch_unwatchable_tokens").set(f64::from(count));
+        let unwatchable = self.unwatchable.lock();
+        let mut unwatchable = unwatchable.unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::replace(&mut *unwatchable, why);
+        before != *unwatchable
+    }
+
+    /// Tokens that cannot be watched, each with its name and the reason.
+    #[must_use]
+    pub fn unwatchable(&self) -> Vec<String> {
+        let unwatchable = self.unwatchable.lock();
+        let unwatchable = unwatchable.unwrap_or_else(PoisonError::into_inner);
+        unwatchable.clone()
     }
 
     pub(super) fn swept(&self, now: Timestamp) {
@@ -155,14 +198,19 @@ impl Status {
     #[must_use]
     pub fn unready(&self, sweep_every: Duration, now: Timestamp) -> Option<Unready> {
         let since = |at: &AtomicI64| now.since(Timestamp(at.load(Ordering::Relaxed)));
+        let is_new = at(&self.listening_since)
+            .is_some_and(|began| now.since(began) <= Self::LISTEN_PATIENCE);
+        let not_listening = is_new && !self.has_subscribed.load(Ordering::Relaxed);
         let silent = since(&self.slot_heard_at) > Self::SLOT_PATIENCE
             && since(&self.swept_at) > sweep_every.saturating_mul(Self::SWEEPS_MISSED_MAX);
         if self.has_store_failed() {
             Some(Unready::StoreFailed)
         } else if self.is_key_refused() {
             Some(Unready::KeyRefused)
+        } else if silent {
+            Some(Unready::ChainSilent)
         } else {
-            silent.then_some(Unready::ChainSilent)
+            not_listening.then_some(Unready::NotListening)
         }
     }
 }
@@ -187,6 +235,12 @@ mod tests {
         status.saw_slot(7, at(40));
         assert_eq!(status.unready(every, at(70)), None);
         assert_eq!(status.unready(every, at(71)), Some(Unready::ChainSilent));
+        status.listens(at(20));
+        status.listens(at(60));
+        assert_eq!(status.unready(every, at(50)), Some(Unready::NotListening));
+        assert_eq!(status.unready(every, at(51)), None, "sweeps are enough now");
+        status.subscribed();
+        assert_eq!(status.unready(every, at(49)), None, "hints are heard");
         status.key_refused(KeyUse::Confirm, true);
         status.key_refused(KeyUse::Read, false);
         assert_eq!(status.unready(every, at(50)), Some(Unready::KeyRefused));

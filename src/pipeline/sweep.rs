@@ -44,6 +44,8 @@ pub struct Sweep {
     pub(super) scope: Scope,
     /// How often in a row the sweep of an account has failed. Each time another endpoint is asked first.
     failures: HashMap<TokenAccount, usize>,
+    /// Which of the accounts beyond the bound are swept next.
+    turn: u64,
 }
 
 /// Accounts that are swept at once. Their requests share the limits of the nodes.
@@ -69,11 +71,13 @@ impl Sweep {
             pipeline,
             progress,
             failures: HashMap::new(),
+            // Turns go on where the clock is: a daemon that is often started again must not begin with the same accounts each time.
+            turn: clock::now().unix_seconds().unsigned_abs(),
         }
     }
 
-    /// Sweeps every watched token account once, from its cursor to now, all of them side by side. One that fails does not keep the
-    /// others from it.
+    /// Sweeps every active token account once, and some of the others in turn, from its cursor to now, all of them side by side. An
+    /// account that fails does not keep the others from it.
     ///
     /// # Errors
     /// The first failure, after all were tried.
@@ -81,15 +85,30 @@ impl Sweep {
         if self.pipeline.watching().accounts().is_empty() {
             bail!("nothing is watched yet");
         }
+        self.turn = self.turn.wrapping_add(1);
         self.progress.begins();
-        let (mut total, mut failure) = (Swept::default(), None);
+        let mut reached = self.pipeline.reached_before_sweep(&self.pipeline.rpc).await;
+        let watching = self.pipeline.watching();
+        let due = watching.due(self.turn).into_iter().cloned().collect();
+        let (mut total, mut failure, mut unheard) = (Swept::default(), None, 0);
         let this = &*self;
-        let swept = this.side_by_side(|watched| async move { this.sweep_in_turn(&watched).await });
+        let swept = this.side_by_side(
+            due,
+            |watched| async move { this.sweep_in_turn(&watched).await },
+        );
         for (account, swept) in swept.await {
             match swept {
                 Ok(swept) => {
                     self.failures.remove(&account);
-                    total.add(swept.unwrap_or_default());
+                    if swept.is_none() {
+                        // Another task began to sweep it earlier: this sweep proves nothing of what came since.
+                        reached = None;
+                    }
+                    let swept = swept.unwrap_or_default();
+                    if watching.turns.is_listened(account) {
+                        unheard += swept.payments;
+                    }
+                    total.add(swept);
                 }
                 Err(error) => {
                     *self.failures.entry(account).or_default() += 1;
@@ -97,8 +116,8 @@ impl Sweep {
                 }
             }
         }
-        let unheard = failure.is_none().then_some(total.payments);
-        self.pipeline.rhythm.swept(unheard);
+        let unheard = failure.is_none().then_some(unheard);
+        self.pipeline.rhythm.swept(unheard, reached);
         if let Some(error) = failure {
             Err(error)
         } else {
@@ -107,13 +126,12 @@ impl Sweep {
         }
     }
 
-    /// Does the same for every watched account, many at once. Returns the results in the order in which they came.
+    /// Does the same for every account of a list, many at once. Returns the results in the order in which they came.
     pub(super) async fn side_by_side<F: Future>(
         &self,
+        accounts: Vec<Watched>,
         each: impl Fn(Watched) -> F,
     ) -> Vec<(TokenAccount, F::Output)> {
-        let watching = self.pipeline.watching();
-        let accounts: Vec<Watched> = watching.accounts().iter().cloned().collect();
         let begun = accounts.into_iter().map(|watched| {
             let (account, one) = (watched.token_account, each(watched));
             async move { (account, one.await) }

@@ -1,12 +1,14 @@
 //! Keeps what is watched up to date: the API's token list, the tokens pending checkouts name, and the accounts on chain.
 
 use super::Pipeline;
+use super::turns::{Rank, Turns};
 use crate::clock;
 use crate::domain::{Credit, Policy, Rules, Timestamp, TokenAccount, WatchList, Watched};
 use crate::merchant::SupportedToken;
-use crate::solana::{Target, Unwatchable, watched_accounts};
+use crate::solana::{Found, Target, Unwatchable, watched_accounts};
 use anyhow::Context;
 use std::{
+    cmp::Reverse,
     collections::{BTreeSet, HashMap, HashSet},
     sync::Arc,
 };
@@ -15,6 +17,8 @@ use std::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Watching {
     rules: Rules,
+    /// How often each account is swept, and which are listened to.
+    pub turns: Turns,
 }
 
 impl Watching {
@@ -24,8 +28,10 @@ impl Watching {
     }
 
     fn new(policy: &Policy, accounts: WatchList) -> Self {
+        let turns = Turns::all(&accounts);
         Self {
             rules: Rules::new(policy.clone(), accounts),
+            turns,
         }
     }
 
@@ -39,6 +45,18 @@ impl Watching {
     #[must_use]
     pub fn rules(&self) -> &Rules {
         &self.rules
+    }
+
+    /// The accounts that a sweep takes: all active ones, and some of the others in turn.
+    #[must_use]
+    pub fn due(&self, turn: u64) -> Vec<&Watched> {
+        self.turns.due(self.accounts(), turn)
+    }
+
+    /// The accounts that are swept each time.
+    pub fn active(&self) -> impl Iterator<Item = &Watched> {
+        let accounts = self.accounts().iter();
+        accounts.filter(|one| self.turns.is_active(one.token_account))
     }
 
     /// A credit for people, `19 USDC`.
@@ -62,11 +80,27 @@ pub struct Watch {
     looked_up: Option<(Timestamp, Vec<Target>)>,
     /// What is listed no more, and since when.
     leaving: HashMap<TokenAccount, Timestamp>,
+    /// The accounts that wallets pay into by themselves.
+    associated: HashSet<TokenAccount>,
+    /// Targets whose accounts no node lists.
+    unlisted: HashSet<Target>,
 }
 
 /// How often the chain is asked for accounts although nothing else changed, in sweep intervals: a wallet seldom gets another
 /// account for the same token.
 const LOOK_UP_EVERY_SWEEPS: u32 = 20;
+
+/// What the chain told of the targets.
+#[derive(Default)]
+struct LookedUp {
+    accounts: Vec<Watched>,
+    /// Targets that can be watched.
+    targets: Vec<Target>,
+    /// Why others cannot.
+    unwatchable: Vec<String>,
+    /// Whether nothing has to be asked again soon.
+    is_complete: bool,
+}
 
 impl Watch {
     /// Refreshes for this pipeline.
@@ -76,71 +110,174 @@ impl Watch {
             pipeline,
             looked_up: None,
             leaving: HashMap::new(),
+            associated: HashSet::new(),
+            unlisted: HashSet::new(),
         }
     }
 
     /// Asks API and chain what to watch. Returns whether it changed.
     ///
-    /// An account that is listed no more stays watched until it was swept once more; a target whose mint is not there is left out,
-    /// loudly.
+    /// An account that is listed no more stays watched until it was swept once more; a target whose mint is not there, or whose
+    /// recipient is no wallet, is left out, loudly.
     ///
     /// # Errors
     /// When API, node or database fails; then everything stays as it is.
     pub async fn step(&mut self) -> anyhow::Result<bool> {
-        let (pipeline, now) = (self.pipeline.clone(), clock::now());
+        let now = clock::now();
         let targets = self.targets().await?;
-        let every = pipeline.config.solana.sweep_every * LOOK_UP_EVERY_SWEEPS;
+        let every = self.pipeline.config.solana.sweep_every * LOOK_UP_EVERY_SWEEPS;
         let is_fresh =
             |(at, known): &(Timestamp, Vec<Target>)| *known == targets && now.since(*at) < every;
         if self.looked_up.as_ref().is_some_and(is_fresh) {
-            return Ok(false);
+            return self.rank_again().await;
         }
-        let watching = pipeline.watching();
-        let mut accounts: Vec<Watched> = Vec::new();
-        let mut is_complete = true;
-        for target in &targets {
+        let mut found = self.look_up(&targets).await?;
+        let leaving = self.leaving(&found.targets, &found.accounts, now).await?;
+        found.accounts.extend(leaving);
+        let accounts: WatchList = found.accounts.into_iter().collect();
+        let pipeline = &self.pipeline;
+        let before = pipeline.watching();
+        let is_news = |one: &&Watched| before.accounts().get(&one.token_account) != Some(*one);
+        let news: Vec<_> = accounts.iter().filter(is_news).collect();
+        if !news.is_empty() {
+            let remembered = pipeline.store.remember_watched(news, now).await;
+            remembered.context("remember what is watched")?;
+        }
+        self.looked_up = found.is_complete.then_some((now, targets));
+        if pipeline.status.cannot_watch(found.unwatchable.clone()) {
+            for why in &found.unwatchable {
+                tracing::error!(
+                    reason = why,
+                    "nothing is watched for a token: no payment of it is found"
+                );
+            }
+        }
+        let mut watching = Watching::new(&pipeline.config.policy, accounts);
+        watching.turns = self.turns(watching.accounts()).await?;
+        self.publish(watching).await
+    }
+
+    /// Asks the chain for the accounts of each target.
+    async fn look_up(&mut self, targets: &[Target]) -> anyhow::Result<LookedUp> {
+        let watching = self.pipeline.watching();
+        let mut all = LookedUp {
+            is_complete: true,
+            ..LookedUp::default()
+        };
+        for target in targets {
             let same_mint = watching
                 .accounts()
                 .iter()
                 .find(|one| one.mint == target.mint);
             let mint = same_mint.map(|one| (one.token_program, one.decimals));
-            match watched_accounts(&pipeline.rpc, target, mint).await {
-                Ok(found) => accounts.extend(found),
-                Err(error @ Unwatchable::NoSuchMint(_)) => {
-                    tracing::error!(symbol = target.symbol, %error, "token is not watched");
-                    is_complete = false;
+            match watched_accounts(&self.pipeline.rpc, target, mint).await {
+                Ok(found) => {
+                    all.is_complete &= self.note_listing(target, &found);
+                    if found.unlisted.is_some() || found.left_out > 0 {
+                        all.accounts.extend(self.remembered(target).await?);
+                    }
+                    self.associated.insert(found.associated);
+                    all.accounts.extend(found.accounts);
+                    all.targets.push(target.clone());
                 }
                 Err(Unwatchable::Node(error)) => {
                     return Err(error).with_context(|| {
                         format!("look up the token accounts of {}", target.symbol)
                     });
                 }
+                Err(error) => {
+                    let symbol = &target.symbol;
+                    all.unwatchable.push(format!("{symbol}: {error}"));
+                    all.is_complete = false;
+                }
             }
         }
-        accounts.extend(self.leaving(&targets, &accounts, now).await?);
-        let accounts: WatchList = accounts.into_iter().collect();
-        if accounts != *watching.accounts() {
-            pipeline
-                .store
-                .remember_watched(&accounts, clock::now())
-                .await
-                .context("remember what is watched")?;
+        Ok(all)
+    }
+
+    /// Warns once of a node that does not list accounts. Returns whether the answer is good until the next regular look-up.
+    fn note_listing(&mut self, target: &Target, found: &Found) -> bool {
+        let (symbol, wallet) = (&target.symbol, target.wallet);
+        if found.left_out > 0 {
+            let left_out = found.left_out;
+            tracing::warn!(symbol, %wallet, left_out, "the wallet has too many token accounts: some are not watched");
         }
-        self.looked_up = is_complete.then_some((now, targets));
-        let watching = Arc::new(Watching::new(&pipeline.config.policy, accounts));
-        let changed = pipeline.watching.send_if_modified(|current| {
-            let changed = **current != *watching;
+        let Some(error) = &found.unlisted else {
+            self.unlisted.remove(target);
+            return true;
+        };
+        if self.unlisted.insert(target.clone()) {
+            tracing::warn!(
+                symbol, %wallet, %error,
+                "the node does not list the wallet's token accounts: the associated one and those known are watched"
+            );
+        }
+        error.is_refusal()
+    }
+
+    /// The accounts of a target that the database knows.
+    async fn remembered(&self, target: &Target) -> anyhow::Result<Vec<Watched>> {
+        let known = self.pipeline.store.watched().await;
+        let known = known.context("read what was watched")?;
+        let is_of_target = |one: &&Watched| (target.mint, target.wallet) == (one.mint, one.wallet);
+        Ok(known.iter().filter(is_of_target).cloned().collect())
+    }
+
+    /// An account beyond the bound that received something becomes active, without another look at the chain.
+    async fn rank_again(&self) -> anyhow::Result<bool> {
+        let watching = self.pipeline.watching();
+        if watching.turns.in_turn() == 0 {
+            return Ok(false);
+        }
+        let turns = self.turns(watching.accounts()).await?;
+        let again = Watching {
+            turns,
+            ..(*watching).clone()
+        };
+        self.publish(again).await
+    }
+
+    /// Ranks accounts by when they last received something.
+    async fn turns(&self, accounts: &WatchList) -> anyhow::Result<Turns> {
+        let accounts_max = self.pipeline.config.watch.max_accounts;
+        let receipts = if accounts.len() > accounts_max {
+            let receipts = self.pipeline.store.receipts().await;
+            receipts.context("read what accounts received")?
+        } else {
+            HashMap::new()
+        };
+        let rank = |account: TokenAccount| {
+            let receipts = receipts.get(&account).copied().unwrap_or_default();
+            match (receipts.matched_at, receipts.held_at) {
+                _ if self.associated.contains(&account) => Rank::Associated,
+                (Some(at), _) => Rank::Matched(Reverse(at)),
+                (None, Some(at)) => Rank::Received(Reverse(at)),
+                (None, None) => Rank::Strange,
+            }
+        };
+        let accounts = accounts.iter().map(|one| one.token_account);
+        let ranked = accounts.map(|account| (rank(account), account));
+        Ok(Turns::ranked(ranked, accounts_max))
+    }
+
+    /// From now on this is watched. Returns whether it is news.
+    async fn publish(&self, watching: Watching) -> anyhow::Result<bool> {
+        let (before, watching) = (self.pipeline.watching(), Arc::new(watching));
+        let is_news = *before != *watching;
+        self.pipeline.watching.send_if_modified(|current| {
             *current = watching.clone();
-            changed
+            is_news
         });
-        if changed {
-            announce(&watching);
+        if is_news {
+            announce(&watching, &before);
+        }
+        if before.accounts() != watching.accounts() {
             // Payments into accounts that were not watched until now have not been judged.
-            pipeline.judge_again().await?;
-            let weighed = pipeline.store.weigh_again(watching.rules()).await;
+            self.pipeline.judge_again().await?;
+            let weighed = self.pipeline.store.weigh_again(watching.rules()).await;
             weighed.context("find out what is dust")?;
         }
-        Ok(changed)
+        Ok(is_news)
     }
 
     /// What was watched for these targets and is not listed: its owner closed it, or the node left it out. What was paid into it before
@@ -228,21 +365,32 @@ impl Watch {
 }
 
 /// Logs what is watched from now on, and every limit that names none of it.
-fn announce(watching: &Watching) {
-    for watched in watching.accounts().iter() {
+fn announce(watching: &Watching, before: &Watching) {
+    let is_new = |one: &&Watched| !before.turns.is_active(one.token_account);
+    for watched in watching.active().filter(is_new) {
         tracing::info!(symbol = watched.symbol, token_account = %watched.token_account, wallet = %watched.wallet, "watching");
     }
+    let in_turn = watching.turns.in_turn();
+    if in_turn > 0 && before.turns.in_turn() == 0 {
+        tracing::warn!(
+            in_turn,
+            "more token accounts than watch.max_accounts: these are swept in turn"
+        );
+    }
     let unmatched = watching.rules().unmatched();
-    for token in unmatched {
+    let are_others = before.accounts() != watching.accounts();
+    for token in unmatched.iter().filter(|_| are_others) {
         tracing::warn!(
             %token,
             "a limit in policy.finalized_above names no watched token: all payments wait for finalized until it does; name a symbol or mint that `paywatch check` lists"
         );
     }
-    for token in watching.rules().unmatched_dust() {
+    let unmatched_dust = watching.rules().unmatched_dust().iter();
+    for token in unmatched_dust.filter(|_| are_others) {
         tracing::warn!(%token, "a limit in policy.dust_below names no watched token: no payment is dust by it");
     }
     metrics::gauge!("paywatch_token_accounts").set(count(watching.accounts().len()));
+    metrics::gauge!("paywatch_token_accounts_in_turn").set(count(in_turn));
     metrics::gauge!("paywatch_unmatched_limits").set(count(unmatched.len()));
 }
 

@@ -1,9 +1,46 @@
 //! What a node says of itself, for whoever sets paywatch up.
 
-use super::{Error, Rpc};
+use super::{Error, ListenError, Rpc};
 use crate::domain::{Slot, TokenAccount};
+use futures_util::StreamExt;
 use serde_json::json;
 use solana_client::rpc_request::RpcRequest;
+use solana_pubsub_client::nonblocking::pubsub_client::{PubsubClient, PubsubClientError};
+use std::{future::Future, time::Duration};
+use url::Url;
+
+/// The newest slot that a WebSocket brings, heard through Solana's own client: what any other program would hear.
+///
+/// # Errors
+/// When there is no connection, the node refuses slots, or none comes in time.
+pub async fn slot_by_socket(url: &Url, patience: Duration) -> Result<Slot, ListenError> {
+    let connecting = Box::pin(PubsubClient::new(url.as_str()));
+    let client = within(patience, "connect", connecting).await?;
+    let doing = "subscribe to slots";
+    let (mut slots, _) = within(patience, doing, client.slot_subscribe()).await?;
+    let slot = tokio::time::timeout(patience, slots.next()).await;
+    let slot = slot.map_err(|_| ListenError::Silent(patience))?;
+    slot.map(|told| told.slot).ok_or(ListenError::Closed)
+}
+
+async fn within<T>(
+    patience: Duration,
+    doing: &'static str,
+    step: impl Future<Output = Result<T, PubsubClientError>>,
+) -> Result<T, ListenError> {
+    let done = tokio::time::timeout(patience, step).await;
+    let done = done.map_err(|_| ListenError::Slow(doing))?;
+    done.map_err(|error| ListenError::Refused {
+        doing,
+        // The cause may quote the address, and with it a key.
+        what: match error {
+            PubsubClientError::ConnectionError(_) => "no connection",
+            PubsubClientError::ConnectionClosed(_) => "connection closed",
+            PubsubClientError::SubscribeFailed { .. } => "refused by the node",
+            _ => "unexpected answer",
+        },
+    })
+}
 
 impl Rpc {
     /// The version of the node's software.

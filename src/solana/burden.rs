@@ -23,8 +23,8 @@ pub struct Limits {
 pub(super) struct Burden {
     /// Places for requests under way.
     all: Semaphore,
-    /// Those of them that fetches of transactions may take: one is left to whoever asks for something else, so that a flood of hints
-    /// never keeps a sweep from listing history.
+    /// Permits for `getTransaction`. One more is reserved for other requests, so that a flood of hints cannot keep a sweep from listing
+    /// history.
     for_fetches: Semaphore,
     pub(super) rate_limit: RateLimit,
 }
@@ -56,5 +56,35 @@ impl Burden {
             _fetch: fetch,
             _any: self.all.acquire().await.ok(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::FutureExt;
+
+    #[test]
+    fn fetches_never_take_the_last_place() {
+        let limits = |max_in_flight| Limits {
+            request_timeout: Duration::from_secs(1),
+            max_rps: 0,
+            max_in_flight,
+        };
+        for places in [2, 3, 16] {
+            let burden = Burden::new(limits(places));
+            let now = |request| burden.place(request).now_or_never();
+            let fetch = || now(RpcRequest::GetTransaction);
+            let fetches: Vec<_> = std::iter::from_fn(fetch).take(100).collect();
+            assert_eq!(fetches.len(), places - 1);
+            let listing = now(RpcRequest::GetSignaturesForAddress);
+            assert!(listing.is_some(), "{places}: a listing waits for fetches");
+            assert!(now(RpcRequest::GetSlot).is_none(), "all are taken");
+            drop(fetches);
+            assert!(fetch().is_some(), "a place is free again");
+        }
+        let single = Burden::new(limits(1));
+        let fetch = single.place(RpcRequest::GetTransaction).now_or_never();
+        assert!(fetch.is_some(), "with a single place fetches are possible");
     }
 }

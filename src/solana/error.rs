@@ -80,7 +80,9 @@ pub(super) mod code {
     pub(in crate::solana) const UNSUPPORTED_TRANSACTION_VERSION: i64 = -32015;
     pub(in crate::solana) const UNKNOWN_ANCHOR: i64 = -32020;
     pub(in crate::solana) const INVALID_PARAMS: i64 = -32602;
-    pub(in crate::solana) const TOO_MANY_REQUESTS: i64 = 429;
+    /// Rate limits inside an answer of status 200, by provider. -32003 means a bad signature of a transaction that is sent, and paywatch
+    /// sends none.
+    pub(in crate::solana) const TOO_MANY_REQUESTS: [i64; 4] = [429, -32429, -32029, -32003];
     const BEHIND: i64 = -32005;
     const NO_HISTORY: i64 = -32011;
 
@@ -91,26 +93,16 @@ pub(super) mod code {
                 " (this node keeps no history of transactions, and cannot be used: change solana.rpc_urls)"
             }
             BEHIND => " (this node is behind the chain)",
-            TOO_MANY_REQUESTS => super::TOO_OFTEN,
+            limited if TOO_MANY_REQUESTS.contains(&limited) => super::TOO_OFTEN,
             _ => "",
         }
     }
 
     /// Node behind, no transaction history, min context slot.
-    pub(in crate::solana) const OF_THE_NODE: [i64; 4] =
-        [BEHIND, NO_HISTORY, -32016, TOO_MANY_REQUESTS];
+    pub(in crate::solana) const OF_THE_NODE: [i64; 3] = [BEHIND, NO_HISTORY, -32016];
     /// Block not available, node behind, slot skipped, status not available yet, min context slot, … : another node, or later.
-    pub(in crate::solana) const RETRY: [i64; 10] = [
-        -32004,
-        BEHIND,
-        -32007,
-        -32009,
-        NO_HISTORY,
-        -32014,
-        -32016,
-        -32019,
-        -32603,
-        TOO_MANY_REQUESTS,
+    pub(in crate::solana) const RETRY: [i64; 9] = [
+        -32004, BEHIND, -32007, -32009, NO_HISTORY, -32014, -32016, -32019, -32603,
     ];
 }
 
@@ -138,6 +130,7 @@ impl Error {
                 _ => Advice::ElsewhereOnce,
             },
             Self::Rpc { code, .. } if code::RETRY.contains(code) => Advice::Elsewhere(None),
+            Self::Rpc { .. } if self.is_too_many() => Advice::Elsewhere(None),
             Self::Rpc { .. } => Advice::ElsewhereOnce,
         }
     }
@@ -146,7 +139,7 @@ impl Error {
     pub(super) fn is_too_many(&self) -> bool {
         match self {
             Self::Status { status, .. } => *status == StatusCode::TOO_MANY_REQUESTS,
-            Self::Rpc { code, .. } => *code == code::TOO_MANY_REQUESTS,
+            Self::Rpc { code, .. } => code::TOO_MANY_REQUESTS.contains(code),
             _ => false,
         }
     }
@@ -156,9 +149,15 @@ impl Error {
     pub fn is_of_the_node(&self) -> bool {
         match self {
             Self::Status { status, .. } => status.is_client_error(),
-            Self::Rpc { code, .. } => code::OF_THE_NODE.contains(code),
+            Self::Rpc { code, .. } => code::OF_THE_NODE.contains(code) || self.is_too_many(),
             _ => false,
         }
+    }
+
+    /// Whether every endpoint that answered says no to the question itself: asking again is useless.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        self.advice() == Advice::ElsewhereOnce
     }
 
     /// The JSON-RPC code, if the node gave one.
@@ -186,5 +185,60 @@ impl From<ClientError> for Error {
                 .map_or_else(unexpected, |own: Box<Self>| *own),
             _ => unexpected(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rpc(code: i64) -> Error {
+        Error::Rpc {
+            endpoint: "https://a.example".into(),
+            method: "getTransaction".into(),
+            code,
+            message: String::new(),
+        }
+    }
+
+    fn status(status: StatusCode) -> Error {
+        Error::Status {
+            endpoint: "https://a.example".into(),
+            method: "getTransaction".into(),
+            status,
+            retry_after: None,
+        }
+    }
+
+    #[test]
+    fn every_form_of_a_rate_limit_is_one_and_says_what_to_do() {
+        let limits = [429, -32429, -32029, -32003].map(rpc);
+        let limits = limits
+            .into_iter()
+            .chain([status(StatusCode::TOO_MANY_REQUESTS)]);
+        for error in limits {
+            assert!(error.is_too_many(), "{error}");
+            assert!(error.is_of_the_node(), "{error}");
+            assert_eq!(error.advice(), Advice::Elsewhere(None), "{error}");
+            assert!(error.to_string().contains("solana.max_rps"), "{error}");
+        }
+        for other in [-32005, -32010, -32601, -32602, -32603, 428] {
+            assert!(!rpc(other).is_too_many(), "{other}");
+        }
+        assert!(!status(StatusCode::FORBIDDEN).is_too_many());
+    }
+
+    #[test]
+    fn a_node_that_does_not_serve_a_question_refuses_it() {
+        for code in [-32010, -32601, -32602] {
+            assert!(rpc(code).is_refusal(), "{code}");
+        }
+        for refused in [StatusCode::FORBIDDEN, StatusCode::NOT_FOUND] {
+            assert!(status(refused).is_refusal(), "{refused}");
+        }
+        for code in [429, -32429, -32005, -32603] {
+            assert!(!rpc(code).is_refusal(), "{code}");
+        }
+        assert!(!status(StatusCode::BAD_GATEWAY).is_refusal());
     }
 }

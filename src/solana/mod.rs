@@ -8,20 +8,22 @@ mod accounts;
 mod burden;
 mod endpoint;
 mod error;
+mod logs;
 mod pubsub;
 mod rpc;
 mod saved;
 mod sender;
 mod wire;
 
-pub use accounts::{Target, Unwatchable, associated, watched_accounts};
+pub use about::slot_by_socket;
+pub use accounts::{Found, Target, Unwatchable, associated_account, watched_accounts};
 pub use burden::Limits;
 pub use error::Error;
-pub use pubsub::{Event, Hint, ListenError, listen_once};
+pub use pubsub::{Event, Hint, ListenError, Subscribed, listen_once};
 pub use rpc::{Fetched, Rpc};
 pub use saved::NotAnAnswer;
 pub(crate) use sender::Whom;
-pub use wire::{SignatureEntry, SignatureStatus};
+pub use wire::{AccountKind, SignatureEntry, SignatureStatus};
 
 /// The first endpoint of each host: nodes behind one address are one witness.
 #[must_use]

@@ -5,16 +5,14 @@ use super::error::{Error, code};
 use super::hosts;
 use super::sender::{Sender, Whom};
 use super::wire::{self, SignatureEntry, SignatureStatus, Unreadable};
-use crate::domain::{
-    Commitment, Decimals, Mint, Signature, Slot, TokenAccount, TokenProgram, Transaction, Wallet,
-};
+use crate::domain::{Commitment, Signature, Slot, TokenAccount, Transaction};
 use crate::http::{self, Exchange};
 use serde_json::{Value, json};
 use solana_client::{
     nonblocking::rpc_client::RpcClient, rpc_client::RpcClientConfig, rpc_request::RpcRequest,
     rpc_sender::RpcSender,
 };
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 use url::Url;
 
 /// The nodes of one network, behind one set of limits. Cheap to clone.
@@ -59,6 +57,8 @@ impl From<Result<Transaction, Unreadable>> for Fetched {
 impl Rpc {
     /// Most signatures in one page of history.
     pub const PAGE: usize = 1000;
+    /// How long a rate limit is waited out where nobody looks on.
+    const RATE_LIMIT_PATIENCE: Duration = Duration::from_mins(3);
     /// Most signatures in one question for statuses.
     pub const STATUSES_MAX: usize = 256;
 
@@ -85,6 +85,12 @@ impl Rpc {
                 .map(|url| sender(std::slice::from_ref(url)))
                 .collect(),
         }
+    }
+
+    /// The same nodes, asked again for minutes where they say that they are asked too often, more slowly each time.
+    #[must_use]
+    pub fn patient(&self) -> Self {
+        self.with(self.sender.patient(Self::RATE_LIMIT_PATIENCE))
     }
 
     /// Finds out which endpoints answer and keep up; the others are asked last until they do. With a single one there is
@@ -306,36 +312,16 @@ impl Rpc {
             .ok_or_else(|| Self::malformed("getSlot", "a slot"))
     }
 
-    /// The token program and decimal places of a mint; `None` if there is no such mint on this network.
+    /// The newest slot that the node processes. It says what may still come, and nothing about payments.
     ///
     /// # Errors
     /// When no node answers.
-    pub async fn mint(&self, mint: Mint) -> Result<Option<(TokenProgram, Decimals)>, Error> {
-        let params = json!([mint.to_string(), { "encoding": "base64", "commitment": "confirmed" }]);
-        let answer = self.ask(RpcRequest::GetAccountInfo, params).await?;
-        let account = answer
-            .get("value")
-            .ok_or_else(|| Self::malformed("getAccountInfo", "an account"))?;
-        Ok(wire::mint(account)
-            .and_then(|(program, places)| Some((program, Decimals::new(places)?))))
-    }
-
-    /// All token accounts of a wallet for a mint, the associated one or not, that exist now.
-    ///
-    /// # Errors
-    /// When no node answers.
-    pub async fn token_accounts(
-        &self,
-        wallet: Wallet,
-        mint: Mint,
-    ) -> Result<Vec<TokenAccount>, Error> {
-        let options = json!({ "encoding": "base64", "commitment": "confirmed", "dataSlice": { "offset": 0, "length": 0 } });
-        let params = json!([wallet.to_string(), { "mint": mint.to_string() }, options]);
-        let answer = self
-            .ask(RpcRequest::GetTokenAccountsByOwner, params)
-            .await?;
-        wire::token_accounts(&answer)
-            .ok_or_else(|| Self::malformed("getTokenAccountsByOwner", "a list of token accounts"))
+    pub async fn newest_slot(&self) -> Result<Slot, Error> {
+        let params = json!([{ "commitment": "processed" }]);
+        let answer = self.ask(RpcRequest::GetSlot, params).await?;
+        answer
+            .as_u64()
+            .ok_or_else(|| Self::malformed("getSlot", "a slot"))
     }
 }
 

@@ -29,6 +29,10 @@ const MESSAGE_MAX: usize = 200;
 const ROUNDS: u32 = 3;
 /// Longest pause between two rounds, whatever `Retry-After` says; the caller tries again later anyway.
 const PAUSE_MAX: Duration = Duration::from_secs(5);
+/// Longest pause after a rate limit.
+const LIMITED_PAUSE_MAX: Duration = Duration::from_secs(30);
+/// First pause after a rate limit; each further one is twice as long.
+const LIMITED_PAUSE_MIN: Duration = Duration::from_millis(250);
 
 /// Reads the `result` of an answer; `None` if its form is not that of an answer to the question.
 pub(super) type Read<'a, T> = &'a (dyn Fn(&str) -> Option<T> + Send + Sync);
@@ -68,6 +72,8 @@ pub(super) struct Sender {
     network: Arc<dyn Exchange>,
     endpoints: Arc<[Arc<Endpoint>]>,
     burden: Arc<Burden>,
+    /// How long rate limits are waited out; after that they are errors like any other.
+    patience: Duration,
 }
 
 impl Sender {
@@ -80,34 +86,52 @@ impl Sender {
             network,
             endpoints,
             burden,
+            patience: Duration::ZERO,
         }
     }
 
-    /// Asks until somebody gives an answer that can be read, for a few rounds over all endpoints.
+    /// The same, waiting out rate limits for so long.
+    pub(super) fn patient(&self, patience: Duration) -> Self {
+        Self {
+            patience,
+            ..self.clone()
+        }
+    }
+
+    /// Asks until somebody gives an answer that can be read, for a few rounds over all endpoints. Rounds that end in a rate limit do
+    /// not count while the patience lasts: each is followed by a longer pause.
     pub(super) async fn ask<T>(
         &self,
         request: RpcRequest,
         params: &Value,
         read: Read<'_, T>,
     ) -> Result<T, Error> {
-        let mut round = 0;
+        let (mut round, mut limited, began) = (0, LIMITED_PAUSE_MIN, Instant::now());
         loop {
-            let (error, pause) = match self
+            let error = match self
                 .ask_round(request, params, read, Whom::Well, |_| true)
                 .await
             {
                 Ok(answer) => return Ok(answer),
-                Err(error) => match error.advice() {
-                    Advice::Elsewhere(pause) if round + 1 < ROUNDS => (error, pause),
-                    _ => return Err(error),
-                },
+                Err(error) => error,
             };
-            let pause = pause
-                .unwrap_or(Duration::from_millis(200 << round))
-                .min(PAUSE_MAX);
+            let asked_for = match error.advice() {
+                Advice::Elsewhere(pause) => pause,
+                Advice::ElsewhereOnce => return Err(error),
+            };
+            let pause = if error.is_too_many() && began.elapsed() < self.patience {
+                let pause = limited.max(asked_for.unwrap_or_default());
+                limited = limited.saturating_mul(2).min(LIMITED_PAUSE_MAX);
+                pause.min(LIMITED_PAUSE_MAX)
+            } else if round + 1 < ROUNDS {
+                round += 1;
+                let pause = asked_for.unwrap_or(Duration::from_millis(100 << round));
+                pause.min(PAUSE_MAX)
+            } else {
+                return Err(error);
+            };
             tracing::debug!(%error, ?pause, "asking again");
             tokio::time::sleep(pause.mul_f64(0.8 + 0.4 * chance::fraction())).await;
-            round += 1;
         }
     }
 

@@ -3,8 +3,12 @@
 //! The types are our own and lenient: a field that is not needed cannot fail a page, and `err` is any
 //! value at all. What cannot be read is `Unreadable` with a reason; nothing here panics on any input.
 
+mod account;
 mod history;
+pub(super) mod pubsub;
 
+pub use account::AccountKind;
+pub(super) use account::{account_kind, mint};
 pub use history::SignatureEntry;
 pub(super) use history::signatures;
 
@@ -363,22 +367,6 @@ fn commitment(word: &str) -> Option<Commitment> {
         "confirmed" => Some(Commitment::Confirmed),
         _ => None,
     }
-}
-
-/// Reads the account of a mint: which program it belongs to and its decimal places. `None` if it is no mint.
-///
-/// Both token programs store the decimals at byte 44 of a mint (`spl_token::state::Mint`).
-pub(super) fn mint(account: &Value) -> Option<(TokenProgram, u8)> {
-    use base64::{Engine, prelude::BASE64_STANDARD};
-    let program = TokenProgram::from_id(&account.get("owner")?.as_str()?.parse().ok()?)?;
-    let data = BASE64_STANDARD
-        .decode(account.get("data")?.get(0)?.as_str()?)
-        .ok()?;
-    let is_mint = data.get(45) == Some(&1);
-    is_mint
-        .then(|| data.get(44).copied())
-        .flatten()
-        .map(|decimals| (program, decimals))
 }
 
 /// Reads the addresses out of an answer of `getTokenAccountsByOwner`.

@@ -48,6 +48,7 @@ pub use reports::{Hour, PaymentSummary, Tally};
 pub use set_aside::SetAside;
 pub use stage::Stage;
 pub use timeline::{Event, Happened};
+pub use watched::Receipts;
 
 use crate::domain::TokenAccount;
 use crate::sqlite::{self, Tx};

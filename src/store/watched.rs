@@ -2,15 +2,30 @@
 
 use super::{Result, Store, row};
 use crate::domain::{Timestamp, TokenAccount, TokenProgram, WatchList, Watched};
+use sqlx::Row;
+use std::collections::HashMap;
+
+/// When a token account last received money.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Receipts {
+    /// A payment that matched a checkout.
+    pub matched_at: Option<Timestamp>,
+    /// A payment that is held.
+    pub held_at: Option<Timestamp>,
+}
 
 impl Store {
-    /// Remembers what is watched, for those who ask without node and API.
+    /// Remembers accounts that are watched, for those who ask without node and API.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn remember_watched(&self, accounts: &WatchList, now: Timestamp) -> Result<()> {
+    pub async fn remember_watched(
+        &self,
+        accounts: impl IntoIterator<Item = &Watched>,
+        now: Timestamp,
+    ) -> Result<()> {
         let mut tx = self.begin().await?;
-        for watched in accounts.iter() {
+        for watched in accounts {
             sqlx::query(
                 "INSERT INTO token_accounts (address, watched_since, wallet, mint, token_program, decimals, symbol) \
                  VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (address) DO UPDATE SET wallet = excluded.wallet, \
@@ -49,8 +64,40 @@ impl Store {
                     token_program: TokenProgram::from_id(&row::parse(r, "token_program")?)
                         .ok_or(corrupt("token_program"))?,
                     decimals: row::decimals(r)?.ok_or(corrupt("decimals"))?,
-                    symbol: sqlx::Row::try_get(r, "symbol")?,
+                    symbol: r.try_get("symbol")?,
                 })
+            })
+            .collect()
+    }
+
+    /// When each token account last received money.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn receipts(&self) -> Result<HashMap<TokenAccount, Receipts>> {
+        let last = |verdict: &str| {
+            format!(
+                "(SELECT recorded_at FROM payments p WHERE p.token_account = t.address AND p.verdict = '{verdict}' \
+                 AND p.received IS NOT NULL AND p.received <> '0' AND p.chain_state <> 'dropped' \
+                 ORDER BY recorded_at DESC LIMIT 1) AS {verdict}_at"
+            )
+        };
+        let (matched, held) = (last("matched"), last("held"));
+        let rows = sqlx::query(&format!(
+            "SELECT address, {matched}, {held} FROM token_accounts t"
+        ))
+        .fetch_all(&self.read)
+        .await?;
+        rows.iter()
+            .map(|r| {
+                let at = |column| {
+                    Ok::<_, super::Error>(Row::try_get::<Option<i64>, _>(r, column)?.map(Timestamp))
+                };
+                let receipts = Receipts {
+                    matched_at: at("matched_at")?,
+                    held_at: at("held_at")?,
+                };
+                Ok((row::parse(r, "address")?, receipts))
             })
             .collect()
     }

@@ -201,6 +201,16 @@ pub const METRICS: &[Metric] = &[
         "Token accounts of which the nodes keep less history than is wanted",
     ),
     gauge(
+        "paywatch_token_accounts_in_turn",
+        &[],
+        "Of these, beyond watch.max_accounts: swept in turn, not each time",
+    ),
+    gauge(
+        "paywatch_unwatchable_tokens",
+        &[],
+        "Tokens for which nothing is watched: the recipient is no wallet, or the mint is not there",
+    ),
+    gauge(
         "paywatch_last_sweep_timestamp_seconds",
         &[],
         "When all of them were last swept, Unix time",

@@ -95,3 +95,28 @@ async fn while_a_witness_is_away_a_large_payment_waits() {
         .confirmed("the API is told", &("a".into(), signature))
         .await;
 }
+
+/// Two of three tell the same, as many as are asked for; the third one's word is a doubt that a person must see.
+#[tokio::test]
+async fn one_node_that_tells_something_else_holds_a_large_payment_back() {
+    let (truth, doubt) = (Chain::new(), Chain::new());
+    let signature = truth.ledger().land(paid(DUE, "a"));
+    doubt.ledger().land(paid(DUE + 1, "a"));
+    let mut nodes = Vec::new();
+    for (chain, host) in [
+        (&truth, "127.0.0.1"),
+        (&truth, "localhost"),
+        (&doubt, "127.0.0.2"),
+    ] {
+        nodes.push(Node::start(chain, host).await);
+    }
+    let scripted = Scripted::over(truth, nodes).await;
+    scripted.backend().checkout("a".into());
+    let daemon = scripted.watch(&QUORUM).await;
+    daemon.judges(signature, "unreadable").await;
+    assert_eq!(scripted.told_of(signature), 0);
+    doubt.ledger().entries[0].amount = DUE;
+    scripted
+        .confirmed("all tell the same now", &("a".into(), signature))
+        .await;
+}

@@ -3,10 +3,11 @@
 use super::{Finding, Report, limits};
 use crate::clock;
 use crate::config::Config;
-use crate::domain::{Commitment, Slot, Watched};
+use crate::domain::{Commitment, Slot, TokenAccount};
 use crate::merchant::{self, Backend, Merchant, Paging};
 use crate::solana::{
-    self, Event, Limits, Rpc, Target, endpoint_label, listen_once, watched_accounts,
+    self, Event, Found, Limits, Rpc, Target, endpoint_label, listen_once, slot_by_socket,
+    watched_accounts,
 };
 use anyhow::Context;
 use std::{collections::BTreeSet, time::Duration};
@@ -148,19 +149,26 @@ async fn reaches_back(rpc: &Rpc, slot: Slot, look_back: Duration) -> bool {
 
 async fn socket(url: &Url) -> Finding {
     let check = format!("socket {}", endpoint_label(url));
-    let (sender, seen) = oneshot::channel();
+    if let Ok(slot) = slot_by_socket(url, SLOT_PATIENCE).await {
+        return Finding::ok(check, format!("brings slots, now {slot}"));
+    }
+    let (sender, opened) = oneshot::channel();
     let mut sender = Some(sender);
     let listening = listen_once(url, &[], SLOT_PATIENCE, |event| {
-        if let Event::Slot(slot) = event
+        if let Event::Subscribed(_) = event
             && let Some(sender) = sender.take()
         {
-            // Whoever asked is still waiting below.
-            let _heard = sender.send(slot);
+            // The receiver waits below.
+            let _heard = sender.send(());
         }
     });
     tokio::select! {
         biased;
-        Ok(slot) = seen => Finding::ok(check, format!("brings slots, now {slot}")),
+        Ok(()) = opened => Finding::warning(
+            check,
+            "the node refuses slotSubscribe",
+            "payments are heard all the same; only pings show that the socket is alive",
+        ),
         Err(ended) = listening => Finding::failed(
             check,
             told(ended),
@@ -272,21 +280,12 @@ fn no_api(check: &str, error: merchant::Error, base_url: &Url) -> Finding {
 async fn token_accounts(rpc: &Rpc, target: &Target) -> Finding {
     let check = format!("token accounts for {}", target.symbol);
     match watched_accounts(rpc, target, None).await {
-        Ok(accounts) => {
-            let addresses: Vec<_> = accounts
-                .iter()
-                .map(|watched| watched.token_account.to_string())
-                .collect();
-            match without_account(rpc, &accounts).await {
-                Ok(None) => Finding::ok(check, addresses.join(", ")),
-                Ok(Some(missing)) => missing_account(check, &missing),
-                Err(error) => Finding::warning(
-                    check,
-                    told(error),
-                    "whether the token account exists is not known; see what was found of the nodes above",
-                ),
-            }
-        }
+        Ok(found) => found_accounts(rpc, check, target, found).await,
+        Err(error @ solana::Unwatchable::NotAWallet(..)) => Finding::failed(
+            check,
+            told(error),
+            "nothing is watched for it: correct the recipient where the API keeps it, or in watch.tokens",
+        ),
         Err(error @ solana::Unwatchable::NoSuchMint(_)) => Finding::failed(
             check,
             told(error),
@@ -296,23 +295,31 @@ async fn token_accounts(rpc: &Rpc, target: &Target) -> Finding {
     }
 }
 
-/// The associated token account, if it does not exist: wallets pay into that one.
-async fn without_account(
-    rpc: &Rpc,
-    accounts: &[Watched],
-) -> Result<Option<Watched>, solana::Error> {
-    let is_associated = |one: &&Watched| {
-        one.token_account == solana::associated(one.wallet, one.mint, one.token_program)
-    };
-    let Some(associated) = accounts.iter().find(is_associated) else {
-        return Ok(None);
-    };
-    let exists = rpc.exists(associated.token_account).await?;
-    Ok((!exists).then(|| associated.clone()))
+/// Wallets pay into the associated token account: without it many cannot pay at all.
+async fn found_accounts(rpc: &Rpc, check: String, target: &Target, found: Found) -> Finding {
+    match rpc.exists(found.associated).await {
+        Ok(true) => {}
+        Ok(false) => return missing_account(check, target, found.associated),
+        Err(error) => {
+            return Finding::warning(
+                check,
+                told(error),
+                "whether the token account exists is not known; see what was found of the nodes above",
+            );
+        }
+    }
+    match found.unlisted {
+        None => Finding::ok(check, some_of(&found)),
+        Some(error) => Finding::warning(
+            check,
+            format!("{} (associated); {}", found.associated, told(error)),
+            "payments into other token accounts of the wallet are not found: name a node that serves getTokenAccountsByOwner",
+        ),
+    }
 }
 
-fn missing_account(check: String, missing: &Watched) -> Finding {
-    let (account, mint, wallet) = (missing.token_account, missing.mint, missing.wallet);
+fn missing_account(check: String, target: &Target, account: TokenAccount) -> Finding {
+    let (mint, wallet) = (target.mint, target.wallet);
     Finding::warning(
         check,
         format!("{account} does not exist yet: wallets that do not make it cannot pay"),
@@ -320,6 +327,20 @@ fn missing_account(check: String, missing: &Watched) -> Finding {
             "make it once: spl-token create-account {mint} --owner {wallet} --fee-payer KEYPAIR"
         ),
     )
+}
+
+/// The accounts, the associated one first; where others made many of them, the first few.
+fn some_of(found: &Found) -> String {
+    const SHOWN_MAX: usize = 8;
+    let accounts = found.accounts.iter().map(|one| one.token_account);
+    let others = accounts.filter(|account| *account != found.associated);
+    let all: Vec<_> = std::iter::once(found.associated).chain(others).collect();
+    let shown = all.iter().take(SHOWN_MAX).map(ToString::to_string);
+    let shown = shown.collect::<Vec<_>>().join(", ");
+    match all.len().saturating_sub(SHOWN_MAX) + found.left_out {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
 }
 
 fn told(error: impl std::error::Error + Send + Sync + 'static) -> String {

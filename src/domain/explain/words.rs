@@ -2,11 +2,10 @@
 
 use super::{
     BaseUnits, Candidate, Checkout, Credit, Decoded, Explanation, Known, Matched, Mint, Outcome,
-    Reason, TokenBalance, Transaction, Verdict, WatchList, Watched, held,
+    Payees, Reason, TokenBalance, Transaction, Verdict, WatchList, Watched, held,
 };
-use crate::domain::{Commitment, Held, TokenAccount, TokenProgram, Wallet};
-use spl_associated_token_account_interface::address::get_associated_token_address_with_program_id;
-use std::{cmp::Ordering, collections::BTreeSet};
+use crate::domain::{Commitment, Held, TokenAccount};
+use std::cmp::Ordering;
 
 /// A credit and all that bears on it.
 pub(super) struct Case<'a> {
@@ -80,8 +79,7 @@ pub(super) fn not_judged(case: &Case<'_>) -> Reason {
 pub(super) fn no_credit(
     transaction: &Transaction,
     explanation: &Explanation,
-    wallets: &BTreeSet<Wallet>,
-    watch_list: &WatchList,
+    payees: &Payees,
 ) -> Reason {
     if transaction.outcome == Outcome::Failed {
         return reason(
@@ -92,8 +90,16 @@ pub(super) fn no_credit(
     let gained = |one: &&super::AccountChange| {
         one.after.unwrap_or_default() > one.before.unwrap_or_default()
     };
-    if let Some(nested) = nested(explanation, wallets, watch_list) {
-        return nested;
+    let mut all_gained = explanation.accounts.iter().filter(gained);
+    let nested = all_gained.find_map(|one| {
+        let owner = TokenAccount(one.owner?.0);
+        payees
+            .token_accounts
+            .contains(&owner)
+            .then_some((one, owner))
+    });
+    if let Some((one, owner)) = nested {
+        return nested_account(one, owner);
     }
     let watched = || explanation.accounts.iter().filter(|one| one.is_watched);
     // An account that gained and is credited nothing is what the question is about.
@@ -104,11 +110,10 @@ pub(super) fn no_credit(
             "",
         );
     }
-    let strange = explanation
-        .accounts
-        .iter()
-        .filter(gained)
-        .find(|one| one.owner.is_some_and(|owner| wallets.contains(&owner)));
+    let strange = explanation.accounts.iter().filter(gained).find(|one| {
+        one.owner
+            .is_some_and(|owner| payees.wallets.contains(&owner))
+    });
     match strange {
         Some(one) => reason(
             format!(
@@ -124,44 +129,17 @@ pub(super) fn no_credit(
     }
 }
 
-/// Tokens came into an account whose owner is a token account of ours: the sender took that for the wallet to pay.
-fn nested(
-    explanation: &Explanation,
-    wallets: &BTreeSet<Wallet>,
-    watch_list: &WatchList,
-) -> Option<Reason> {
-    let is_ours = |owner: TokenAccount, mint: Mint| {
-        watch_list.contains(&owner)
-            || wallets.iter().any(|wallet| {
-                [TokenProgram::Token, TokenProgram::Token2022]
-                    .into_iter()
-                    .any(|program| associated(*wallet, mint, program) == owner)
-            })
-    };
-    let mut accounts = explanation.accounts.iter();
-    let (account, ours) = accounts.find_map(|one| {
-        let owner = TokenAccount(one.owner?.0);
-        let gained = one.after.unwrap_or_default() > one.before.unwrap_or_default();
-        (gained && is_ours(owner, one.mint)).then_some((one, owner))
-    })?;
-    Some(reason(
+/// The payer was told to pay a token account as if it were a wallet, and the wallet application derived another account for it.
+fn nested_account(one: &super::AccountChange, owner: TokenAccount) -> Reason {
+    reason(
         format!(
-            "No payment arrived: the token account {} gained tokens, and its owner is our token account {ours}. The sender gave the address of that token account in place of the wallet.",
-            account.token_account
+            "No payment arrived: the token account {} gained tokens, and its owner is our token account {owner}. The sender gave the address of that token account in place of the wallet.",
+            one.token_account
         ),
         format!(
-            "The wallet that owns {ours} can bring the tokens out: instruction RecoverNested of the program for associated token accounts. Give buyers the address of the wallet, never of a token account."
+            "The wallet that owns {owner} can get the tokens back: instruction RecoverNested of the associated token account program. Give buyers the address of the wallet, never of a token account."
         ),
-    ))
-}
-
-/// The associated token account of a wallet.
-fn associated(wallet: Wallet, mint: Mint, program: TokenProgram) -> TokenAccount {
-    TokenAccount(get_associated_token_address_with_program_id(
-        &wallet.0,
-        &mint.0,
-        &program.id(),
-    ))
+    )
 }
 
 /// Why a watched account that the transaction touched is credited nothing.

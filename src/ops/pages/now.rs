@@ -80,6 +80,10 @@ async fn told(shared: &Shared) -> store::Result<Markup> {
                 @for account in &standing.token_accounts {
                     li { b { (account.symbol) } " " span.key { (account.token_account) } " swept " (ago(account.swept_ago_seconds)) }
                 }
+                @for why in &standing.unwatchable { li { b { "Not watched: " } (why) } }
+                @if standing.token_accounts_in_turn > 0 {
+                    li { (standing.token_accounts_in_turn) " more are swept in turn (watch.max_accounts)" }
+                }
                 @if standing.token_accounts.is_empty() { li { "None is watched yet." } }
             }
         }

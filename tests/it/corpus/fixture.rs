@@ -4,17 +4,14 @@ use super::case::Case;
 use crate::support::books::{NOW, page};
 use paywatch::domain::{
     AmountRule, BaseUnits, Checkout, CheckoutStatus, Commitment, Decimals, Decoded, Known, Matched,
-    Memo, Policy, Rules, TokenProgram, Transaction, Verdict, WatchList, Watched, decode, explain,
+    Memo, Payees, Policy, Rules, TokenProgram, Transaction, Verdict, WatchList, Watched, decode,
+    explain,
 };
 use paywatch::solana::Fetched;
 use paywatch::store::{Ingested, Reading, Store};
 use serde_json::{Value, json};
 use solana_sdk::bs58;
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fs,
-    path::PathBuf,
-};
+use std::{collections::BTreeMap, fs, path::PathBuf};
 
 const FOLDER: &str = "tests/fixtures/transactions";
 
@@ -109,7 +106,7 @@ async fn seen(
     let explanation = explain(
         transaction,
         watch_list,
-        &BTreeSet::new(),
+        &Payees::default(),
         Some(&known),
         &rules,
     );

@@ -56,7 +56,7 @@ pub(crate) struct Shop {
     /// The associated token account.
     pub(crate) account: Pubkey,
     /// Another one.
-    aside: Pubkey,
+    pub(crate) aside: Pubkey,
     buyer: Pubkey,
     source: Pubkey,
 }
@@ -215,15 +215,17 @@ impl Ledger {
         Ok(match question["method"].as_str().unwrap() {
             "getSlot" => json!(match params[0]["commitment"].as_str() {
                 Some("finalized") => Self::finalized(now),
+                Some("processed") => now,
                 _ => Self::confirmed(now),
             }),
+            "getVersion" => json!({ "solana-core": "4.2.2" }),
             "getFirstAvailableBlock" => json!(0),
             "getVersion" => json!({ "solana-core": "3.0.0" }),
             "getBlockTime" => json!(Self::time_of(params[0].as_u64().unwrap())),
             "getSignaturesForAddress" => self.page(params, now)?.into(),
             "getTransaction" => self.transaction(params, now),
             "getSignatureStatuses" => self.statuses(params, now),
-            "getAccountInfo" => Self::mint(),
+            "getAccountInfo" => self.account(&params[0]),
             "getTokenAccountsByOwner" => {
                 json!({ "context": { "slot": now }, "value": [{ "pubkey": self.shop.aside.to_string() }] })
             }
@@ -310,12 +312,16 @@ impl Ledger {
         json!({ "context": { "slot": now }, "value": list.iter().map(status).collect::<Vec<_>>() })
     }
 
-    /// The mint's account: 82 bytes, of which decimals (byte 44) and a flag (byte 45) are read.
-    fn mint() -> Value {
-        let mut data = vec![0; 82];
+    /// An account: the mint has 82 bytes, of which decimals (byte 44) and a flag (byte 45) are read; a token account has 165. Wallets
+    /// are not there.
+    fn account(&self, address: &Value) -> Value {
+        let is = |key: Pubkey| *address == key.to_string();
+        let mut data = vec![0; if is(self.shop.mint) { 82 } else { 165 }];
         (data[44], data[45]) = (6, 1);
-        json!({ "context": { "slot": 1 }, "value": { "owner": spl_token::id().to_string(), "lamports": 1, "executable": false,
-                "data": [BASE64_STANDARD.encode(data), "base64"] } })
+        let data = BASE64_STANDARD.encode(data);
+        let there = json!({ "owner": spl_token::id().to_string(), "lamports": 1, "executable": false, "data": [data, "base64"] });
+        let is_there = is(self.shop.mint) || is(self.shop.account) || is(self.shop.aside);
+        json!({ "context": { "slot": 1 }, "value": is_there.then_some(there) })
     }
 
     fn answer(&self, entry: &Entry, slot: u64) -> Value {

@@ -7,7 +7,7 @@ use paywatch::domain::Signature;
 use serde_json::{Value, json};
 use std::{
     collections::HashMap,
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr},
     sync::{
         Arc, Mutex, MutexGuard,
         atomic::{AtomicU64, Ordering},
@@ -88,6 +88,14 @@ pub(crate) enum Socket {
     Drops(usize),
     /// Slots are told out of order, notifications over and over, among them nonsense.
     Babbles,
+    /// Notifications have no logs, and with each slot comes one of a signature of all ones.
+    NullLogs,
+    /// Slots are refused; notifications come.
+    WithoutSlots,
+    /// Slots come, notifications do not.
+    LosesHints,
+    /// It is open, and nothing is read or sent any more.
+    Frozen,
 }
 
 /// Answers until it is dropped.
@@ -109,7 +117,7 @@ struct Shared {
 }
 
 impl Node {
-    /// Known by this name, `127.0.0.1` or `localhost`.
+    /// Known by this name, `localhost` or an address of this machine.
     pub(crate) async fn start(chain: &Arc<Chain>, host: &str) -> Self {
         let shared = Arc::new(Shared {
             chain: chain.clone(),
@@ -120,7 +128,8 @@ impl Node {
             connections: AtomicU64::new(0),
         });
         let answering = shared.clone();
-        let server = Server::start(move |asked| answering.answer(&asked.body)).await;
+        let address = host.parse().unwrap_or(Ipv4Addr::LOCALHOST);
+        let server = Server::start_at(address, move |asked| answering.answer(&asked.body)).await;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address: SocketAddr = listener.local_addr().unwrap();
         let (listening, mut sockets) = (shared.clone(), JoinSet::new());
@@ -251,6 +260,9 @@ impl Shared {
         let (mut slots, mut logs) = (None, HashMap::new());
         let (mut told_slot, mut told, mut messages) = (0, 0, 0_usize);
         loop {
+            if mood() == Socket::Frozen {
+                std::future::pending::<()>().await;
+            }
             tokio::select! {
                 message = socket.next() => {
                     let Some(message) = message.transpose()? else { return Ok(()) };
@@ -258,6 +270,12 @@ impl Shared {
                     let question: Value = serde_json::from_str(&text)?;
                     let id = &question["id"];
                     match question["method"].as_str() {
+                        Some("slotSubscribe") if mood() == Socket::WithoutSlots => {
+                            let mut refusal = error(-32601, "Method not found");
+                            refusal["id"] = id.clone();
+                            socket.send(Message::text(refusal.to_string())).await?;
+                            continue;
+                        }
                         Some("slotSubscribe") => slots = Some(id.clone()),
                         Some("logsSubscribe") => {
                             let account = question["params"][0]["mentions"][0].as_str();
@@ -291,6 +309,11 @@ impl Shared {
                     ));
                     out.push(json!({ "method": "slotNotification", "params": 7 }));
                 }
+                for id in logs.values().filter(|_| mood() == Socket::NullLogs) {
+                    let ones = json!({ "signature": "1".repeat(64), "err": null, "logs": null });
+                    let result = json!({ "context": { "slot": slot }, "value": ones });
+                    out.push(notification("logs", id, &result));
+                }
             }
             let again = if mood() == Socket::Babbles { 0 } else { told };
             let new: Vec<_> = {
@@ -300,8 +323,12 @@ impl Shared {
                 let new = ledger.notified(slot).skip(again);
                 new.map(Ledger::notification).collect()
             };
-            for (account, value) in new {
-                if let Some(id) = logs.get(&account) {
+            for (account, mut value) in new {
+                if mood() == Socket::NullLogs {
+                    value["logs"] = Value::Null;
+                }
+                let is_lost = mood() == Socket::LosesHints;
+                if let Some(id) = logs.get(&account).filter(|_| !is_lost) {
                     let result = json!({ "context": { "slot": slot }, "value": value });
                     out.push(notification("logs", id, &result));
                 }

@@ -90,8 +90,12 @@ impl Scripted {
 
     /// Starts a daemon with every node and every socket, quick and without limits unless told otherwise.
     pub(crate) async fn watch(&self, changes: &[(&str, &str)]) -> Daemon {
-        let pipeline = self.pipeline(changes).await;
-        let (loops, _hints) = Loops::spawn(&pipeline, CancellationToken::new());
+        self.run(&self.pipeline(changes).await).await
+    }
+
+    /// Starts the loops over a pipeline.
+    pub(crate) async fn run(&self, pipeline: &Arc<Pipeline>) -> Daemon {
+        let (loops, _hints) = Loops::spawn(pipeline, CancellationToken::new());
         Daemon {
             store: self.store().await,
             _loops: loops,
@@ -104,7 +108,7 @@ impl Scripted {
         Pipeline::new(config, self.store().await).unwrap()
     }
 
-    /// The same for a process.
+    /// The settings for this world, quick and without limits unless told otherwise.
     pub(crate) fn environment(&self, changes: &[(&str, &str)]) -> Vec<(String, String)> {
         let list = |url: fn(&Node) -> &url::Url| {
             let urls: Vec<_> = self.nodes.iter().map(|node| url(node).as_str()).collect();

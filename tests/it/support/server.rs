@@ -1,7 +1,7 @@
 //! An HTTP server written down to the bytes, so that it can fail in every way a server can.
 
 use serde_json::Value;
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, net::Ipv4Addr, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -51,7 +51,15 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) async fn start(answer: impl Fn(&Asked) -> Said + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::start_at(Ipv4Addr::LOCALHOST, answer).await
+    }
+
+    /// At another address of this machine: a host of its own.
+    pub(crate) async fn start_at(
+        address: Ipv4Addr,
+        answer: impl Fn(&Asked) -> Said + Send + Sync + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind((address, 0)).await.unwrap();
         let url = format!("http://{}/", listener.local_addr().unwrap());
         let answer: Arc<Answer> = Arc::new(answer);
         let mut task = JoinSet::new();
