@@ -75,8 +75,8 @@ install-files:
 test: setup-tests $(PROMTOOL) $(SCHEMATHESIS) $(OPENAPI_VALIDATOR) ## Run all tests, on an embedded local network (or PAYWATCH_TEST_RPC and PAYWATCH_TEST_WS)
 	PROMTOOL=$(abspath $(PROMTOOL)) SCHEMATHESIS=$(abspath $(SCHEMATHESIS)) OPENAPI_VALIDATOR=$(abspath $(OPENAPI_VALIDATOR)) RUST_TEST_THREADS=$${RUST_TEST_THREADS:-4} $(CARGO) test --locked --workspace
 
-sim: setup ## Try to break it: the daemon in virtual time, killed and lied to (SEEDS=500 of them, SEED=7 for one)
-	SEEDS=$(or $(SEEDS),100) $(if $(SEED),SEED=$(SEED)) $(CARGO) test --locked --workspace --test it -- sim::whatever --nocapture
+sim: setup ## Try to break it: the daemon in virtual time, killed and lied to (SEEDS=500 fresh ones, FROM=a run again, SEED=7 one)
+	SEEDS=$(or $(SEEDS),100) $(if $(FROM),FROM=$(FROM)) $(if $(SEED),SEED=$(SEED)) $(CARGO) test --locked --workspace --test it -- sim::whatever --nocapture
 
 # Built without a sanitizer: there is no unsafe code here, so the pinned compiler will do.
 fuzz: setup $(CARGO_FUZZ) ## Throw bytes at whatever reads bytes: each target for SECONDS=60

@@ -28,6 +28,14 @@ pub fn simulate(start: Timestamp) {
     SIMULATED.set(Some((start, Instant::now())));
 }
 
+/// Sets this thread's simulated clock forwards by so many milliseconds, or back if they are negative.
+pub fn step(milliseconds: i64) {
+    if let Some((start, began)) = SIMULATED.get() {
+        let start = Timestamp(start.0.saturating_add(milliseconds));
+        SIMULATED.set(Some((start, began)));
+    }
+}
+
 /// Reads an instant as people and machines write it: RFC 3339 in UTC, not before 1970.
 #[must_use]
 pub fn read(text: &str) -> Option<Timestamp> {

@@ -164,7 +164,9 @@ impl Store {
                 Ok(())
             })
         });
-        let write = Self::open_writer(pool, &Self::options(url)?).await?;
+        // A simulated kill leaves the machine running: nothing waits for the disk.
+        let options = Self::options(url)?.synchronous(SqliteSynchronous::Off);
+        let write = Self::open_writer(pool, &options).await?;
         Ok(Self {
             read: write.clone(),
             durable: write.clone(),

@@ -1,9 +1,12 @@
 //! The world around the daemon: a ledger behind two nodes, a payments API, and what goes wrong with them.
 
-use crate::support::backend::{Backend, DUE};
-use crate::support::ledger::{Entry, Fate, Ledger};
+use super::gate::Gate;
+use super::person::Decisions;
+use super::traits::Traits;
+use crate::support::backend::Backend;
+use crate::support::ledger::Ledger;
 use futures_util::FutureExt;
-use paywatch::domain::{Memo, Signature, TokenAccount};
+use paywatch::domain::Memo;
 use paywatch::http::{Exchange, Fault, Reply, Request};
 use paywatch::solana::Hint;
 use paywatch::store::Store;
@@ -28,8 +31,15 @@ pub(super) struct Model {
     pub(super) backend: Backend,
     /// Whether things go wrong.
     pub(super) storm: bool,
-    /// The wallet is shared: `watch.scope` is "own".
-    pub(super) is_shared: bool,
+    pub(super) traits: Traits,
+    /// The slot in which each of the backend's confirms came.
+    pub(super) put_in: Vec<u64>,
+    /// Hints that come in a later slot than the payment, or come again.
+    pub(super) late_hints: Vec<(u64, Hint)>,
+    /// What a person decided.
+    pub(super) decided: Decisions,
+    /// Which checkouts a person ever named for which transactions.
+    pub(super) by_hand: Vec<(String, Memo)>,
     /// The process is killed at the very moment of the next exchange of this kind.
     pub(super) kill_at: Option<Moment>,
     /// The process that is killed then. From that moment on it begins no write and hears no answer; a write that it had begun ends, for
@@ -39,20 +49,20 @@ pub(super) struct Model {
     pub(super) trace: u64,
     seed: u64,
     /// Throws for what happens in the world.
-    script: StdRng,
+    pub(super) script: StdRng,
     /// Throws for one exchange. It follows from what is asked and how often it was asked before, not from who came first.
     pub(super) dice: StdRng,
     asked: HashMap<Vec<u8>, u64>,
     /// When the chain stood still, and for how long: no commitment moves, and nothing is lost by it.
-    halts: Vec<(Duration, Duration)>,
-    began: Instant,
-    /// So many slots the second node is behind.
-    pub(super) lag: u64,
+    pub(super) halts: Vec<(Duration, Duration)>,
+    pub(super) began: Instant,
     /// Confirms under way, and the most there ever were at once.
     pub(super) confirming: (usize, usize),
     /// The API or a node is away until then.
     pub(super) api_away: Instant,
     pub(super) node_away: [Instant; 2],
+    /// The socket is lost until then.
+    pub(super) socket_away: Instant,
 }
 
 /// When a process is killed.
@@ -69,6 +79,7 @@ pub(super) enum Moment {
 /// The model, shared between the network's ends.
 #[derive(Clone)]
 pub(super) struct World {
+    pub(super) gate: Gate,
     model: Arc<Mutex<Model>>,
 }
 
@@ -79,23 +90,29 @@ pub(super) enum End {
 }
 
 impl World {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(super) fn new(seed: u64, traits: &Traits, gate: Gate) -> Self {
         let mut script = StdRng::seed_from_u64(seed);
         let now = Instant::now();
+        let traits = traits.clone();
         Self {
+            gate,
             model: Arc::new(Mutex::new(Model {
                 ledger: Ledger::new(),
                 storm: true,
-                is_shared: seed.is_multiple_of(3),
+                put_in: Vec::new(),
+                late_hints: Vec::new(),
+                decided: Decisions::new(),
+                by_hand: Vec::new(),
                 kill_at: None,
                 living: None,
                 trace: 0,
                 seed,
-                lag: script.random_range(0..8),
                 backend: Backend {
                     lag: script.random_range(0..12),
+                    habits: traits.habits,
                     ..Backend::default()
                 },
+                traits,
                 dice: script.clone(),
                 script,
                 asked: HashMap::new(),
@@ -104,6 +121,7 @@ impl World {
                 confirming: (0, 0),
                 api_away: now,
                 node_away: [now, now],
+                socket_away: now,
             })),
         }
     }
@@ -148,82 +166,6 @@ impl Model {
 
     pub(super) fn pick(&mut self, below: u64) -> u64 {
         self.script.random_range(0..below)
-    }
-
-    /// Something happens on the chain: a payment for some session, right or wrong, or junk.
-    pub(super) fn pay(&mut self) -> Hint {
-        let memo = match self.script.random_range(0..12) {
-            0 => None,
-            1 => Some("nobody-knows".to_owned()),
-            _ if self.backend.sessions.is_empty() => None,
-            _ => {
-                let one = self.script.random_range(0..self.backend.sessions.len());
-                Some(self.backend.sessions[one].memo.clone())
-            }
-        };
-        let amount = match self.script.random_range(0..8) {
-            0 => DUE - 1,
-            1 => DUE + 1,
-            _ => DUE,
-        };
-        let fate = match self.script.random_range(0..12) {
-            0 => Fate::Dies,
-            1 => Fate::LandsAgain(self.script.random_range(0..10)),
-            2 => Fate::LandsFor(
-                self.script.random_range(0..10),
-                [0, DUE - 1, DUE][self.script.random_range(0..3)],
-            ),
-            _ => Fate::Stays,
-        };
-        let entry = Entry {
-            signature: Signature::default(),
-            slot: self.slot(),
-            fate,
-            failed: self.happens(10),
-            amount,
-            memo,
-            // Another node knows it before this one lists it; less than a minute with the longest halt.
-            revealed_at: if self.happens(10) {
-                self.slot() + self.pick(75)
-            } else {
-                0
-            },
-            aside: self.ledger.entries.len() % 5 == 4,
-            is_poison: self.happens(8),
-        };
-        let token_account = TokenAccount(entry.account());
-        let memos = entry.memo.as_deref().and_then(Memo::parse);
-        let signature = self.ledger.land(entry);
-        Hint {
-            signature,
-            token_account,
-            memos: memos.into_iter().collect(),
-        }
-    }
-
-    /// A new session, known to the API at once.
-    pub(super) fn checkout(&mut self) {
-        let memo = format!("{:032x}", self.script.random::<u128>());
-        self.backend.checkout(memo);
-    }
-
-    /// The chain stands still for a while.
-    pub(super) fn halt(&mut self) {
-        let now = self.began.elapsed();
-        let is_over = |(from, length): &(Duration, Duration)| *from + *length < now;
-        if self.halts.iter().all(is_over) {
-            let length = Duration::from_millis(self.script.random_range(2_000..25_000));
-            self.halts.push((now, length));
-        }
-    }
-
-    /// Somebody goes away for a while.
-    pub(super) fn outage(&mut self) {
-        let until = Instant::now() + Duration::from_millis(self.script.random_range(500..30_000));
-        match self.script.random_range(0..3) {
-            0 => self.api_away = until,
-            node => self.node_away[node - 1] = until,
-        }
     }
 
     fn note(&mut self, text: &str) {

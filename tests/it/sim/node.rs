@@ -1,7 +1,9 @@
 //! The two Solana nodes: what they answer, and how they fail.
 
 use super::model::{Model, reply, text};
-use crate::support::ledger::Refusal;
+use super::traits::LeftOut;
+use crate::support::backend::DUE;
+use crate::support::ledger::{Entry, Fate, Refusal};
 use paywatch::http::{Fault, Reply, Request};
 use rand::Rng;
 use reqwest::StatusCode;
@@ -16,16 +18,22 @@ impl Model {
         }
         let question: Value = serde_json::from_slice(request.json.as_deref().unwrap()).unwrap();
         let (method, params) = (question["method"].as_str().unwrap(), &question["params"]);
-        let now = self.slot() - if index == 1 { self.lag } else { 0 };
+        let now = self.slot() - if index == 1 { self.traits.lag } else { 0 };
         if self.storm && self.chance(15) {
             return self.node_fault(method);
         }
         let answer = if method == "getTransaction" && self.is_poison(params) {
             Err((-32015, "Transaction version (9) is not supported"))
+        } else if method == "getTransaction" && self.traits.liar == Some(index) {
+            self.lie(&question, now)
         } else if method == "getSignaturesForAddress" {
             self.page(&question, now)
         } else {
             self.ledger.answer_to(&question, now)
+        };
+        let answer = match answer {
+            Ok(told) if method == "getTransaction" => Ok(self.leave_out(index, params, told)),
+            other => other,
         };
         Ok(reply(
             200,
@@ -39,9 +47,53 @@ impl Model {
     }
 
     fn is_poison(&self, params: &Value) -> bool {
-        let mut entries = self.ledger.entries.iter();
-        let asked = entries.find(|entry| params[0] == entry.signature.to_string());
+        let asked = self.ledger.find(params[0].as_str().unwrap());
         self.storm && asked.is_some_and(|entry| entry.is_poison)
+    }
+
+    /// What is left when a node leaves balances out of some transactions.
+    fn leave_out(&self, index: usize, params: &Value, mut told: Value) -> Value {
+        let asked = self.ledger.find(params[0].as_str().unwrap());
+        let is_one = asked.is_some_and(|entry| entry.signature.as_ref()[1].is_multiple_of(3));
+        let Some(omission) = self.traits.omission.filter(|omission| {
+            is_one && omission.node == index && (self.storm || omission.is_for_ever)
+        }) else {
+            return told;
+        };
+        if told.is_null() {
+            return told;
+        }
+        let meta = &mut told["meta"];
+        let owner = self.ledger.shop.wallet.to_string();
+        match omission.what {
+            LeftOut::After => meta["postTokenBalances"] = json!([]),
+            LeftOut::All => {
+                meta["preTokenBalances"] = json!([]);
+                meta["postTokenBalances"] = json!([]);
+            }
+            LeftOut::Shop => {
+                let after = meta["postTokenBalances"].as_array_mut().unwrap();
+                after.retain(|balance| balance["owner"] != owner);
+            }
+        }
+        told
+    }
+
+    /// A transaction that gave what was due, of which that is not true.
+    fn lie(&self, question: &Value, now: u64) -> Result<Value, Refusal> {
+        let honest = self.ledger.answer_to(question, now)?;
+        let entry = self.ledger.find(question["params"][0].as_str().unwrap());
+        Ok(match (entry, honest["slot"].as_u64()) {
+            (Some(entry), Some(slot)) if self.storm && entry.signature.as_ref()[0] % 2 == 0 => {
+                let paid = Entry {
+                    fate: Fate::Stays,
+                    amount: DUE,
+                    ..entry.clone()
+                };
+                self.ledger.answer(&paid, slot)
+            }
+            _ => honest,
+        })
     }
 
     /// A page, sometimes with an entry twice, or the newest ones not there yet.

@@ -24,12 +24,49 @@ pub(crate) struct Put {
     pub(crate) signature: Signature,
 }
 
+impl Put {
+    /// What a call of it says.
+    pub(crate) fn asked_by(url: &Url) -> Self {
+        Self {
+            memo: value(url, "payment_id"),
+            signature: value(url, "transaction_hash").parse().unwrap(),
+        }
+    }
+}
+
+fn value(url: &Url, name: &str) -> String {
+    let pair = url.query_pairs().find(|(key, _)| key == name);
+    pair.unwrap().1.into_owned()
+}
+
+/// How it gives its history.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Habits {
+    /// Entries in a page, however many are asked for.
+    pub(crate) page_max: usize,
+    pub(crate) is_oldest_first: bool,
+    pub(crate) ignores_offset: bool,
+}
+
+impl Default for Habits {
+    fn default() -> Self {
+        Self {
+            page_max: 50,
+            is_oldest_first: false,
+            ignores_offset: false,
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct Backend {
+    pub(crate) habits: Habits,
     pub(crate) sessions: Vec<Session>,
     pub(crate) puts: Vec<Put>,
     /// So many slots its own node is behind.
     pub(crate) lag: u64,
+    /// It says no to whatever it has not credited yet.
+    pub(crate) is_stubborn: bool,
 }
 
 impl Backend {
@@ -49,10 +86,7 @@ impl Backend {
         ledger: &Ledger,
         now: u64,
     ) -> (u16, Value) {
-        let value = |name: &str| {
-            let pair = url.query_pairs().find(|(key, _)| key == name);
-            pair.unwrap().1.into_owned()
-        };
+        let value = |name| value(url, name);
         match (method, url.path()) {
             ("GET", "/supported_tokens") => {
                 let shop = ledger.shop;
@@ -68,18 +102,21 @@ impl Backend {
                     self.history(ledger, limit.parse().unwrap(), offset.parse().unwrap()),
                 )
             }
-            ("PUT", "/crypto/confirm") => {
-                let signature = value("transaction_hash").parse().unwrap();
-                self.confirm(&value("payment_id"), signature, ledger, now)
-            }
+            ("PUT", "/crypto/confirm") => self.confirm(&Put::asked_by(url), ledger, now),
             other => panic!("{other:?} was never asked before"),
         }
     }
 
     fn history(&self, ledger: &Ledger, limit: usize, offset: usize) -> Value {
         let shop = ledger.shop;
-        let page = self.sessions.iter().rev().skip(offset).take(limit.min(50));
-        page.map(|one| {
+        let habits = self.habits;
+        let offset = if habits.ignores_offset { 0 } else { offset };
+        let mut listed: Vec<_> = self.sessions.iter().collect();
+        if !habits.is_oldest_first {
+            listed.reverse();
+        }
+        let page = listed.into_iter().skip(offset);
+        page.take(limit.min(habits.page_max)).map(|one| {
             json!({ "memo": one.memo, "amount": DUE, "token": shop.mint.to_string(), "recipient": shop.wallet.to_string(),
                     "status": u8::from(one.confirmed_by.is_some()), "transaction_hash": one.confirmed_by.map(|by| by.to_string()),
                     "created_at": one.created_at })
@@ -87,31 +124,28 @@ impl Backend {
         .collect()
     }
 
-    fn confirm(
-        &mut self,
-        memo: &str,
-        signature: Signature,
-        ledger: &Ledger,
-        now: u64,
-    ) -> (u16, Value) {
-        let is_paid = ledger.entries.iter().any(|entry| {
+    /// Whether a transaction pays for a checkout, as its own node sees it.
+    pub(crate) fn is_paid(&self, put: &Put, ledger: &Ledger, now: u64) -> bool {
+        ledger.entries.iter().any(|entry| {
             let slot = Ledger::slot_of(entry, now - self.lag);
-            entry.signature == signature
+            entry.signature == put.signature
                 && !entry.failed
-                && entry.memo.as_deref() == Some(memo)
-                && slot.is_some_and(|slot| entry.amount_in(slot) == DUE)
-        });
-        self.puts.push(Put {
-            memo: memo.to_owned(),
-            signature,
-        });
+                && entry.memo.as_deref() == Some(&put.memo)
+                && slot.is_some_and(|slot| entry.gives(slot).any(|(_, amount)| amount == DUE))
+        })
+    }
+
+    fn confirm(&mut self, put: &Put, ledger: &Ledger, now: u64) -> (u16, Value) {
+        let Put { memo, signature } = put.clone();
+        let is_paid = self.is_paid(put, ledger, now);
+        self.puts.push(put.clone());
         let Some(session) = self.sessions.iter_mut().find(|one| one.memo == memo) else {
             return (404, Value::Null);
         };
         match session.confirmed_by {
             Some(by) if by == signature => (200, json!({ "ok": true })),
             Some(_) => (409, Value::Null),
-            None if is_paid => {
+            None if is_paid && !self.is_stubborn => {
                 session.confirmed_by = Some(signature);
                 (200, json!({ "ok": true }))
             }

@@ -33,6 +33,8 @@ pub(crate) enum Fate {
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
     pub(crate) signature: Signature,
+    /// Its signature as text, which takes time to make.
+    pub(crate) id: String,
     pub(crate) slot: u64,
     pub(crate) fate: Fate,
     /// It pays a fee and does nothing.
@@ -44,6 +46,8 @@ pub(crate) struct Entry {
     pub(crate) revealed_at: u64,
     /// It is paid into the shop's other token account.
     pub(crate) aside: bool,
+    /// It pays so much into the account of the two that it is not paid into, too.
+    pub(crate) beside: u64,
     /// No node can give it while the storm lasts: of a version that they do not know, say.
     pub(crate) is_poison: bool,
 }
@@ -66,6 +70,7 @@ impl Entry {
     pub(crate) fn paid(slot: u64, amount: u64, memo: &str) -> Self {
         Self {
             signature: Signature::default(),
+            id: String::new(),
             slot,
             fate: Fate::Stays,
             failed: false,
@@ -73,6 +78,7 @@ impl Entry {
             memo: Some(memo.into()),
             revealed_at: 0,
             aside: false,
+            beside: 0,
             is_poison: false,
         }
     }
@@ -107,6 +113,19 @@ impl Entry {
         if self.aside { shop.aside } else { shop.account }
     }
 
+    /// The token accounts that it names, with what it pays into each where it lands in this slot.
+    pub(crate) fn gives(&self, slot: u64) -> impl Iterator<Item = (Pubkey, u64)> + use<> {
+        let shop = Shop::new();
+        let other = if self.aside { shop.account } else { shop.aside };
+        let beside = (self.beside > 0).then_some((other, self.beside));
+        std::iter::once((self.account(), self.amount_in(slot))).chain(beside)
+    }
+
+    /// Whether it names a token account.
+    fn names(&self, account: Pubkey) -> bool {
+        self.gives(self.slot).any(|(one, _)| one == account)
+    }
+
     /// What it pays where it lands in this slot.
     pub(crate) fn amount_in(&self, slot: u64) -> u64 {
         match self.fate {
@@ -120,7 +139,7 @@ impl Entry {
 pub(crate) struct Ledger {
     pub(crate) shop: Shop,
     pub(crate) entries: Vec<Entry>,
-    places: HashMap<Signature, usize>,
+    places: HashMap<String, usize>,
 }
 
 /// An error in the node's words.
@@ -139,7 +158,8 @@ impl Ledger {
     pub(crate) fn land(&mut self, mut entry: Entry) -> Signature {
         let id = hash(&self.entries.len().to_le_bytes()).to_bytes();
         entry.signature = Signature::try_from(id.repeat(2).as_slice()).unwrap();
-        self.places.insert(entry.signature, self.entries.len());
+        entry.id = entry.signature.to_string();
+        self.places.insert(entry.id.clone(), self.entries.len());
         self.entries.push(entry);
         self.entries[self.entries.len() - 1].signature
     }
@@ -185,9 +205,18 @@ impl Ledger {
         }
     }
 
-    /// What it pays for good, if it does.
-    pub(crate) fn final_amount(entry: &Entry) -> Option<u64> {
-        Self::final_slot(entry).map(|slot| entry.amount_in(slot))
+    /// What it pays into one of its accounts for good, if it does.
+    pub(crate) fn final_amount(entry: &Entry, account: Pubkey) -> Option<u64> {
+        let mut given = entry.gives(Self::final_slot(entry)?);
+        given
+            .find(|(one, _)| *one == account)
+            .map(|(_, amount)| amount)
+    }
+
+    /// Whether it pays this much into one of its accounts for good.
+    pub(crate) fn pays_for_good(entry: &Entry, due: u64) -> bool {
+        let slot = Self::final_slot(entry);
+        !entry.failed && slot.is_some_and(|slot| entry.gives(slot).any(|(_, given)| given == due))
     }
 
     /// What a node at this slot has notified by then, in the order in which it came.
@@ -202,10 +231,9 @@ impl Ledger {
         let memo = entry.memo.as_ref();
         let logs = memo.map(|memo| format!("Program log: Memo (len {}): {memo:?}", memo.len()));
         let logs: Vec<_> = logs.into_iter().collect();
-        let signature = entry.signature.to_string();
         (
             account,
-            json!({ "signature": signature, "err": error(entry), "logs": logs }),
+            json!({ "signature": entry.id, "err": error(entry), "logs": logs }),
         )
     }
 
@@ -241,16 +269,15 @@ impl Ledger {
             .entries
             .iter()
             .enumerate()
-            .filter(|(_, entry)| entry.revealed_at <= now && account == entry.account())
+            .filter(|(_, entry)| entry.revealed_at <= now && entry.names(account))
             .filter_map(|(index, entry)| Some((Self::slot_of(entry, now)?, index, entry)))
             .collect();
         seen.sort_by_key(|(slot, index, _)| (std::cmp::Reverse(*slot), *index));
         let place = |key: &str| match options[key].as_str() {
             None => Ok(None),
             Some(text) => {
-                let wanted: Signature = text.parse().unwrap();
                 let mut all = seen.iter();
-                all.position(|(_, _, entry)| entry.signature == wanted)
+                all.position(|(_, _, entry)| entry.id == text)
                     .map(Some)
                     .ok_or((-32020, "unknown signature"))
             }
@@ -265,22 +292,29 @@ impl Ledger {
             .iter()
             .take(usize::try_from(limit).unwrap())
             .map(|(slot, _, entry)| {
-                let status = if *slot <= finalized { "finalized" } else { "confirmed" };
-                let memo = entry.memo.as_ref().map(|memo| format!("[{}] {memo}", memo.len()));
-                json!({ "signature": entry.signature.to_string(), "slot": slot, "blockTime": Self::time_of(*slot),
+                let status = if *slot <= finalized {
+                    "finalized"
+                } else {
+                    "confirmed"
+                };
+                let memo = entry
+                    .memo
+                    .as_ref()
+                    .map(|memo| format!("[{}] {memo}", memo.len()));
+                json!({ "signature": entry.id, "slot": slot, "blockTime": Self::time_of(*slot),
                         "err": error(entry), "memo": memo, "confirmationStatus": status })
             })
             .collect())
     }
 
-    fn find(&self, signature: &Value) -> Option<&Entry> {
-        let signature = signature.as_str().unwrap().parse().unwrap();
-        Some(&self.entries[*self.places.get(&signature)?])
+    /// The transaction of this signature.
+    pub(crate) fn find(&self, signature: &str) -> Option<&Entry> {
+        Some(&self.entries[*self.places.get(signature)?])
     }
 
     /// An answer of `getTransaction`; null if it is not on the chain at the commitment that was asked for.
     fn transaction(&self, params: &Value, now: u64) -> Value {
-        let found = self.find(&params[0]);
+        let found = self.find(params[0].as_str().unwrap());
         let at = found.and_then(|entry| Some((entry, Self::slot_of(entry, now)?)));
         let least = match params[1]["commitment"].as_str() {
             Some("confirmed") => Self::confirmed(now),
@@ -296,7 +330,7 @@ impl Ledger {
     fn statuses(&self, params: &Value, now: u64) -> Value {
         let list = params[0].as_array().unwrap();
         let status = |text: &Value| {
-            let entry = self.find(text);
+            let entry = self.find(text.as_str().unwrap());
             match entry.and_then(|entry| Some((entry, Self::slot_of(entry, now)?))) {
                 None => Value::Null,
                 Some((entry, slot)) => {
@@ -324,29 +358,32 @@ impl Ledger {
         json!({ "context": { "slot": 1 }, "value": is_there.then_some(there) })
     }
 
-    fn answer(&self, entry: &Entry, slot: u64) -> Value {
-        let (shop, account) = (self.shop, entry.account());
-        let amount = entry.amount_in(slot);
+    pub(crate) fn answer(&self, entry: &Entry, slot: u64) -> Value {
+        let shop = self.shop;
+        let given: Vec<_> = entry.gives(slot).collect();
+        let total: u64 = given.iter().map(|(_, amount)| amount).sum();
         let said = entry.memo.iter().map(|text| Instruction {
             program_id: spl_memo_interface::v3::id(),
             accounts: Vec::new(),
             data: text.clone().into_bytes(),
         });
-        let pay = spl_token_2022_interface::instruction::transfer_checked(
-            &spl_token::id(),
-            &shop.source,
-            &shop.mint,
-            &account,
-            &shop.buyer,
-            &[],
-            amount,
-            6,
-        )
-        .unwrap();
-        let instructions: Vec<_> = said.chain([pay]).collect();
+        let pay = given.iter().map(|(account, amount)| {
+            spl_token_2022_interface::instruction::transfer_checked(
+                &spl_token::id(),
+                &shop.source,
+                &shop.mint,
+                account,
+                &shop.buyer,
+                &[],
+                *amount,
+                6,
+            )
+            .unwrap()
+        });
+        let instructions: Vec<_> = said.chain(pay).collect();
         let (version, name) = match entry.signature.as_ref()[0] % 3 {
             0 => (Version::Legacy, json!("legacy")),
-            1 => (Version::V0(vec![shop.source, account]), json!(0)),
+            1 => (Version::V0(vec![shop.source, entry.account()]), json!(0)),
             _ => (Version::V1, json!(1)),
         };
         let made = version
@@ -357,16 +394,17 @@ impl Ledger {
             json!({ "accountIndex": index, "mint": shop.mint.to_string(), "owner": owner.to_string(),
                     "programId": spl_token::id().to_string(), "uiTokenAmount": { "amount": amount.to_string(), "decimals": 6 } })
         };
-        let both = |paid: u64| {
-            json!([
-                balance(&account, &shop.wallet, 7 + paid),
-                balance(&shop.source, &shop.buyer, u64::MAX - paid)
-            ])
+        let balances = |is_after: u64| {
+            let shops = given
+                .iter()
+                .map(|(account, amount)| balance(account, &shop.wallet, 7 + amount * is_after));
+            let buyers = balance(&shop.source, &shop.buyer, u64::MAX - total * is_after);
+            shops.chain([buyers]).collect::<Vec<_>>()
         };
         let loaded: Vec<_> = made.loaded.iter().map(ToString::to_string).collect();
         json!({ "slot": slot, "blockTime": 1_790_000_000, "version": name, "transaction": [BASE64_STANDARD.encode(made.bytes), "base64"],
                 "meta": { "err": error(entry), "innerInstructions": [], "loadedAddresses": { "writable": loaded, "readonly": [] },
-                          "preTokenBalances": both(0), "postTokenBalances": both(amount) } })
+                          "preTokenBalances": balances(0), "postTokenBalances": balances(1) } })
     }
 }
 

@@ -1,0 +1,140 @@
+//! What kind of world a seed has. Each kind of trouble is in some worlds and absent from others, so that no fault hides behind another.
+
+use crate::support::backend::Habits;
+use rand::{Rng, SeedableRng, rngs::StdRng};
+use std::time::Duration;
+
+#[derive(Clone, Debug)]
+pub(super) struct Traits {
+    /// The wallet is shared: `watch.scope` is "own".
+    pub(super) is_shared: bool,
+    /// `policy.finalized_above` has a limit below every payment: none is confirmed before it is final.
+    pub(super) has_limit: bool,
+    /// The node that tells of some payments, while the storm lasts, that they gave what was due. Then two must tell the same.
+    pub(super) liar: Option<usize>,
+    /// So many slots the second node is behind.
+    pub(super) lag: u64,
+    /// How the API gives its history.
+    pub(super) habits: Habits,
+    /// For so long the API says no to everybody.
+    pub(super) stubborn_for: Duration,
+    /// What the API says of what it did.
+    pub(super) honesty: Honesty,
+    /// What a node leaves out of some transactions.
+    pub(super) omission: Option<Omission>,
+    /// The clock is wrong, and put right, by hours.
+    pub(super) has_wrong_clock: bool,
+    /// A person decides in between.
+    pub(super) has_person: bool,
+    /// Time passes in steps of this length.
+    pub(super) grain: Duration,
+}
+
+/// What the API says of a confirm that deserves a credit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Honesty {
+    Honest,
+    /// It credits, and never says so but in its history.
+    Silent,
+    /// It says of some checkouts that it credited them, and does so when it is asked once more.
+    Forgetful,
+    /// The same, and never does it.
+    Boastful,
+}
+
+/// A node that leaves balances out.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Omission {
+    pub(super) node: usize,
+    /// Else while the storm lasts.
+    pub(super) is_for_ever: bool,
+    pub(super) what: LeftOut,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LeftOut {
+    /// All balances after the transaction.
+    After,
+    /// All balances.
+    All,
+    /// Of those after it, the ones of the shop.
+    Shop,
+}
+
+impl Traits {
+    /// An honest world.
+    pub(super) fn none() -> Self {
+        Self {
+            is_shared: false,
+            has_limit: false,
+            liar: None,
+            lag: 0,
+            habits: Habits::default(),
+            stubborn_for: Duration::ZERO,
+            honesty: Honesty::Honest,
+            omission: None,
+            has_wrong_clock: false,
+            has_person: false,
+            grain: Duration::from_millis(50),
+        }
+    }
+
+    pub(super) fn of(seed: u64) -> Self {
+        let mut dice = StdRng::seed_from_u64(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let mut one_in = |many: u32| dice.random_range(0..many) == 0;
+        let (is_shared, has_limit, has_liar) = (one_in(3), one_in(4), one_in(6));
+        let (is_far_behind, is_stubborn, has_person) = (one_in(6), one_in(8), one_in(4));
+        let habits = Habits {
+            page_max: if one_in(3) {
+                dice.random_range(7..12)
+            } else {
+                50
+            },
+            is_oldest_first: dice.random(),
+            ignores_offset: false,
+        };
+        // What is listed in one page needs no offset.
+        let ignores_offset = habits.page_max == 50 && dice.random_range(0..4) == 0;
+        let lag = match is_far_behind {
+            true => dice.random_range(30..60),
+            false => dice.random_range(0..8),
+        };
+        let honesty = match dice.random_range(3..10) {
+            0 => Honesty::Silent,
+            1 => Honesty::Forgetful,
+            2 => Honesty::Boastful,
+            _ => Honesty::Honest,
+        };
+        let omits = !has_liar && dice.random_range(0..4) == 0;
+        let omission = omits.then(|| Omission {
+            node: dice.random_range(0..2),
+            is_for_ever: dice.random(),
+            what: [LeftOut::After, LeftOut::All, LeftOut::Shop][dice.random_range(0..3)],
+        });
+        Self {
+            honesty,
+            omission,
+            is_shared,
+            has_limit: has_limit || has_liar,
+            liar: has_liar.then(|| dice.random_range(0..2)),
+            lag,
+            habits: Habits {
+                ignores_offset,
+                ..habits
+            },
+            stubborn_for: if is_stubborn {
+                Duration::from_secs(dice.random_range(30..1_500))
+            } else {
+                Duration::ZERO
+            },
+            has_wrong_clock: dice.random_range(1..6) == 0,
+            has_person,
+            grain: Duration::from_millis([25, 50, 100][dice.random_range(0..3)]),
+        }
+    }
+
+    /// Whether some confirmations are given up in vain, so that a person must retry them.
+    pub(super) fn needs_person(&self) -> bool {
+        self.has_person || self.has_wrong_clock || !self.stubborn_for.is_zero()
+    }
+}
