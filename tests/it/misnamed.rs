@@ -6,8 +6,8 @@ use crate::support::scripted::{Daemon, Scripted};
 use crate::support::server::{Said, Server};
 use crate::support::{World, eventually};
 use paywatch::domain::{
-    BaseUnits, Checkout, CheckoutStatus, Decimals, Explanation, Held, Known, Matched, Memo, Policy,
-    Rules, Signature, TokenAccount, TokenProgram, Transaction, Verdict, WatchList, Watched,
+    BaseUnits, Checkout, CheckoutStatus, Decimals, Explanation, Held, Known, Matched, Memo, Payees,
+    Policy, Rules, Signature, TokenAccount, TokenProgram, Transaction, Verdict, WatchList, Watched,
     explain,
 };
 use paywatch::report::stage_words;
@@ -64,9 +64,13 @@ fn explained(transaction: &Transaction) -> Explanation {
         asking: vec![checkout],
         ..Known::default()
     };
-    let wallets = BTreeSet::from([wallet]);
+    let token_account = watch_list.iter().next().unwrap().token_account;
+    let payees = Payees {
+        wallets: BTreeSet::from([wallet]),
+        token_accounts: BTreeSet::from([token_account]),
+    };
     let rules = Rules::new(Policy::default(), watch_list.clone());
-    explain(transaction, &watch_list, &wallets, Some(&known), &rules)
+    explain(transaction, &watch_list, &payees, Some(&known), &rules)
 }
 
 #[test]

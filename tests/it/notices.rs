@@ -110,8 +110,7 @@ async fn books_of_the_guide() -> Books {
         decimals: Decimals::new(6).unwrap(),
         symbol: "USDC".into(),
     };
-    let list = [watched].into_iter().collect();
-    books.store.remember_watched(&list, NOW).await.unwrap();
+    books.store.remember_watched([&watched], NOW).await.unwrap();
     books.store.unnoticed(|_| true, NOW, NOW).await.unwrap();
     books
 }

@@ -248,7 +248,6 @@ impl Ledger {
             }),
             "getVersion" => json!({ "solana-core": "4.2.2" }),
             "getFirstAvailableBlock" => json!(0),
-            "getVersion" => json!({ "solana-core": "3.0.0" }),
             "getBlockTime" => json!(Self::time_of(params[0].as_u64().unwrap())),
             "getSignaturesForAddress" => self.page(params, now)?.into(),
             "getTransaction" => self.transaction(params, now),
