@@ -33,6 +33,16 @@ pub(super) struct Args {
     json: bool,
 }
 
+/// Without a configuration a node is enough.
+fn or_name_a_node(failure: Failure) -> Failure {
+    match failure {
+        Failure::Configuration(error) => Failure::Configuration(
+            error.context("cannot load a configuration (--rpc URL does without)"),
+        ),
+        other => other,
+    }
+}
+
 /// `given` says whether a configuration file was named: then it must be valid.
 pub(super) fn run(
     args: &Args,
@@ -40,7 +50,11 @@ pub(super) fn run(
     load: impl Fn() -> Result<Config, Failure>,
 ) -> Result<u8, Failure> {
     let alone = given.is_none() && (args.rpc.is_some() || args.file.is_some());
-    let config = if alone { None } else { Some(load()?) };
+    let config = if alone {
+        None
+    } else {
+        Some(load().map_err(or_name_a_node)?)
+    };
     if let Some(config) = &config {
         telemetry::init_logs(&config.log);
     }

@@ -219,7 +219,7 @@ async fn what_cannot_be_explained_is_said_with_an_exit_code() {
             64,
             "no-signature",
         ),
-        (vec!["explain", &unknown], 64, "solana.rpc_urls"),
+        (vec!["explain", &unknown], 64, "--rpc URL"),
         (
             vec![
                 "explain",

@@ -10,12 +10,15 @@ use paywatch::domain::{
     Policy, Rules, Signature, TokenAccount, TokenProgram, Transaction, Verdict, WatchList, Watched,
     explain,
 };
+use paywatch::notify::Notify;
 use paywatch::report::stage_words;
 use paywatch::solana::Fetched;
 use paywatch::store::Stage;
 use reqwest::header;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::time::Instant;
 
 const MEMO: &str = "122c597083bd438b7f6d72af75d02594";
 const HYPHENS: &str = "122c5970-83bd-438b-7f6d-72af75d02594";
@@ -228,22 +231,25 @@ async fn the_notice_names_it() {
         ("NOTIFY__FORMAT", "slack"),
         ("NOTIFY__HELD_AFTER", "1s"),
     ];
-    let daemon = scripted.watch(&changes).await;
+    let pipeline = scripted.pipeline(&changes).await;
+    let daemon = scripted.run(&pipeline).await;
     is_known(&daemon, MEMO).await;
-    eventually("it looks for news", async || {
-        daemon.store.told_since().await.unwrap().is_some()
-    })
-    .await;
+    let settings = pipeline.config.notify.clone().unwrap();
+    let mut notify = Notify::new(pipeline, settings).unwrap();
+    // It tells what happens from its first look on.
+    notify.step().await.unwrap();
     held(&scripted, &daemon, DUE, HYPHENS).await;
     let question = format!("Did they mean checkout {MEMO}?");
-    eventually("the notice asks", async || {
-        heard
-            .lock()
-            .unwrap()
-            .iter()
-            .any(|text| text.contains(&question))
-    })
-    .await;
+    let is_asked = || {
+        let heard = heard.lock().unwrap();
+        heard.iter().any(|text| text.contains(&question))
+    };
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !is_asked() {
+        assert!(Instant::now() < deadline, "{:?}", heard.lock().unwrap());
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        notify.step().await.unwrap();
+    }
 }
 
 /// On pages, in `explain`, and in the form that a person decides with.

@@ -1,14 +1,18 @@
 //! The guide to notices shows what is posted, and when nothing is.
 
-use crate::support::books::{Books, DUE, NOW, account, credited, ingested, key, signature};
+use crate::support::books::{
+    Books, DUE, NOW, account, checkout, credited, ingested, key, page, signature,
+};
 use crate::support::eventually;
 use crate::support::scripted::Scripted;
 use crate::support::server::{Asked, Said, Server};
 use paywatch::config::Config;
-use paywatch::domain::{Commitment, Decimals, Mint, Timestamp, TokenProgram, Wallet, Watched};
+use paywatch::domain::{
+    Checkout, CheckoutStatus, Commitment, Decimals, Mint, Timestamp, TokenProgram, Wallet, Watched,
+};
 use paywatch::notify::Notify;
 use paywatch::pipeline::Pipeline;
-use paywatch::store::{Health, Lasting, Next, Store};
+use paywatch::store::{Health, Lasting, Next, Page, Store};
 use paywatch::supervisor::Loops;
 use serde_json::Value;
 use standardwebhooks::Webhook;
@@ -23,6 +27,7 @@ const OLD: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const NEW: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
 const CHECKOUT: &str = "122c597083bd438b7f6d72af75d02594";
 const PARKED: &str = "9c1a11efe10480a20f061a3e4139f04a";
+const UNCREDITED: &str = "51b2a7c4c1f94b0d8a3bb7c2f0f3a9de";
 const UNDERPAID: &str = "970222466d7ec386fe8fcf808c6e2c58";
 
 /// An address of notices that says this.
@@ -101,7 +106,7 @@ fn examples() -> BTreeMap<String, Value> {
 
 /// Books that began to tell before anything happened, with what the guide's examples are about.
 async fn books_of_the_guide() -> Books {
-    let books = Books::with(&[CHECKOUT, PARKED, UNDERPAID]).await;
+    let books = Books::with(&[CHECKOUT, PARKED, UNDERPAID, UNCREDITED]).await;
     let watched = Watched {
         token_account: account(),
         wallet: key(Wallet, 3),
@@ -131,6 +136,21 @@ async fn the_guide_shows_the_bodies_that_are_posted() {
     record(3, UNDERPAID, DUE - 1_000_000).await;
     record(4, UNDERPAID, DUE).await;
     books.attempt(later(3), &Next::Acknowledged).await;
+    record(5, UNCREDITED, DUE).await;
+    books.attempt(later(5), &Next::Acknowledged).await;
+    let other = Checkout {
+        status: CheckoutStatus::Confirmed(Some(signature(9))),
+        ..checkout(UNCREDITED)
+    };
+    let shown = Page {
+        asked_at: later(6),
+        ..page()
+    };
+    let read = books
+        .store
+        .upsert_checkouts(&[other], shown, later(6))
+        .await;
+    assert_eq!(read.unwrap().1.len(), 1);
     let dropped = books.store.drop_payment(signature(4), 5, later(4)).await;
     assert_eq!(dropped.unwrap().sent, 1);
     notify(&listener.pipeline(&books.store, OLD))
@@ -145,7 +165,7 @@ async fn the_guide_shows_the_bodies_that_are_posted() {
             sent.insert(kind, body);
         }
     }
-    for kind in ["confirmed", "held", "parked", "dropped"] {
+    for kind in ["confirmed", "held", "parked", "uncredited", "dropped"] {
         let kind = format!("payment.{kind}");
         let all = serde_json::to_string_pretty(&sent).unwrap();
         let shown = examples.get(&kind);

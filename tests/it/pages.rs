@@ -100,7 +100,7 @@ async fn who_has_the_token_decides_and_nobody_else() {
 async fn hostile_memos_are_shown_and_do_nothing() {
     let world = World::new().await;
     let daemon = world.watch(&[]).await;
-    let memo = "\u{202e}<script>document.title='taken'</script>\"'><img src=x onerror=\"document.title='taken'\">&amp;";
+    let memo = "a\u{202e}<script>document.title='taken'</script>\"'><img src=x onerror=\"document.title='taken'\">&amp;";
     let signature = world.pay(7, memo).await;
     world.wait_verdict(signature, "unknown_memo").await;
     let browser = Browser::open(&daemon.ops().await).await;

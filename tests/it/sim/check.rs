@@ -137,8 +137,9 @@ pub(super) fn finally(model: &Model, recorded: &Recorded) -> Result<(), String> 
     for entry in &model.ledger.entries {
         for (account, _) in entry.gives(entry.slot) {
             let key = key_of(entry, account);
-            if !model.decided.contains_key(&key) {
-                ends_well(model, entry, account, recorded.get(&key))?;
+            match model.decided.get(&key) {
+                None => ends_well(model, entry, account, recorded.get(&key))?,
+                Some(decided) => decision_ends(decided, recorded.get(&key))?,
             }
         }
     }
@@ -146,6 +147,15 @@ pub(super) fn finally(model: &Model, recorded: &Recorded) -> Result<(), String> 
         session_ends_well(model, session, recorded)?;
     }
     Ok(())
+}
+
+/// What a person confirmed was sent until the API said yes, or no for good.
+fn decision_ends(decided: &Decided, payment: Option<&PaymentSummary>) -> Result<(), String> {
+    let is_queued = payment.is_some_and(|payment| payment.state == PaymentState::Queued);
+    match is_queued {
+        true => Err(format!("decided {decided:?}, and never sent: {payment:?}")),
+        false => Ok(()),
+    }
 }
 
 fn ends_well(
@@ -207,7 +217,7 @@ fn session_ends_well(model: &Model, session: &Session, recorded: &Recorded) -> R
         });
     let is_shown = recorded
         .values()
-        .any(|payment| is_of_it(&payment) && payment.state.as_str() == UNCREDITED);
+        .any(|payment| is_of_it(&payment) && payment.state == PaymentState::Uncredited);
     if never_credits(model, session) && is_shown {
         return Ok(());
     }
@@ -256,7 +266,7 @@ fn deserved(
         return wrong("I1: another verdict than it deserves");
     }
     let is_boasted = session.is_some_and(|session| never_credits(model, session));
-    if payment.verdict == "matched" && is_boasted && payment.state.as_str() == UNCREDITED {
+    if payment.verdict == "matched" && is_boasted && payment.state == PaymentState::Uncredited {
         return Ok(());
     }
     if payment.verdict == "matched" && payment.state != PaymentState::Acknowledged {
@@ -269,9 +279,6 @@ fn deserved(
     }
     Ok(())
 }
-
-/// The API accepted it, and its history does not show it.
-const UNCREDITED: &str = "uncredited";
 
 /// Whether the API never credits this checkout, whatever it says.
 fn never_credits(model: &Model, session: &Session) -> bool {

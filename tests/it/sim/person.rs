@@ -22,8 +22,12 @@ pub(super) type Decisions = BTreeMap<Key, Decided>;
 /// Decides about some payment that needs a person, and not always well.
 pub(super) async fn decide(world: &World, life: &Life) -> Result<(), String> {
     let payments = check::payments(&life.store).await?;
-    let needs_person =
-        |one: &&PaymentSummary| matches!(one.state, PaymentState::Held | PaymentState::Parked);
+    let needs_person = |one: &&PaymentSummary| {
+        matches!(
+            one.state,
+            PaymentState::Held | PaymentState::Parked | PaymentState::Uncredited
+        )
+    };
     let waiting: Vec<_> = payments.values().filter(needs_person).collect();
     let (payment, choice, checkout) = {
         let mut model = world.lock();

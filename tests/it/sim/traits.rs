@@ -99,7 +99,7 @@ impl Traits {
             true => dice.random_range(30..60),
             false => dice.random_range(0..8),
         };
-        let honesty = match dice.random_range(3..10) {
+        let honesty = match dice.random_range(0..10) {
             0 => Honesty::Silent,
             1 => Honesty::Forgetful,
             2 => Honesty::Boastful,
@@ -127,7 +127,7 @@ impl Traits {
             } else {
                 Duration::ZERO
             },
-            has_wrong_clock: dice.random_range(1..6) == 0,
+            has_wrong_clock: dice.random_range(0..6) == 0,
             has_person,
             grain: Duration::from_millis([25, 50, 100][dice.random_range(0..3)]),
         }
@@ -136,5 +136,38 @@ impl Traits {
     /// Whether some confirmations are given up in vain, so that a person must retry them.
     pub(super) fn needs_person(&self) -> bool {
         self.has_person || self.has_wrong_clock || !self.stubborn_for.is_zero()
+    }
+}
+
+/// A kind of trouble that no seed had would prove nothing.
+#[test]
+fn every_kind_of_trouble_is_in_some_worlds_and_absent_from_others() {
+    type Kind = (&'static str, fn(&Traits) -> bool);
+    let kinds: [Kind; 16] = [
+        ("a shared wallet", |one| one.is_shared),
+        ("a limit", |one| one.has_limit),
+        ("a node that lies", |one| one.liar.is_some()),
+        ("a node far behind", |one| one.lag >= 30),
+        ("short pages", |one| one.habits.page_max < 12),
+        ("the oldest first", |one| one.habits.is_oldest_first),
+        ("an offset ignored", |one| one.habits.ignores_offset),
+        ("an API that says no", |one| !one.stubborn_for.is_zero()),
+        ("a silent API", |one| one.honesty == Honesty::Silent),
+        ("a forgetful API", |one| one.honesty == Honesty::Forgetful),
+        ("a boastful API", |one| one.honesty == Honesty::Boastful),
+        ("balances left out", |one| one.omission.is_some()),
+        ("left out for ever", |one| {
+            one.omission.is_some_and(|left| left.is_for_ever)
+        }),
+        ("the shop's left out", |one| {
+            one.omission.is_some_and(|left| left.what == LeftOut::Shop)
+        }),
+        ("a wrong clock", |one| one.has_wrong_clock),
+        ("a person", |one| one.has_person),
+    ];
+    let worlds: Vec<_> = (0..1_000).map(Traits::of).collect();
+    for (name, is_there) in kinds {
+        let with = worlds.iter().filter(|one| is_there(one)).count();
+        assert!((10..990).contains(&with), "{name} is in {with} of 1,000");
     }
 }
