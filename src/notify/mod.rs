@@ -237,7 +237,7 @@ impl Notify {
         let seen = match unready {
             Some(Unready::KeyRefused) => Health::KeyRefused,
             // Just started: nothing was heard yet, which goes on with an outage and begins none.
-            Some(Unready::ChainSilent | Unready::NotListening)
+            Some(Unready::ChainSilent | Unready::HistoryUnread | Unready::NotListening)
                 if was_ready && now.since(self.began_at) < START =>
             {
                 return Ok(None);

@@ -1,14 +1,15 @@
 //! Step 1a: hints from the WebSocket are ingested at once. Losing one costs latency, never money.
 
+use super::heard::Recent;
 use super::ingest::{HINT_PAUSES, Sighting};
 use super::{Pipeline, Watching};
 use crate::domain::{Commitment, Signature, TokenAccount};
-use crate::solana::{Event, Hint, ListenError, Subscribed, listen_once};
+use crate::solana::{Event, Hint, ListenError, Proof, Subscribed, listen_once};
 use crate::{chance, clock};
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use std::{
-    collections::{BTreeSet, HashSet, VecDeque},
-    sync::Arc,
+    collections::BTreeSet,
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 use tokio::{
@@ -21,8 +22,6 @@ use url::Url;
 const QUEUE: usize = 4096;
 /// Hints in work at once. Most of their time is waiting for a node that lags behind its own notification.
 const UNDER_WAY_MAX: usize = 256;
-/// Signatures remembered so that a notification repeated, or heard on two sockets, is one hint.
-const RECENT: usize = 8192;
 /// Longest silence on a socket, and longest wait while opening it.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// A notification may come so much later than the sweep that finds its transaction.
@@ -49,7 +48,7 @@ impl Pipeline {
     pub async fn listen(&self, url: &Url, hints: &mpsc::Sender<Hint>) {
         let endpoint = crate::solana::endpoint_label(url);
         let mut changes = self.watching_changes();
-        let mut failures = 0_usize;
+        let (mut failures, mut proof) = (0_usize, Proof::Slot);
         loop {
             let accounts = changes.borrow_and_update().turns.listened().clone();
             if accounts.is_empty() {
@@ -59,17 +58,18 @@ impl Pipeline {
                 continue;
             }
             self.status.listens(clock::now());
-            let mut session = Session::default();
-            let ended = self
-                .listen_to(url, &accounts, &mut session, hints, &mut changes)
-                .await;
-            if let Some((at, how)) = session.subscribed {
+            let session = Session::of(accounts, proof);
+            let ended = self.listen_to(url, &session, hints, &mut changes).await;
+            if let Some((at, how)) = session.subscribed.get() {
                 metrics::gauge!("paywatch_sockets_open").decrement(1.0);
                 self.rhythm.closed(how);
                 // The next connection may be a long way off.
                 self.bells.sweep.notify_one();
                 // A connection that did not last is no success: each opening costs the node some sweeps.
                 failures = if at.elapsed() > PATIENCE { 0 } else { failures };
+            } else if matches!(ended, Some(ListenError::Silent(_))) {
+                // The node accepts `slotSubscribe` and brings no slot: what it notifies is heard all the same.
+                proof = Proof::Answers;
             }
             let Some(ended) = ended else { continue };
             let pause = RECONNECT_PAUSES
@@ -87,79 +87,74 @@ impl Pipeline {
     async fn listen_to(
         &self,
         url: &Url,
-        accounts: &BTreeSet<TokenAccount>,
-        session: &mut Session,
+        session: &Session,
         hints: &mpsc::Sender<Hint>,
         changes: &mut channel::Receiver<Arc<Watching>>,
     ) -> Option<ListenError> {
+        let accounts = &session.accounts;
         let list: Vec<_> = accounts.iter().copied().collect();
-        let Session {
-            subscribed,
-            last_hint,
-        } = session;
-        let connection = listen_once(url, &list, PATIENCE, |event| {
-            match &event {
-                Event::Subscribed(how) => {
-                    *subscribed = Some((Instant::now(), *how));
-                    self.on_subscribed(*how, list.len());
-                }
-                Event::Hint(_) => {
-                    last_hint.send_replace(Some(Instant::now()));
-                }
-                Event::Slot(_) => {}
+        let connection = listen_once(url, &list, PATIENCE, session.proof, |event| match event {
+            Event::Subscribed(how) => {
+                self.on_subscribed(&how, list.len());
+                // A connection says it once.
+                let _first = session.subscribed.set((Instant::now(), how));
             }
-            self.on_event(event, hints);
+            Event::Slot(slot) => self.status.saw_slot(slot, clock::now()),
+            Event::Alive => self.status.heard(clock::now()),
+            Event::Hint(hint) => {
+                session.last_hint.send_replace(Some(Instant::now()));
+                self.on_hint(hint, hints);
+            }
         });
         let is_other = |watching: &Arc<Watching>| watching.turns.listened() != accounts;
         tokio::select! {
             biased;
             Err(ended) = connection => Some(ended),
             () = async { let _changed = changes.wait_for(is_other).await.is_ok(); } => None,
-            ended = self.goes_deaf(last_hint) => Some(ended),
+            ended = self.goes_deaf(session) => Some(ended),
         }
     }
 
-    fn on_subscribed(&self, how: Subscribed, accounts: usize) {
+    fn on_subscribed(&self, how: &Subscribed, accounts: usize) {
         // Counted by the recorder itself: two sockets may open at the same moment.
         metrics::gauge!("paywatch_sockets_open").increment(1.0);
         self.rhythm.opened(how);
         self.status.subscribed();
-        if how.refused > 0 {
+        self.status.heard(clock::now());
+        if !how.refused.is_empty() {
             tracing::warn!(
-                refused = how.refused,
+                refused = how.refused.len(),
                 accounts,
                 "the node refuses some subscriptions; those accounts are swept, not heard"
             );
         }
         if how.slot.is_none() {
             tracing::info!(
-                "the node refuses slotSubscribe; pings show that the WebSocket is alive"
+                "the node sends no slots; answers to pings show that the WebSocket is alive"
             );
         }
         // Whatever came while nobody listened.
         self.bells.sweep.notify_one();
     }
 
-    fn on_event(&self, event: Event, hints: &mpsc::Sender<Hint>) {
-        match event {
-            Event::Subscribed(_) => {}
-            Event::Slot(slot) => self.status.saw_slot(slot, clock::now()),
-            Event::Hint(hint) => {
-                if hints.try_send(hint).is_err() {
-                    metrics::counter!("paywatch_hints_dropped_total").increment(1);
-                    self.bells.sweep.notify_one();
-                }
-            }
+    fn on_hint(&self, hint: Hint, hints: &mpsc::Sender<Hint>) {
+        self.heard.note(hint.signature);
+        if hints.try_send(hint).is_err() {
+            metrics::counter!("paywatch_hints_dropped_total").increment(1);
+            self.bells.sweep.notify_one();
         }
     }
 
     /// Ends when a sweep found a payment that this socket should have brought, and the socket had brought nothing around that time.
     /// A node may send slots or answer pings and still have lost the subscriptions.
-    async fn goes_deaf(&self, last_hint: &channel::Sender<Option<Instant>>) -> ListenError {
+    async fn goes_deaf(&self, session: &Session) -> ListenError {
         let mut missed = self.rhythm.missed();
         while missed.changed().await.is_ok() {
+            if !session.hears_one_of(&missed.borrow_and_update()) {
+                continue;
+            }
             tokio::time::sleep(HINT_GRACE).await;
-            let heard_at = *last_hint.borrow();
+            let heard_at = *session.last_hint.borrow();
             if heard_at.is_none_or(|at| at.elapsed() > HINT_GRACE.saturating_mul(2)) {
                 return ListenError::Deaf;
             }
@@ -169,11 +164,33 @@ impl Pipeline {
 }
 
 /// One connection, as its listener sees it.
-#[derive(Default)]
 struct Session {
+    /// The accounts to subscribe to.
+    accounts: BTreeSet<TokenAccount>,
+    proof: Proof,
     /// Since when and how the subscriptions stand.
-    subscribed: Option<(Instant, Subscribed)>,
+    subscribed: OnceLock<(Instant, Subscribed)>,
     last_hint: channel::Sender<Option<Instant>>,
+}
+
+impl Session {
+    fn of(accounts: BTreeSet<TokenAccount>, proof: Proof) -> Self {
+        Self {
+            accounts,
+            proof,
+            subscribed: OnceLock::new(),
+            last_hint: channel::Sender::default(),
+        }
+    }
+
+    /// Whether it has a subscription to one of these accounts.
+    fn hears_one_of(&self, accounts: &BTreeSet<TokenAccount>) -> bool {
+        self.subscribed.get().is_some_and(|(_, how)| {
+            let is_heard =
+                |account| self.accounts.contains(account) && !how.refused.contains(account);
+            accounts.iter().any(is_heard)
+        })
+    }
 }
 
 /// What one step of [`Follow`] did.
@@ -243,7 +260,8 @@ impl Follow {
             let Some(ingested) = pipeline.look_at(sighting, &HINT_PAUSES).await? else {
                 return Ok(None);
             };
-            pipeline.record_promptly(&[ingested]).await.map(Some)
+            let recorded = pipeline.record_promptly(&[ingested]).await?;
+            Ok(Some(recorded.payments))
         };
         self.under_way
             .push(work.map(move |result| (signature, result)).boxed());
@@ -267,32 +285,5 @@ impl Follow {
         self.recent.forget(signature);
         self.pipeline.bells.sweep.notify_one();
         FollowOutcome::LeftToSweep(signature)
-    }
-}
-
-/// The last signatures, oldest forgotten first.
-#[derive(Default)]
-struct Recent {
-    set: HashSet<Signature>,
-    order: VecDeque<Signature>,
-}
-
-impl Recent {
-    /// Returns whether it was new.
-    fn insert(&mut self, signature: Signature) -> bool {
-        if !self.set.insert(signature) {
-            return false;
-        }
-        self.order.push_back(signature);
-        if self.order.len() > RECENT
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.set.remove(&oldest);
-        }
-        true
-    }
-
-    fn forget(&mut self, signature: Signature) {
-        self.set.remove(&signature);
     }
 }

@@ -1,7 +1,7 @@
 //! Steps 2 to 5: signature → transaction → credits and memos → verdict → recorded.
 
 use super::fetch::is_readable;
-use super::{Pipeline, Watching};
+use super::{Pipeline, Swept, Watching};
 use crate::domain::{
     Commitment, Credit, Held, Matched, Signature, Slot, Timestamp, TokenAccount, Transaction,
     Verdict, decode,
@@ -122,13 +122,13 @@ impl Pipeline {
     }
 
     /// The same for transactions somebody may be waiting for: what is to be confirmed is handed over at once, as long as hands keep
-    /// up. Returns how many payments are new.
-    pub(super) async fn record_promptly(&self, some: &[Ingested]) -> anyhow::Result<usize> {
+    /// up. Returns which payments are new.
+    pub(super) async fn record_promptly(&self, some: &[Ingested]) -> anyhow::Result<Swept> {
         if some.is_empty() {
-            return Ok(0);
+            return Ok(Swept::default());
         }
         if !self.handed.has_room() {
-            return Ok(new_among(&self.record(some, None).await?));
+            return Ok(self.new_among(&self.record(some, None).await?));
         }
         let watching = self.watching();
         let (now, lease) = (clock::now(), self.lease());
@@ -143,7 +143,19 @@ impl Pipeline {
         self.handed.put(leased);
         // Whoever sends goes first; telling of it can wait.
         tokio::task::yield_now().await;
-        Ok(new_among(&self.note_recorded(recorded, &watching)?))
+        Ok(self.new_among(&self.note_recorded(recorded, &watching)?))
+    }
+
+    /// Counts payments that are recorded for the first time, and those of them that no WebSocket has brought.
+    pub(super) fn new_among(&self, recorded: &[Recorded]) -> Swept {
+        let is_new = |one: &&Recorded| one.occasion == Occasion::New;
+        let is_unheard = |one: &&Recorded| !self.heard.knows(&one.signature);
+        let new = recorded.iter().filter(is_new);
+        Swept {
+            payments: new.clone().count(),
+            unheard: new.filter(is_unheard).count(),
+            ..Swept::default()
+        }
     }
 
     fn note_recorded(
@@ -256,12 +268,6 @@ impl Pipeline {
             counter.increment(1);
         }
     }
-}
-
-/// How many of these payments are recorded for the first time.
-pub(super) fn new_among(recorded: &[Recorded]) -> usize {
-    let is_new = |one: &&Recorded| one.occasion == Occasion::New;
-    recorded.iter().filter(is_new).count()
 }
 
 /// What a fetched transaction means for what is watched now.

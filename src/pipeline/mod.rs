@@ -14,6 +14,7 @@ mod explain;
 mod fetch;
 mod follow;
 mod handed;
+mod heard;
 mod history;
 mod ingest;
 mod key;
@@ -51,6 +52,7 @@ pub use turns::Turns;
 pub use watch::{Watch, Watching};
 
 use handed::Handed;
+use heard::Heard;
 use key::KeyCheck;
 use owing::Owing;
 use rhythm::Rhythm;
@@ -83,6 +85,7 @@ pub struct Pipeline {
     handed: Handed,
     key_check: KeyCheck,
     rhythm: Rhythm,
+    heard: Heard,
     shares: Shares,
     owing: Owing,
     watching: channel::Sender<Arc<Watching>>,
@@ -124,6 +127,7 @@ impl Pipeline {
             handed: Handed::new(config.merchant.settings.max_in_flight),
             key_check: KeyCheck::default(),
             rhythm: Rhythm::new(config.solana.ws_urls.len()),
+            heard: Heard::default(),
             shares: Shares::new(config.solana.limits.max_in_flight),
             owing: Owing::default(),
             watching: channel::Sender::new(Arc::new(Watching::nothing(&config.policy))),

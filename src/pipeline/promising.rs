@@ -2,7 +2,7 @@
 
 use super::ahead::Ahead;
 use super::skips::Skips;
-use super::{Pipeline, Sweep};
+use super::{Pipeline, Sweep, Swept};
 use crate::domain::TokenAccount;
 use crate::solana::SignatureEntry;
 use anyhow::Context;
@@ -44,24 +44,24 @@ impl Sweep {
         let mut payments = 0;
         if self.pipeline.is_worth_a_look(new.len()) {
             let promising = self.ingest_promising(account, &history.entries, &mut ahead);
-            payments += promising.await?.1;
+            payments += promising.await?.payments;
             new.truncate(if is_idle { FIRST_MAX } else { 0 });
         }
         let skips = self.skips(account, &new).await?;
-        payments += self.ingest_open(account, &new, &skips).await?.1;
-        Ok(payments)
+        let taken_in = self.ingest_open(account, &new, &skips).await?;
+        Ok(payments + taken_in.payments)
     }
 
     /// Looks at what seems to pay, of what was listed before and of these entries. It changes the order only; the walk meets all of
-    /// them. Returns how many were fetched, and how many payments are new.
+    /// them.
     pub(super) async fn ingest_promising(
         &self,
         account: TokenAccount,
         entries: &[SignatureEntry],
         ahead: &mut Ahead,
-    ) -> anyhow::Result<(usize, usize)> {
+    ) -> anyhow::Result<Swept> {
         if ahead.promising.is_empty() && !self.pipeline.is_worth_a_look(entries.len()) {
-            return Ok((0, 0));
+            return Ok(Swept::default());
         }
         let skips = self.skips(account, entries).await?;
         let mut first = std::mem::take(&mut ahead.promising);

@@ -16,11 +16,17 @@ use std::{
 pub struct Status {
     slot: AtomicU64,
     slot_heard_at: AtomicI64,
+    /// When a WebSocket last showed that it is alive, by a slot or otherwise.
+    alive_at: AtomicI64,
     /// When a WebSocket was first tried; 0 = not yet, or none is configured.
     listening_since: AtomicI64,
     /// Whether a WebSocket has subscribed since the start.
     has_subscribed: AtomicBool,
     swept_at: AtomicI64,
+    /// Since when no account's history can be read; 0 = the last sweep read some.
+    unread_since: AtomicI64,
+    /// Whether a sweep has read history since the start.
+    has_read: AtomicBool,
     accounts_swept_at: Mutex<HashMap<TokenAccount, Timestamp>>,
     unwatchable: Mutex<Vec<String>>,
     polled_at: AtomicI64,
@@ -42,6 +48,8 @@ pub(super) enum KeyUse {
 pub enum Unready {
     /// Neither the WebSocket nor the sweep brings news.
     ChainSilent,
+    /// No node answers sweeps: what WebSockets bring cannot be relied on alone, nor perhaps be fetched.
+    HistoryUnread,
     /// The daemon has just started, and no WebSocket is subscribed.
     NotListening,
     /// The API does not take the key.
@@ -56,8 +64,9 @@ impl Unready {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::ChainSilent => {
-                "no slot seen for 30 s and no sweep has succeeded in three intervals"
+                "no sign of life from a WebSocket for 30 s and no sweep has succeeded in three intervals"
             }
+            Self::HistoryUnread => "no node answers sweeps",
             Self::NotListening => "no WebSocket is subscribed yet",
             Self::KeyRefused => "the payments API refuses the key",
             Self::StoreFailed => "the database fails",
@@ -66,8 +75,10 @@ impl Unready {
 }
 
 impl Status {
-    const SLOT_PATIENCE: Duration = Duration::from_secs(30);
+    const SOCKET_PATIENCE: Duration = Duration::from_secs(30);
     const SWEEPS_MISSED_MAX: u32 = 3;
+    /// Shortest time for which sweeps may fail while WebSockets are well.
+    const UNREAD_PATIENCE: Duration = Duration::from_mins(1);
     /// So long after the start no sweep makes up for a WebSocket that is not subscribed yet. After that it does: payments are found, if
     /// later, and a daemon whose sockets are refused for ever is of use.
     const LISTEN_PATIENCE: Duration = Duration::from_secs(30);
@@ -86,7 +97,13 @@ impl Status {
         self.has_subscribed.store(true, Ordering::Relaxed);
     }
 
+    /// A WebSocket is alive.
+    pub(super) fn heard(&self, now: Timestamp) {
+        self.alive_at.store(now.0, Ordering::Relaxed);
+    }
+
     pub(super) fn saw_slot(&self, slot: Slot, now: Timestamp) {
+        self.heard(now);
         self.slot.fetch_max(slot, Ordering::Relaxed);
         self.slot_heard_at.store(now.0, Ordering::Relaxed);
         metrics::gauge!("paywatch_slot").set(lossy(self.slot.load(Ordering::Relaxed)));
@@ -142,6 +159,18 @@ impl Status {
         self.swept_at.store(now.0, Ordering::Relaxed);
         metrics::gauge!("paywatch_last_sweep_timestamp_seconds")
             .set(lossy(now.unix_seconds().unsigned_abs()));
+    }
+
+    /// A sweep has ended, and a node answered for at least one account, or for none.
+    pub(super) fn read_history(&self, is_read: bool, now: Timestamp) {
+        let order = Ordering::Relaxed;
+        if is_read {
+            self.has_read.store(true, order);
+            self.unread_since.store(0, order);
+        } else {
+            // Only the first time in a row counts.
+            let _first = self.unread_since.compare_exchange(0, now.0, order, order);
+        }
     }
 
     pub(super) fn polled(&self, now: Timestamp) {
@@ -201,14 +230,23 @@ impl Status {
         let is_new = at(&self.listening_since)
             .is_some_and(|began| now.since(began) <= Self::LISTEN_PATIENCE);
         let not_listening = is_new && !self.has_subscribed.load(Ordering::Relaxed);
-        let silent = since(&self.slot_heard_at) > Self::SLOT_PATIENCE
-            && since(&self.swept_at) > sweep_every.saturating_mul(Self::SWEEPS_MISSED_MAX);
+        let sweeps_missed = sweep_every.saturating_mul(Self::SWEEPS_MISSED_MAX);
+        let silent =
+            since(&self.alive_at) > Self::SOCKET_PATIENCE && since(&self.swept_at) > sweeps_missed;
+        let unread_max = if self.has_read.load(Ordering::Relaxed) {
+            sweeps_missed.max(Self::UNREAD_PATIENCE)
+        } else {
+            Duration::ZERO
+        };
+        let unread = at(&self.unread_since).is_some_and(|first| now.since(first) >= unread_max);
         if self.has_store_failed() {
             Some(Unready::StoreFailed)
         } else if self.is_key_refused() {
             Some(Unready::KeyRefused)
         } else if silent {
             Some(Unready::ChainSilent)
+        } else if unread {
+            Some(Unready::HistoryUnread)
         } else {
             not_listening.then_some(Unready::NotListening)
         }
@@ -223,6 +261,21 @@ fn at(instant: &AtomicI64) -> Option<Timestamp> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_node_that_never_answered_a_sweep_is_not_waited_for() {
+        let (status, every) = (Status::default(), Duration::from_secs(15));
+        let at = |seconds: u64| Timestamp(0).plus(Duration::from_secs(1_000_000 + seconds));
+        status.subscribed();
+        status.heard(at(0));
+        assert_eq!(
+            status.unready(every, at(1)),
+            None,
+            "the first sweep goes on"
+        );
+        status.read_history(false, at(2));
+        assert_eq!(status.unready(every, at(2)), Some(Unready::HistoryUnread));
+    }
 
     #[test]
     fn either_slots_or_sweeps_keep_it_ready() {
@@ -241,6 +294,14 @@ mod tests {
         assert_eq!(status.unready(every, at(51)), None, "sweeps are enough now");
         status.subscribed();
         assert_eq!(status.unready(every, at(49)), None, "hints are heard");
+        status.read_history(true, at(0));
+        status.read_history(false, at(10));
+        status.read_history(false, at(60));
+        status.saw_slot(8, at(60));
+        assert_eq!(status.unready(every, at(69)), None);
+        assert_eq!(status.unready(every, at(70)), Some(Unready::HistoryUnread));
+        status.read_history(true, at(70));
+        assert_eq!(status.unready(every, at(70)), None);
         status.key_refused(KeyUse::Confirm, true);
         status.key_refused(KeyUse::Read, false);
         assert_eq!(status.unready(every, at(50)), Some(Unready::KeyRefused));

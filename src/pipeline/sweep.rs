@@ -13,11 +13,15 @@ use super::walk::Mode;
 use crate::clock;
 use crate::config::Scope;
 use crate::domain::{Signature, Slot, Timestamp, TokenAccount, Watched};
-use crate::solana::Rpc;
+use crate::solana::{self, Rpc};
 use crate::store::Cursor;
 use anyhow::{Context, bail};
 use futures_util::{StreamExt, stream};
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+    time::Duration,
+};
 
 /// What a sweep of one token account did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,6 +36,8 @@ pub struct Swept {
     pub slots: Option<(Slot, Slot)>,
     /// Where the node's history begins, if that is later than was asked for.
     pub short: Option<Shortfall>,
+    /// Of the payments, those that no WebSocket has brought.
+    pub(super) unheard: usize,
     /// Up to here a walk has recorded everything, all of it finalized.
     pub(super) covered: Option<(Slot, Signature)>,
 }
@@ -87,10 +93,11 @@ impl Sweep {
         }
         self.turn = self.turn.wrapping_add(1);
         self.progress.begins();
-        let mut reached = self.pipeline.reached_before_sweep(&self.pipeline.rpc).await;
+        let mut before = Some(self.pipeline.before_sweep().await);
         let watching = self.pipeline.watching();
         let due = watching.due(self.turn).into_iter().cloned().collect();
-        let (mut total, mut failure, mut unheard) = (Swept::default(), None, 0);
+        let (mut total, mut failure, mut missed_at) = (Swept::default(), None, BTreeSet::new());
+        let mut is_read = false;
         let this = &*self;
         let swept = this.side_by_side(
             due,
@@ -100,24 +107,27 @@ impl Sweep {
             match swept {
                 Ok(swept) => {
                     self.failures.remove(&account);
+                    is_read = true;
                     if swept.is_none() {
                         // Another task began to sweep it earlier: this sweep proves nothing of what came since.
-                        reached = None;
+                        before = None;
                     }
                     let swept = swept.unwrap_or_default();
-                    if watching.turns.is_listened(account) {
-                        unheard += swept.payments;
+                    if swept.unheard > 0 && watching.turns.is_listened(account) {
+                        missed_at.insert(account);
                     }
                     total.add(swept);
                 }
                 Err(error) => {
                     *self.failures.entry(account).or_default() += 1;
+                    is_read |= !is_of_a_node(&error);
                     failure.get_or_insert(error);
                 }
             }
         }
-        let unheard = failure.is_none().then_some(unheard);
-        self.pipeline.rhythm.swept(unheard, reached);
+        let missed_at = failure.is_none().then_some(missed_at);
+        self.pipeline.rhythm.swept(missed_at, before);
+        self.pipeline.status.read_history(is_read, clock::now());
         if let Some(error) = failure {
             Err(error)
         } else {
@@ -180,7 +190,11 @@ impl Sweep {
         if let Some(floor) = start {
             self.note_reach(account, floor, &extent).await?;
         }
-        swept.add(self.sweep_older(account).await?);
+        swept.add(Swept {
+            // No WebSocket was open at the time of older history.
+            unheard: 0,
+            ..self.sweep_older(account).await?
+        });
         Ok(swept)
     }
 
@@ -240,12 +254,20 @@ impl Sweep {
     }
 }
 
+/// Whether a sweep failed because no node answered as it should.
+fn is_of_a_node(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .any(<dyn std::error::Error>::is::<solana::Error>)
+}
+
 impl Swept {
     /// Adds up two sweeps.
     pub fn add(&mut self, other: Self) {
         self.listed += other.listed;
         self.fetched += other.fetched;
         self.payments += other.payments;
+        self.unheard += other.unheard;
         self.slots = match (self.slots, other.slots) {
             (Some((a, b)), Some((c, d))) => Some((a.min(c), b.max(d))),
             (a, b) => a.or(b),

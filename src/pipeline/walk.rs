@@ -4,7 +4,7 @@
 use super::Sweep;
 use super::ahead::Ahead;
 use super::history::{Floor, History, list};
-use super::ingest::{LISTED_PAUSES, Sighting, new_among, not_given};
+use super::ingest::{LISTED_PAUSES, Sighting, not_given};
 use super::progress::Unwatched;
 use super::skips::Skips;
 use super::sweep::Swept;
@@ -55,16 +55,11 @@ impl Sweep {
         ahead.finish().await;
         let (rpc, mut entries, mut newer) = (history.rpc, history.entries, history.newer);
         let promising = self.ingest_promising(account, &entries, &mut ahead).await;
-        let (fetched, payments) = promising.unwrap_or_else(|error| {
+        let mut swept = promising.unwrap_or_else(|error| {
             // The walk comes to the same transactions, and fails there if it must.
             tracing::debug!(%account, error = format!("{error:#}"), "what seems to pay cannot be fetched before its turn");
-            (0, 0)
+            Swept::default()
         });
-        let mut swept = Swept {
-            fetched,
-            payments,
-            ..Swept::default()
-        };
         let mut is_covered = true;
         let mut carried: Vec<SignatureEntry> = Vec::new();
         loop {
@@ -124,15 +119,15 @@ impl Sweep {
             self.record_in_order(account, receiver, mode),
         );
         // The recorder's failure is the cause of the sender's.
-        let (payments, fetched) = (recorded?, sent?);
+        let (recorded, fetched) = (recorded?, sent?);
         let is_open = |entry: &&SignatureEntry| entry.commitment.is_some();
         let unsettled: Vec<_> = open.iter().filter(is_open).cloned().collect();
-        let (more_fetched, more_payments) = self.ingest_open(account, &unsettled, &skips).await?;
+        swept.add(recorded);
+        swept.add(self.ingest_open(account, &unsettled, &skips).await?);
         self.progress.recorded(open.len());
         swept.add(Swept {
             listed: entries.len(),
-            fetched: fetched + more_fetched,
-            payments: payments + more_payments,
+            fetched,
             slots: entries
                 .first()
                 .zip(entries.last())
@@ -251,28 +246,28 @@ impl Sweep {
         account: TokenAccount,
         mut receiver: mpsc::Receiver<Walked>,
         mode: Mode,
-    ) -> anyhow::Result<usize> {
-        let (mut batch, mut payments): (Vec<Ingested>, usize) = (Vec::new(), 0);
+    ) -> anyhow::Result<Swept> {
+        let (mut batch, mut swept): (Vec<Ingested>, Swept) = (Vec::new(), Swept::default());
         loop {
             match receiver.recv().await {
                 Some(Walked::On(next)) => {
                     let ends_slot = batch.last().is_some_and(|last| last.slot != next.slot);
                     if batch.len() >= BATCH && ends_slot {
-                        payments += self.record_batch(account, &batch, mode).await?;
+                        swept.add(self.record_batch(account, &batch, mode).await?);
                         batch.clear();
                     }
                     batch.push(*next);
                 }
-                Some(Walked::ToTheEnd) => {
-                    return Ok(payments + self.record_batch(account, &batch, mode).await?);
-                }
+                Some(Walked::ToTheEnd) => break,
                 None => {
                     let broken_off_in = batch.last().map(|last| last.slot);
                     batch.retain(|one| Some(one.slot) != broken_off_in);
-                    return Ok(payments + self.record_batch(account, &batch, mode).await?);
+                    break;
                 }
             }
         }
+        swept.add(self.record_batch(account, &batch, mode).await?);
+        Ok(swept)
     }
 
     async fn record_batch(
@@ -280,9 +275,9 @@ impl Sweep {
         account: TokenAccount,
         batch: &[Ingested],
         mode: Mode,
-    ) -> anyhow::Result<usize> {
+    ) -> anyhow::Result<Swept> {
         let Some(last) = batch.last() else {
-            return Ok(0);
+            return Ok(Swept::default());
         };
         let cursor = Cursor {
             token_account: account,
@@ -293,7 +288,7 @@ impl Sweep {
         let cursor = (mode == Mode::Resume).then_some(&cursor);
         let recorded = self.pipeline.record(batch, cursor).await?;
         self.progress.recorded(batch.len());
-        Ok(new_among(&recorded))
+        Ok(self.pipeline.new_among(&recorded))
     }
 
     /// Ingests at `confirmed`, and moves no cursor. What the node does not give now, the next sweep meets again.
@@ -302,7 +297,7 @@ impl Sweep {
         account: TokenAccount,
         entries: &[SignatureEntry],
         skips: &Skips,
-    ) -> anyhow::Result<(usize, usize)> {
+    ) -> anyhow::Result<Swept> {
         let seen_at = clock::now();
         let at_once = self.pipeline.shares.of(1);
         let is_new = |entry: &&SignatureEntry| skips.reading(entry).is_none();
@@ -314,17 +309,17 @@ impl Sweep {
             .map(|sighting| self.pipeline.look_at(sighting, &[]))
             .buffered(at_once)
             .ready_chunks(at_once);
-        let (mut fetched, mut payments) = (0, 0);
+        let mut swept = Swept::default();
         while let Some(some) = looked_at.next().await {
-            fetched += some.len();
+            swept.fetched += some.len();
             let (given, failed): (Vec<_>, Vec<_>) = some.into_iter().partition(Result::is_ok);
             let given: Vec<_> = given.into_iter().flatten().flatten().collect();
-            payments += self.pipeline.record_promptly(&given).await?;
+            swept.add(self.pipeline.record_promptly(&given).await?);
             if let Some(Err(error)) = failed.into_iter().next() {
                 return Err(error);
             }
         }
-        Ok((fetched, payments))
+        Ok(swept)
     }
 }
 

@@ -19,7 +19,7 @@ pub use about::slot_by_socket;
 pub use accounts::{Found, Target, Unwatchable, associated_account, watched_accounts};
 pub use burden::Limits;
 pub use error::Error;
-pub use pubsub::{Event, Hint, ListenError, Subscribed, listen_once};
+pub use pubsub::{Event, Hint, ListenError, Proof, Subscribed, listen_once};
 pub use rpc::{Fetched, Rpc};
 pub use saved::NotAnAnswer;
 pub(crate) use sender::Whom;

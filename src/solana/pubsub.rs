@@ -8,7 +8,7 @@ use super::wire::pubsub::{Logs, Said, said, subscribe_logs, subscribe_slots};
 use crate::domain::{Memo, Signature, Slot, TokenAccount};
 use futures_util::{SinkExt, StreamExt};
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeSet, HashMap, VecDeque},
     convert::Infallible,
     future::Future,
     time::Duration,
@@ -27,17 +27,29 @@ pub enum Event {
     Subscribed(Subscribed),
     /// The chain has reached a slot: the connection is alive.
     Slot(Slot),
+    /// Something came on an open connection that brings no slots, the answer to a ping at least: it is alive.
+    Alive,
     /// A transaction may concern a watched account.
     Hint(Hint),
 }
 
+/// What proves that a new connection brings what it promises.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Proof {
+    /// A slot after all answers, unless the node refuses slots.
+    #[default]
+    Slot,
+    /// The answers to the subscriptions of logs alone: the node accepted `slotSubscribe` before, and brought no slot.
+    Answers,
+}
+
 /// The state of a connection when its subscriptions stand.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Subscribed {
-    /// The newest slot that the node processes; `None` if it refuses `slotSubscribe`.
+    /// The newest slot that the node processes; `None` if it refuses `slotSubscribe`, or no slot was waited for.
     pub slot: Option<Slot>,
     /// Token accounts whose subscription the node refuses.
-    pub refused: usize,
+    pub refused: BTreeSet<TokenAccount>,
 }
 
 /// A transaction that names a watched token account has reached `confirmed`, or is about to.
@@ -89,7 +101,7 @@ const SLOTS: u64 = 1;
 /// Opens a connection, subscribes to slots and to the logs of each token account at `confirmed`, and hands every event to
 /// `sink` until the connection fails.
 ///
-/// `patience` is the longest time without a slot, and for each step of the opening. A node that refuses slots is pinged instead.
+/// `patience` is the longest time without a slot, and for each step of the opening. Where no slots come, answers to pings count.
 ///
 /// # Errors
 /// Always, in the end: says why the connection is over.
@@ -97,12 +109,13 @@ pub async fn listen_once(
     url: &Url,
     token_accounts: &[TokenAccount],
     patience: Duration,
+    proof: Proof,
     mut sink: impl FnMut(Event),
 ) -> Result<Infallible, ListenError> {
     let config = WebSocketConfig::default().max_message_size(Some(MESSAGE_MAX));
     let connecting = connect_async_with_config(url.as_str(), Some(config), true);
     let (mut socket, _) = within(patience, "connect", Box::pin(connecting)).await?;
-    let mut session = Session::new(token_accounts, patience);
+    let mut session = Session::new(token_accounts, patience, proof);
     let mut pings = tokio::time::interval(patience / 3);
     loop {
         while let Some(question) = session.next_question() {
@@ -169,8 +182,10 @@ fn refused(doing: &'static str, error: &tungstenite::Error) -> ListenError {
 enum Slots {
     /// Not known yet.
     Asked,
-    /// It does.
+    /// It says so.
     Stand,
+    /// It does.
+    Come,
     /// It does not.
     Refused,
 }
@@ -196,6 +211,7 @@ enum Asked {
 /// The state of a connection, apart from its socket.
 struct Session {
     patience: Duration,
+    proof: Proof,
     /// Questions that were not sent yet, with their numbers.
     unasked: VecDeque<(u64, Asked)>,
     /// Questions without an answer.
@@ -203,23 +219,24 @@ struct Session {
     /// The token account of each subscription, by its number.
     subscriptions: HashMap<String, TokenAccount>,
     accounts: usize,
-    refused: usize,
+    refused: BTreeSet<TokenAccount>,
     slots: Slots,
     phase: Phase,
     alive_until: Instant,
 }
 
 impl Session {
-    fn new(token_accounts: &[TokenAccount], patience: Duration) -> Self {
+    fn new(token_accounts: &[TokenAccount], patience: Duration, proof: Proof) -> Self {
         let logs = token_accounts.iter().copied().map(Asked::Logs);
         let questions = std::iter::once(Asked::Slots).chain(logs);
         Self {
             patience,
+            proof,
             unasked: (SLOTS..).zip(questions).collect(),
             waiting: HashMap::new(),
             subscriptions: HashMap::new(),
             accounts: token_accounts.len(),
-            refused: 0,
+            refused: BTreeSet::new(),
             slots: Slots::Asked,
             phase: Phase::Asking,
             alive_until: Instant::now() + patience,
@@ -244,6 +261,7 @@ impl Session {
             Said::Answer { id, subscription } => self.answered(id, subscription, sink)?,
             Said::Slot(slot) => {
                 sink(Event::Slot(slot));
+                self.slots = Slots::Come;
                 if self.phase == Phase::Proving {
                     self.open(Some(slot), sink);
                 }
@@ -258,9 +276,10 @@ impl Session {
             }
             Said::Other => {}
         }
-        if self.phase == Phase::Open && self.slots == Slots::Refused {
+        if self.phase == Phase::Open && self.slots != Slots::Come {
             // Without slots, any message shows that the socket is alive: the answer to a ping at least.
             self.is_alive();
+            sink(Event::Alive);
         }
         Ok(())
     }
@@ -276,34 +295,44 @@ impl Session {
         };
         self.is_alive();
         match (asked, subscription) {
+            (Asked::Slots, Ok(_)) if self.slots == Slots::Come => {}
             (Asked::Slots, Ok(_)) => self.slots = Slots::Stand,
             (Asked::Slots, Err(_)) => self.slots = Slots::Refused,
             (Asked::Logs(token_account), Ok(number)) => {
                 self.subscriptions.insert(number, token_account);
             }
-            (Asked::Logs(_), Err(_)) => self.refused += 1,
+            (Asked::Logs(token_account), Err(_)) => {
+                self.refused.insert(token_account);
+            }
         }
-        if !self.waiting.is_empty() || !self.unasked.is_empty() {
+        if self.phase != Phase::Asking || !self.are_logs_answered() {
             return Ok(());
         }
-        if self.accounts > 0 && self.refused == self.accounts {
+        if self.accounts > 0 && self.refused.len() == self.accounts {
             return Err(ListenError::Refused {
                 doing: "subscribe to logs",
                 what: "refused by the node",
             });
         }
-        match self.slots {
-            Slots::Refused => self.open(None, sink),
-            Slots::Asked | Slots::Stand => self.phase = Phase::Proving,
+        match (self.proof, self.slots) {
+            (Proof::Answers, _) | (_, Slots::Refused) => self.open(None, sink),
+            (Proof::Slot, Slots::Asked) => {}
+            (Proof::Slot, Slots::Stand | Slots::Come) => self.phase = Phase::Proving,
         }
         Ok(())
+    }
+
+    fn are_logs_answered(&self) -> bool {
+        let unasked = self.unasked.iter().map(|(_, asked)| asked);
+        let mut open = self.waiting.values().chain(unasked);
+        !open.any(|asked| matches!(asked, Asked::Logs(_)))
     }
 
     fn open(&mut self, slot: Option<Slot>, sink: &mut impl FnMut(Event)) {
         self.phase = Phase::Open;
         sink(Event::Subscribed(Subscribed {
             slot,
-            refused: self.refused,
+            refused: self.refused.clone(),
         }));
     }
 
@@ -314,8 +343,10 @@ impl Session {
     /// The reason for the end of a connection from which nothing came in time.
     fn silence(&self) -> ListenError {
         match (self.phase, self.slots) {
-            (Phase::Asking, _) => ListenError::Slow("subscribe"),
-            (_, Slots::Refused) => ListenError::Unanswered(self.patience),
+            (Phase::Asking, _) if !self.are_logs_answered() => ListenError::Slow("subscribe"),
+            (Phase::Open, Slots::Asked | Slots::Stand | Slots::Refused) => {
+                ListenError::Unanswered(self.patience)
+            }
             _ => ListenError::Silent(self.patience),
         }
     }

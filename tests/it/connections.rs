@@ -1,11 +1,14 @@
 //! Sockets that open at the wrong moment, say less than they should, or only seem to listen.
 
-use crate::support::node::Socket;
+use crate::support::backend::DUE;
+use crate::support::ledger::Entry;
+use crate::support::node::{Socket, error};
 use crate::support::scripted::Scripted;
 use crate::support::server::Said;
 use crate::support::{eventually, try_eventually};
 use futures_util::future::join_all;
 use paywatch::clock;
+use paywatch::domain::TokenAccount;
 use paywatch::pipeline::{Pipeline, Unready};
 use serde_json::json;
 use std::{sync::Arc, time::Duration};
@@ -149,4 +152,120 @@ async fn a_socket_that_lost_its_subscriptions_is_opened_again_and_sweeps_are_fre
         scripted.nodes[0].connections() > 1
     })
     .await;
+}
+
+/// Sweeps are four intervals apart, longer than the three within which one must succeed where nothing else shows life.
+#[tokio::test(flavor = "multi_thread")]
+async fn without_slots_it_stays_ready_while_sweeps_are_seldom() {
+    let scripted = Scripted::with(1).await;
+    let _running = scripted.chain.run();
+    scripted.nodes[0].socket(Socket::WithoutSlots);
+    let pipeline = scripted.pipeline(&[("SOLANA__SWEEP_EVERY", "1s")]).await;
+    let _daemon = scripted.run(&pipeline).await;
+    until_ready(&pipeline).await;
+    let flaps = async || unready(&pipeline).is_some();
+    assert!(!try_eventually(Duration::from_secs(10), flaps).await);
+    assert_eq!(pipeline.sweep_pause(), Duration::from_secs(4));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_promises_slots_and_sends_none_is_heard_all_the_same() {
+    let scripted = Scripted::with(1).await;
+    let _running = scripted.chain.run();
+    scripted.nodes[0].socket(Socket::PromisesSlots);
+    let pipeline = scripted.pipeline(&[SELDOM]).await;
+    let _daemon = scripted.run(&pipeline).await;
+    until_quiet(&pipeline).await;
+    let node = &scripted.nodes[0];
+    let before = node.asked("getSignaturesForAddress");
+    let paid = scripted.buy();
+    scripted.confirmed("it was heard", &paid).await;
+    let is_reopened = async || node.connections() > 2;
+    assert!(!try_eventually(Duration::from_secs(12), is_reopened).await);
+    assert_eq!(node.asked("getSignaturesForAddress"), before);
+}
+
+/// What a node does not subscribe to, its socket cannot miss.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payment_into_an_account_whose_subscription_is_refused_closes_no_socket() {
+    let scripted = Scripted::with(1).await;
+    let _running = scripted.chain.run();
+    let shop = scripted.chain.ledger().shop;
+    let mood = Socket::Refuses(TokenAccount(shop.aside));
+    scripted.nodes[0].socket(mood);
+    let pipeline = scripted.pipeline(&[]).await;
+    let _daemon = scripted.run(&pipeline).await;
+    until_quiet(&pipeline).await;
+    let memo = scripted.checkout();
+    let entry = Entry {
+        aside: true,
+        ..Entry::paid(scripted.chain.slot(), DUE, &memo)
+    };
+    let signature = scripted.chain.ledger().land(entry);
+    scripted.confirmed("it was swept", &(memo, signature)).await;
+    let is_reopened = async || scripted.nodes[0].connections() > 1;
+    assert!(!try_eventually(Duration::from_secs(7), is_reopened).await);
+}
+
+/// The hint is heard, and waits for the node to give the transaction, when the sweep has it already.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hint_that_a_sweep_overtakes_closes_no_socket() {
+    let scripted = Scripted::with(1).await;
+    let _running = scripted.chain.run();
+    let pipeline = scripted.pipeline(&[]).await;
+    let _daemon = scripted.run(&pipeline).await;
+    until_quiet(&pipeline).await;
+    scripted.nodes[0].says(|question, honest| {
+        let is_early = question.method == "getTransaction" && question.before < 2;
+        let nothing = json!({ "jsonrpc": "2.0", "id": 1, "result": null });
+        Said::Json(if is_early { nothing } else { honest })
+    });
+    let mut missed = 0;
+    for _ in 0..5 {
+        let paid = scripted.buy();
+        scripted.confirmed("it was found", &paid).await;
+        missed += usize::from(pipeline.sweep_pause() == pipeline.config.solana.sweep_every);
+    }
+    assert_eq!(missed, 0, "none was missed");
+}
+
+/// Without slots the nodes tell how far the chain is; where they refuse to tell the newest slot, the `confirmed` one is enough.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gap_ends_where_the_newest_slot_is_refused_or_not_answered() {
+    let tries = [false, true].map(|hangs| async move {
+        let scripted = Scripted::with(1).await;
+        let _running = scripted.chain.run();
+        let node = &scripted.nodes[0];
+        node.socket(Socket::WithoutSlots);
+        node.says(move |question, honest| {
+            let is_newest = question.params[0]["commitment"] == "processed";
+            match question.method {
+                "getSlot" if is_newest && hangs => Said::Silence,
+                "getSlot" if is_newest => Said::Json(error(-32602, "Invalid params")),
+                _ => Said::Json(honest),
+            }
+        });
+        let pipeline = scripted.pipeline(&[SELDOM]).await;
+        let _daemon = scripted.run(&pipeline).await;
+        until_quiet(&pipeline).await;
+    });
+    join_all(tries).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_is_not_ready_while_no_node_answers_sweeps_however_well_its_sockets_are() {
+    let scripted = Scripted::with(1).await;
+    let _running = scripted.chain.run();
+    scripted.nodes[0].says(|question, honest| match question.method {
+        "getSignaturesForAddress" => Said::Status(403, None),
+        _ => Said::Json(honest),
+    });
+    let pipeline = scripted.pipeline(&[]).await;
+    let _daemon = scripted.run(&pipeline).await;
+    eventually("it says so", async || {
+        unready(&pipeline) == Some(Unready::HistoryUnread) && pipeline.open_sockets().0 == 1
+    })
+    .await;
+    scripted.nodes[0].is_honest_again();
+    until_ready(&pipeline).await;
 }

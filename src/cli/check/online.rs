@@ -6,7 +6,7 @@ use crate::config::Config;
 use crate::domain::{Commitment, Slot, TokenAccount};
 use crate::merchant::{self, Backend, Merchant, Paging};
 use crate::solana::{
-    self, Event, Found, Limits, Rpc, Target, endpoint_label, listen_once, slot_by_socket,
+    self, Event, Found, Limits, Proof, Rpc, Target, endpoint_label, listen_once, slot_by_socket,
     watched_accounts,
 };
 use anyhow::Context;
@@ -154,7 +154,7 @@ async fn socket(url: &Url) -> Finding {
     }
     let (sender, opened) = oneshot::channel();
     let mut sender = Some(sender);
-    let listening = listen_once(url, &[], SLOT_PATIENCE, |event| {
+    let listening = listen_once(url, &[], SLOT_PATIENCE, Proof::Answers, |event| {
         if let Event::Subscribed(_) = event
             && let Some(sender) = sender.take()
         {
@@ -166,7 +166,7 @@ async fn socket(url: &Url) -> Finding {
         biased;
         Ok(()) = opened => Finding::warning(
             check,
-            "the node refuses slotSubscribe",
+            "the node sends no slots",
             "payments are heard all the same; only pings show that the socket is alive",
         ),
         Err(ended) = listening => Finding::failed(

@@ -3,7 +3,7 @@
 use super::ledger::Ledger;
 use super::server::{Said, Server};
 use futures_util::{SinkExt, StreamExt};
-use paywatch::domain::Signature;
+use paywatch::domain::{Signature, TokenAccount};
 use serde_json::{Value, json};
 use std::{
     collections::HashMap,
@@ -92,6 +92,10 @@ pub(crate) enum Socket {
     NullLogs,
     /// Slots are refused; notifications come.
     WithoutSlots,
+    /// Slots are promised and never come; notifications do.
+    PromisesSlots,
+    /// The subscription to this account is refused.
+    Refuses(TokenAccount),
     /// Slots come, notifications do not.
     LosesHints,
     /// It is open, and nothing is read or sent any more.
@@ -269,18 +273,20 @@ impl Shared {
                     let Message::Text(text) = message else { continue };
                     let question: Value = serde_json::from_str(&text)?;
                     let id = &question["id"];
-                    match question["method"].as_str() {
-                        Some("slotSubscribe") if mood() == Socket::WithoutSlots => {
-                            let mut refusal = error(-32601, "Method not found");
-                            refusal["id"] = id.clone();
-                            socket.send(Message::text(refusal.to_string())).await?;
+                    let account = question["params"][0]["mentions"][0].as_str();
+                    let account = account.unwrap_or_default().to_owned();
+                    match (question["method"].as_str(), mood()) {
+                        (Some("slotSubscribe"), Socket::WithoutSlots) => {
+                            socket.send(refusal(id)).await?;
                             continue;
                         }
-                        Some("slotSubscribe") => slots = Some(id.clone()),
-                        Some("logsSubscribe") => {
-                            let account = question["params"][0]["mentions"][0].as_str();
-                            logs.insert(account.unwrap().to_owned(), id.clone());
+                        (Some("logsSubscribe"), Socket::Refuses(one)) if account == one.to_string() => {
+                            socket.send(refusal(id)).await?;
+                            continue;
                         }
+                        (Some("slotSubscribe"), Socket::PromisesSlots) => {}
+                        (Some("slotSubscribe"), _) => slots = Some(id.clone()),
+                        (Some("logsSubscribe"), _) => _ = logs.insert(account, id.clone()),
                         _ => {}
                     }
                     let answer = json!({ "jsonrpc": "2.0", "id": id, "result": id });
@@ -346,6 +352,12 @@ impl Shared {
 
 pub(crate) fn error(code: i64, message: &str) -> Value {
     json!({ "jsonrpc": "2.0", "id": 1, "error": { "code": code, "message": message } })
+}
+
+fn refusal(id: &Value) -> Message {
+    let mut refusal = error(-32601, "Method not found");
+    refusal["id"] = id.clone();
+    Message::text(refusal.to_string())
 }
 
 fn notification(of: &str, subscription: &Value, result: &Value) -> Value {
