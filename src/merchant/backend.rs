@@ -84,6 +84,8 @@ pub enum Answer {
     Accepted,
     /// Try again, not before this if given.
     Later(Option<Duration>),
+    /// Nothing was sent, because the API asked for a pause that lasts so much longer. Is no attempt.
+    NotSent(Duration),
     /// The API refuses the key. If [`Backend::accepts_key`] agrees, nothing is sent until the key is accepted again.
     KeyRefused,
     /// It said no. The confirmation is tried again for ten minutes, until the history settles it.

@@ -248,7 +248,7 @@ impl Backend for Merchant {
 impl ConfirmResult {
     fn paused(pause: Duration) -> Self {
         Self {
-            answer: Answer::Later(Some(pause)),
+            answer: Answer::NotSent(pause),
             status: None,
             reason: format!("not sent: {}", Error::Paused(pause)),
         }

@@ -34,6 +34,11 @@ pub(super) fn announce(done: &Done) {
             tracing::info!(%signature, %memo, reason, ?took, "payment confirmed");
             "acknowledged"
         }
+        Next::NotSent { due_at } => {
+            let again_in = due_at.since(clock::now());
+            tracing::debug!(%signature, %memo, reason, ?again_in, "confirmation waits until the API takes requests again");
+            return;
+        }
         Next::Retry { due_at } | Next::Rejected { due_at, .. } => {
             let again_in = due_at.since(clock::now());
             tracing::warn!(%signature, %memo, reason, ?again_in, "confirmation not taken; will be sent again");
@@ -57,6 +62,10 @@ impl Pipeline {
         let (next, key) = match result.answer {
             Answer::Accepted => (Next::Acknowledged, KeyState::Accepted),
             Answer::Later(retry_after) => (self.later(&due, retry_after), KeyState::Unknown),
+            Answer::NotSent(pause) => {
+                let due_at = clock::now().plus(pause);
+                (Next::NotSent { due_at }, KeyState::Unknown)
+            }
             Answer::Rejected => (self.after_rejection(&due), KeyState::Accepted),
             Answer::KeyRefused => match self.check_key(began).await {
                 KeyState::Accepted => {
@@ -106,7 +115,7 @@ impl Pipeline {
             return Next::Parked;
         }
         let now = clock::now();
-        let since = due.rejected.map_or(now, |rejected| rejected.since);
+        let since = due.rejected.map_or(now, |rejected| rejected.since.min(now));
         let patience_ends = Rejected { since, last: now }.patience_ends();
         match self.next_try(due, None) {
             Some(due_at) if now < patience_ends => Next::Rejected {

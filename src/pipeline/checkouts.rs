@@ -39,15 +39,15 @@ pub struct Checkouts {
 /// A reading of everything that reached the end.
 #[derive(Clone, Copy)]
 struct Full {
-    /// When everything is read again.
-    again_at: Timestamp,
+    /// When everything is read again. Not by the calendar, which may be put back.
+    again_at: Instant,
     /// Entries of the history.
     entries: usize,
 }
 
 /// A reading of everything.
 struct Reading {
-    began_at: Timestamp,
+    began_at: Instant,
     paging: Paging,
     /// Whether it stopped since its last page.
     paused: bool,
@@ -88,7 +88,7 @@ impl Checkouts {
     /// When the API does not answer or the database fails. The next step goes on where this one broke off.
     pub async fn step(&mut self) -> anyhow::Result<u64> {
         let (now, mut news) = (clock::now(), News::default());
-        let result = self.read(now, &mut news).await;
+        let result = self.read(&mut news).await;
         let refused = result.as_ref().is_err_and(|error| {
             let error = error.downcast_ref::<merchant::Error>();
             matches!(error, Some(merchant::Error::KeyRefused(_)))
@@ -151,7 +151,8 @@ impl Checkouts {
         }
     }
 
-    async fn read(&mut self, now: Timestamp, news: &mut News) -> anyhow::Result<()> {
+    async fn read(&mut self, news: &mut News) -> anyhow::Result<()> {
+        let now = Instant::now();
         let is_due = self.full.is_none_or(|full| now >= full.again_at);
         match &self.reading {
             Some(_) => self.read_ends(news).await?,
@@ -186,11 +187,11 @@ impl Checkouts {
     }
 
     fn ended(&mut self, reading: &Reading) {
-        let now = clock::now();
-        let took = now.since(reading.began_at);
+        let now = Instant::now();
+        let took = now.duration_since(reading.began_at);
         let pause = FULL_EVERY.max(took.saturating_mul(FULL_PAUSE_FACTOR));
         self.full = Some(Full {
-            again_at: now.plus(pause),
+            again_at: now + pause,
             entries: reading.paging.end(),
         });
         let doubt = reading.paging.doubt();

@@ -14,11 +14,12 @@ impl Pipeline {
         checkouts: &[Checkout],
         asked_at: Timestamp,
     ) -> anyhow::Result<u64> {
+        let now = clock::now();
         let page = Page {
-            asked_at,
+            // The clock may have been put back while the API answered.
+            asked_at: asked_at.min(now),
             credit_within: self.config.merchant.credit_within,
         };
-        let now = clock::now();
         let recorded = self.store.upsert_checkouts(checkouts, page, now).await;
         let (changed, reconciled) = recorded.context("record checkouts")?;
         reconciled.iter().for_each(announce);

@@ -44,6 +44,11 @@ pub struct Attempt {
 pub enum Next {
     /// The merchant has it.
     Acknowledged,
+    /// Nothing was sent: that is no attempt, and only moves the due time.
+    NotSent {
+        /// When to send it.
+        due_at: Timestamp,
+    },
     /// No verdict of the merchant: try again then.
     Retry {
         /// When.
@@ -65,7 +70,9 @@ impl Next {
     #[must_use]
     pub fn due_at(&self) -> Option<Timestamp> {
         match self {
-            Self::Retry { due_at } | Self::Rejected { due_at, .. } => Some(*due_at),
+            Self::NotSent { due_at } | Self::Retry { due_at } | Self::Rejected { due_at, .. } => {
+                Some(*due_at)
+            }
             Self::Acknowledged | Self::Parked => None,
         }
     }
@@ -241,7 +248,7 @@ impl New {
 
 /// Writes confirmations into a script.
 pub(super) fn insert(script: &mut Script, all: &[New], now: Timestamp) {
-    let head = "INSERT INTO confirmations (id, payment_id, memo, folded, is_unknown, signature, state, origin, due_at, due_set_at, queued_at, closed_at) ";
+    let head = "INSERT INTO confirmations (id, payment_id, memo, folded, is_unknown, signature, state, origin, due_at, due_set_at, queued_at, closed_at, leases) ";
     script.insert(head, all, "", |mut values, new| {
         let due_at = new.leased_until.unwrap_or(now).0;
         values
@@ -256,7 +263,8 @@ pub(super) fn insert(script: &mut Script, all: &[New], now: Timestamp) {
             .push_bind(new.is_due.then_some(due_at))
             .push_bind(new.is_due.then_some(now.0))
             .push_bind(now.0)
-            .push_bind((new.state != "queued").then_some(now.0));
+            .push_bind((new.state != "queued").then_some(now.0))
+            .push_bind(i64::from(new.leased_until.is_some()));
     });
 }
 
@@ -270,11 +278,11 @@ pub(super) async fn release(tx: &mut Tx, payment: PaymentId, now: Timestamp) -> 
     Ok(())
 }
 
-/// Whether the merchant may know of this payment: an attempt was logged, or one may be under way.
+/// Whether the merchant may know of this payment: its confirmation was leased, and not given back unsent.
 pub(super) async fn was_attempted(tx: &mut Tx, payment: PaymentId) -> Result<bool> {
     let live: Option<i64> = sqlx::query_scalar(
         "SELECT id FROM confirmations WHERE payment_id = $1 AND state <> 'cancelled' \
-         AND NOT (state = 'queued' AND attempts = 0 AND (due_at IS NULL OR due_at <= queued_at))",
+         AND NOT (state = 'queued' AND leases = 0)",
     )
     .bind(payment)
     .fetch_optional(&mut **tx)

@@ -238,7 +238,7 @@ pub(super) async fn to_be_rejudged(tx: &mut Tx) -> Result<Vec<(PaymentId, Judgea
 pub(super) async fn queued_blindly(tx: &mut Tx) -> Result<Vec<(PaymentId, Judgeable)>> {
     let rows = sqlx::query(
         "SELECT p.* FROM confirmations f JOIN payments p ON p.id = f.payment_id WHERE f.is_unknown = 1 \
-         AND ((f.state = 'parked' AND f.rejected_since IS NOT NULL) OR (f.state = 'queued' AND f.attempts = 0 AND f.due_at IS NULL)) \
+         AND ((f.state = 'parked' AND f.rejected_since IS NOT NULL) OR (f.state = 'queued' AND f.leases = 0)) \
          AND p.chain_state <> 'dropped' AND EXISTS (SELECT 1 FROM checkouts c WHERE c.folded = f.folded) ORDER BY p.slot, p.id",
     )
     .fetch_all(&mut **tx)

@@ -26,21 +26,21 @@ impl Store {
         let tx = self.enter().await?;
         let mut script = Script::beginning();
         conclude(&mut script, attempts);
-        make_due(&mut script, now);
+        set_clock_right(&mut script, now);
         let leased_until = now.plus(lease);
         claim(&mut script, now, leased_until, limit);
         let taken = script.commit(tx).await?;
         taken.iter().map(|r| due(r, leased_until)).collect()
     }
 
-    /// Gives back what was taken and not tried: it is due at once.
+    /// Gives back what was taken and not tried: it is due at once, and that lease is as if it had never been.
     ///
     /// # Errors
     /// When the database fails; then it comes back after its lease.
     pub async fn give_back(&self, taken: &[Due], now: Timestamp) -> Result<()> {
         let mut tx = self.begin().await?;
         for due in taken {
-            sqlx::query("UPDATE confirmations SET due_at = $3, due_set_at = $3 WHERE id = $1 AND state = 'queued' AND due_at = $2")
+            sqlx::query("UPDATE confirmations SET due_at = $3, due_set_at = $3, leases = leases - 1 WHERE id = $1 AND state = 'queued' AND due_at = $2")
                 .bind(due.id)
                 .bind(due.leased_until.0)
                 .bind(now.0)
@@ -55,6 +55,26 @@ impl Store {
 /// A due time that was written more than this after the present is the work of a clock that was wrong. Less may be the time that a
 /// process waited to write, after it had read the clock.
 pub(super) const CLOCK_STEP_MIN: Duration = Duration::from_mins(1);
+
+/// Takes instants that were written in the future, before the clock was put back, for the present.
+fn set_clock_right(script: &mut Script, now: Timestamp) {
+    make_due(script, now);
+    let latest = now.plus(CLOCK_STEP_MIN).0;
+    script.statement(|sql| {
+        sql.push("UPDATE confirmations SET rejected_at = ")
+            .push_bind(now.0)
+            .push(", rejected_since = MIN(rejected_since, ")
+            .push_bind(now.0);
+        sql.push(") WHERE state = 'queued' AND rejected_at > ")
+            .push_bind(latest);
+    });
+    script.statement(|sql| {
+        sql.push("UPDATE confirmations SET accepted_at = ")
+            .push_bind(now.0);
+        sql.push(" WHERE state = 'acknowledged' AND credited_at IS NULL AND accepted_at > ")
+            .push_bind(latest);
+    });
+}
 
 /// Makes due what the schedule cannot have put so far ahead: its due time was written in the future, before the clock was put back.
 fn make_due(script: &mut Script, now: Timestamp) {
@@ -79,7 +99,7 @@ fn claim(script: &mut Script, now: Timestamp, leased_until: Timestamp, limit: us
             .push(", due_set_at = ")
             .push_bind(now.0);
         sql.push(
-            " WHERE id IN (SELECT id FROM confirmations WHERE state = 'queued' AND due_at <= ",
+            ", leases = leases + 1 WHERE id IN (SELECT id FROM confirmations WHERE state = 'queued' AND due_at <= ",
         )
         .push_bind(now.0);
         sql.push(" ORDER BY due_at, id LIMIT ")
@@ -114,7 +134,11 @@ pub(super) fn rejected(r: &SqliteRow) -> Result<Option<Rejected>> {
 
 fn conclude(script: &mut Script, all: &[(&Due, &Attempt, &Next)]) {
     let head = "INSERT INTO attempts (confirmation_id, at, source, status, took_ms, reason) ";
-    script.insert(head, all, "", |mut values, (due, attempt, _)| {
+    let made: Vec<_> = all
+        .iter()
+        .filter(|(_, _, next)| !matches!(next, Next::NotSent { .. }))
+        .collect();
+    script.insert(head, &made, "", |mut values, (due, attempt, _)| {
         values
             .push_bind(due.id)
             .push_bind(attempt.at.0)
@@ -131,9 +155,13 @@ fn conclude(script: &mut Script, all: &[(&Due, &Attempt, &Next)]) {
 fn conclude_one(script: &mut Script, due: &Due, attempt: &Attempt, next: &Next) {
     let answered_at = attempt.at.plus(attempt.took).0;
     script.statement(|sql| {
-        sql.push("UPDATE confirmations SET attempts = attempts + 1");
+        sql.push("UPDATE confirmations SET ");
+        sql.push(match next {
+            Next::NotSent { .. } => "leases = leases - 1",
+            _ => "attempts = attempts + 1",
+        });
         match next {
-            Next::Retry { due_at } => {
+            Next::NotSent { due_at } | Next::Retry { due_at } => {
                 sql.push(", due_at = ").push_bind(due_at.0);
                 sql.push(", due_set_at = ").push_bind(answered_at);
             }

@@ -117,7 +117,7 @@ async fn nobody_calls_until_retry_after_is_over() {
             assert!(merchant.supported_tokens().await.is_err());
         }
         let result = merchant.confirm(&memo(), Signature::from([1; 64])).await;
-        let Answer::Later(Some(left)) = result.answer else {
+        let Answer::NotSent(left) = result.answer else {
             panic!("{result:?}");
         };
         assert!((50..=60).contains(&left.as_secs()), "{left:?}");
@@ -135,7 +135,7 @@ async fn a_pause_is_bounded_and_so_is_what_a_confirmation_waits() {
         assert!(merchant.history(0).await.is_err());
         let began = Instant::now();
         let result = merchant.confirm(&memo(), Signature::from([1; 64])).await;
-        let Answer::Later(Some(left)) = result.answer else {
+        let Answer::NotSent(left) = result.answer else {
             panic!("{result:?}");
         };
         assert!((least..=most).contains(&left.as_secs()), "{left:?}");

@@ -1,8 +1,10 @@
 //! When things are due: a rejection keeps its pauses, and a clock that was wrong keeps nothing waiting.
 
-use crate::support::books::{Books, NOW, ingested, paid, patient, rules};
-use paywatch::domain::{Commitment, Timestamp};
-use paywatch::store::{Next, Notice, Reading, Unnoticed};
+use crate::support::books::{
+    Books, NOW, account, checkout, ingested, paid, patient, rules, signature,
+};
+use paywatch::domain::{Commitment, Finding, Timestamp};
+use paywatch::store::{Filter, Happened, Next, Notice, Page, PaymentState, Reading, Unnoticed};
 use std::time::Duration;
 
 const LEASE: Duration = Duration::from_secs(25);
@@ -18,6 +20,56 @@ async fn queued() -> Books {
     let one = ingested(1, 5, Commitment::Finalized, paid("a"));
     books.record(one).await.unwrap();
     books
+}
+
+/// What the API asked to wait for is no attempt: it is due when the pause ends, as if it had never been taken.
+#[tokio::test]
+async fn what_was_not_sent_is_due_right_after_the_pause_and_was_never_tried() {
+    let books = Books::with(&["a"]).await;
+    let one = ingested(1, 5, Commitment::Confirmed, paid("a"));
+    books.record(one).await.unwrap();
+    let mut now = NOW;
+    for _ in 0..10 {
+        let due_at = now.plus(Duration::from_secs(20));
+        books.attempt(now, &Next::NotSent { due_at }).await;
+        assert_eq!(books.store.next_due_at().await.unwrap(), Some(due_at));
+        now = due_at;
+    }
+    let due = books.store.turn_over(&[], now, LEASE, 1).await.unwrap();
+    assert_eq!((due[0].attempts, due[0].rejected), (0, None));
+    books.store.give_back(&due, now).await.unwrap();
+    let outbox = books.store.count_confirmations().await.unwrap();
+    assert_eq!((outbox.queued, outbox.undelivered), (1, 0));
+    let timeline = books.store.timeline(signature(1), account()).await;
+    let mut events = timeline.unwrap().into_iter();
+    assert!(!events.any(|event| matches!(event.what, Happened::Attempted { .. })));
+
+    let dropped = books.store.drop_payment(signature(1), 5, now).await;
+    assert_eq!(dropped.unwrap().sent, 0);
+    let payments = books.store.payments(&Filter::newest(1)).await.unwrap();
+    assert_eq!(payments[0].state, PaymentState::Dropped);
+    // One that was sent before, and then not, may be with the API all the same.
+    let books = queued().await;
+    books.attempt_in_vain().await;
+    let due_at = later(20);
+    books.attempt(NOW, &Next::NotSent { due_at }).await;
+    let due = books.store.turn_over(&[], due_at, LEASE, 1).await.unwrap();
+    assert_eq!(due[0].attempts, 1);
+}
+
+/// A lease that ended by itself is of a process that died: nobody knows how far it came.
+#[tokio::test]
+async fn what_was_leased_and_never_given_back_may_have_been_sent() {
+    let books = Books::with(&["a"]).await;
+    books
+        .record(ingested(1, 5, Commitment::Confirmed, paid("a")))
+        .await;
+    let taken = books.store.turn_over(&[], NOW, LEASE, 1).await.unwrap();
+    assert_eq!(taken.len(), 1);
+    let due_at = later(60);
+    books.attempt(later(30), &Next::NotSent { due_at }).await;
+    let dropped = books.store.drop_payment(signature(1), 5, due_at).await;
+    assert_eq!(dropped.unwrap().sent, 1);
 }
 
 /// The API that is back has said no to it: that is no outage.
@@ -67,6 +119,42 @@ async fn a_retry_that_a_wrong_clock_put_off_is_due_once_the_clock_is_right() {
         let taken = books.store.turn_over(&[], later(ahead), LEASE, 1).await;
         assert_eq!(taken.unwrap().len(), 1);
         assert_eq!(books.due().await, ["a"], "{ahead}");
+    }
+}
+
+/// The history is compared by when the API answered: a time that lies ahead would keep it from saying anything.
+#[tokio::test]
+async fn an_answer_that_a_wrong_clock_dated_is_compared_with_the_history_once_the_clock_is_right() {
+    let read = async |books: &Books, seconds| {
+        let page = Page {
+            asked_at: later(seconds),
+            credit_within: Duration::from_mins(10),
+        };
+        let all = [checkout("a")];
+        let read = books.store.upsert_checkouts(&all, page, later(seconds));
+        let found = read.await.unwrap().1.into_iter();
+        found.map(|one| one.finding).collect::<Vec<_>>()
+    };
+    for ahead in [TWO_HOURS, TEN_DAYS] {
+        let books = queued().await;
+        books.attempt(later(ahead), &Next::Acknowledged).await;
+        assert_eq!(books.due().await, [""; 0]);
+        assert_eq!(read(&books, 599).await, []);
+        assert_eq!(read(&books, 601).await, [Finding::SendAgain]);
+
+        let books = queued().await;
+        let no = |at| Next::Rejected {
+            due_at: at,
+            since: later(ahead),
+        };
+        books.attempt(later(ahead), &no(later(ahead))).await;
+        let due = books.store.turn_over(&[], NOW, LEASE, 1).await.unwrap();
+        let rejected = due[0].rejected.unwrap();
+        assert_eq!((rejected.since, rejected.last), (NOW, NOW));
+        // And what was put right stays: it is not the present each time.
+        books.store.give_back(&due, NOW).await.unwrap();
+        let due = books.store.turn_over(&[], later(700), LEASE, 1).await;
+        assert_eq!(due.unwrap()[0].rejected.unwrap().since, NOW);
     }
 }
 

@@ -373,3 +373,17 @@ fn a_clock_that_is_put_back_leaves_nothing_waiting() {
         assert_eq!(api.of("c").len(), 1, "new payments do not wait either");
     });
 }
+
+/// An API that asks for pauses gets each confirmation as soon as it takes requests again, however many pauses there were.
+#[test]
+fn pauses_that_the_api_asks_for_are_no_attempts() {
+    in_virtual_time(async {
+        let api = Api::new(|_| Answer::NotSent(Duration::from_secs(20)));
+        let mut desk = Desk::with(&api, &["a"], "4").await;
+        desk.seconds(199).await;
+        assert_eq!(api.puts().len(), 10);
+        api.now_says(|_| Answer::Accepted);
+        desk.seconds(12).await;
+        assert_eq!(desk.in_state(PaymentState::Acknowledged).await, 1);
+    });
+}

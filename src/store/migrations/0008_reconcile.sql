@@ -19,6 +19,7 @@ CREATE TABLE confirmations (
     origin         TEXT NOT NULL CHECK (origin IN ('verdict', 'person')),
     due_at         INTEGER,        -- NULL: not before the payment is finalized
     due_set_at     INTEGER,        -- when due_at was written: if that is in the future, the clock was wrong and it is due now
+    leases         INTEGER NOT NULL DEFAULT 0, -- how often it was leased and not given back unsent; 0: the API cannot know of it
     attempts       INTEGER NOT NULL DEFAULT 0,
     rejected_since INTEGER,        -- first of the answers that said no
     rejected_at    INTEGER,        -- last of them
@@ -28,16 +29,19 @@ CREATE TABLE confirmations (
     queued_at      INTEGER NOT NULL,
     closed_at      INTEGER
 );
-INSERT INTO confirmations (id, payment_id, memo, signature, state, origin, due_at, due_set_at, attempts, rejected_since, rejected_at, queued_at, closed_at)
+INSERT INTO confirmations (id, payment_id, memo, signature, state, origin, due_at, due_set_at, leases, attempts, rejected_since, rejected_at, queued_at, closed_at)
     SELECT c.id, c.payment_id, c.memo, c.signature, c.state,
         CASE WHEN p.note = 'confirmed by hand' THEN 'person' ELSE 'verdict' END,
-        c.due_at, CASE WHEN c.due_at IS NULL THEN NULL ELSE c.queued_at END, c.attempts, c.rejected_since, c.rejected_since, c.queued_at, c.closed_at
+        c.due_at, CASE WHEN c.due_at IS NULL THEN NULL ELSE c.queued_at END,
+        CASE WHEN c.attempts > 0 OR c.due_at > c.queued_at THEN 1 ELSE 0 END, c.attempts, c.rejected_since, c.rejected_since, c.queued_at, c.closed_at
     FROM confirmations_before c JOIN payments p ON p.id = c.payment_id;
 DROP TABLE confirmations_before;
 CREATE UNIQUE INDEX confirmations_one_per_checkout ON confirmations (memo) WHERE state <> 'cancelled';
 CREATE UNIQUE INDEX confirmations_one_per_payment ON confirmations (payment_id) WHERE state <> 'cancelled';
 CREATE INDEX confirmations_due ON confirmations (due_at) WHERE state = 'queued';
 CREATE INDEX confirmations_due_set ON confirmations (due_set_at) WHERE state = 'queued';
+CREATE INDEX confirmations_rejected ON confirmations (rejected_at) WHERE state = 'queued' AND rejected_at IS NOT NULL;
+CREATE INDEX confirmations_unproved ON confirmations (accepted_at) WHERE state = 'acknowledged' AND credited_at IS NULL AND accepted_at IS NOT NULL;
 CREATE INDEX confirmations_of ON confirmations (payment_id);
 CREATE INDEX confirmations_parked ON confirmations (payment_id) WHERE state = 'parked';
 CREATE INDEX confirmations_uncredited ON confirmations (payment_id) WHERE state = 'uncredited';
