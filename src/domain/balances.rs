@@ -55,19 +55,33 @@ impl<'a> Account<'a> {
     }
 
     /// A watched account has no balance after the transaction. That is in order if the account was closed, or if nothing was moved
-    /// to it and it had none before either: anybody can name any address.
+    /// to it and it had none before either, and if it cannot have been filled unseen: anybody can name any address.
     fn check_absence(&self, transaction: &Transaction) -> Result<(), Incomplete> {
         let is_filled = self.moved.brought > 0 || self.moved.synced == Synced::Yes;
         let is_gone = self.before.is_some() && self.moved.closed == Closed::No;
         if is_filled || is_gone {
             return Err(Incomplete::BalanceAfter);
         }
-        let may_be_filled =
-            !transaction.inner_known && transaction.writable.contains(&self.address.0);
-        if may_be_filled && self.before.is_none() {
-            return Err(Incomplete::InnerInstructions);
+        if self.moved.closed == Closed::Yes || !self.may_be_filled(transaction) {
+            return Ok(());
         }
-        Ok(())
+        Err(if transaction.inner_known {
+            Incomplete::BalanceAfter
+        } else {
+            Incomplete::InnerInstructions
+        })
+    }
+
+    /// Whether an inner instruction that the node does not show may have moved tokens to the account. Each program that is called
+    /// is among the keys, inner calls included. Where a token program is, a validator records the balance of each token account
+    /// that exists (`collect_token_balances` in Agave); an address that holds no lamports after the transaction is no account.
+    fn may_be_filled(&self, transaction: &Transaction) -> bool {
+        let is_writable = transaction.writable.contains(&self.address.0);
+        let is_token_program = |key| TokenProgram::from_id(key).is_some();
+        let is_there = transaction
+            .lamports_of(self.address.0)
+            .is_none_or(|lamports| lamports.after > 0);
+        is_writable && is_there && transaction.keys.iter().any(is_token_program)
     }
 
     /// Whether balances and instructions name different mints or programs. Only an account that was closed and made anew changes

@@ -1,8 +1,8 @@
 //! Step 2: signature → transaction, from whichever endpoint gives it so that it can be read.
 
-use super::ingest::{Sighting, read, unreadable};
+use super::ingest::{Sighting, decode_for, read, unreadable};
 use super::{Pipeline, Watching};
-use crate::domain::{Commitment, Transaction, decode};
+use crate::domain::{Commitment, Transaction};
 use crate::solana::{self, Fetched, Whom};
 use crate::store::{Ingested, Reading};
 use anyhow::Context;
@@ -97,7 +97,8 @@ impl Pipeline {
         whom: Whom,
     ) -> Result<Fetched, solana::Error> {
         let watching = self.watching();
-        let is_readable = |told: &Transaction| decode(told, watching.accounts()).is_ok();
+        let account = sighting.token_account;
+        let is_readable = |told: &Transaction| decode_for(account, told, &watching).is_ok();
         let (signature, at) = (sighting.signature, sighting.at);
         let rpc = &self.rpc;
         rpc.transaction_readable(signature, at, whom, is_readable)

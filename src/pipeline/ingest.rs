@@ -3,8 +3,8 @@
 use super::fetch::is_readable;
 use super::{Pipeline, Swept, Watching};
 use crate::domain::{
-    Commitment, Credit, Held, Matched, Signature, Slot, Timestamp, TokenAccount, Transaction,
-    Verdict, decode,
+    Commitment, Credit, Decoded, Held, Matched, Outcome, Signature, Slot, Timestamp, TokenAccount,
+    Transaction, Verdict, decode,
 };
 use crate::solana::{Fetched, SignatureEntry};
 use crate::store::{Cursor, Ingested, Occasion, Reading, Recorded};
@@ -283,11 +283,12 @@ pub(super) fn read(
     }
     let mut mentions = watching.accounts().among(&transaction.keys);
     if !mentions.contains(&sighting.token_account) {
-        mentions.push(sighting.token_account);
+        // What it gave to others is read where it is listed for them.
+        mentions = vec![sighting.token_account];
     }
-    let reading = match decode(transaction, watching.accounts()) {
+    let reading = match decode_for(sighting.token_account, transaction, watching) {
         Ok(decoded) => Reading::Decoded(decoded),
-        Err(why) => Reading::Unreadable(why.to_string()),
+        Err(why) => Reading::Unreadable(why),
     };
     Ok(Ingested {
         signature: transaction.signature,
@@ -299,6 +300,21 @@ pub(super) fn read(
         seen_at: sighting.seen_at,
         reading,
     })
+}
+
+/// Decodes a transaction of an account's history, or says why that is not possible.
+pub(super) fn decode_for(
+    token_account: TokenAccount,
+    transaction: &Transaction,
+    watching: &Watching,
+) -> Result<Decoded, String> {
+    let is_named = transaction.keys.contains(&token_account.0);
+    if transaction.outcome == Outcome::Succeeded && !is_named {
+        return Err(format!(
+            "a node lists it for the token account {token_account}, and what it gives does not name that account"
+        ));
+    }
+    decode(transaction, watching.accounts()).map_err(|why| why.to_string())
 }
 
 pub(super) fn unreadable(sighting: Sighting, slot: Slot, why: String) -> Ingested {

@@ -4,6 +4,8 @@ use crate::support::eventually;
 use crate::support::node::{Node, Question};
 use crate::support::scripted::{Daemon, Scripted};
 use crate::support::server::Said;
+use base64::{Engine, prelude::BASE64_STANDARD};
+use localnet::Pubkey;
 use paywatch::domain::{Signature, Timestamp};
 use serde_json::{Value, json};
 
@@ -166,4 +168,55 @@ async fn a_retry_asks_every_endpoint() {
     daemon.judges(paid.1, "unreadable").await;
     scripted.nodes[1].is_honest_again();
     scripted.confirmed("by the second endpoint", &paid).await;
+}
+
+/// One node gives the payment as one to another account: it does not name the account for whose history the node lists it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_that_does_not_name_the_account_it_is_listed_for_cannot_be_read() {
+    for sockets in [true, false] {
+        let scripted = Scripted::with(2).await;
+        let _running = scripted.chain.run();
+        let shop = scripted.chain.ledger().shop.account;
+        for node in &scripted.nodes {
+            node.says(move |question: &Question<'_>, mut honest| {
+                if question.method == "getTransaction" && !honest["result"].is_null() {
+                    rename(&mut honest["result"], &shop);
+                }
+                Said::Json(honest)
+            });
+        }
+        let changes: &[(&str, &str)] = if sockets {
+            &[]
+        } else {
+            &[("SOLANA__WS_URLS", "")]
+        };
+        let daemon = scripted.watch(changes).await;
+        let paid = scripted.buy();
+        daemon.judges(paid.1, "unreadable").await;
+        scripted.swept_past(&daemon, 0).await;
+        scripted.nodes[1].is_honest_again();
+        scripted.confirmed("read by the second", &paid).await;
+        let next = scripted.buy();
+        scripted.confirmed("asked of the second", &next).await;
+        assert!(!is_held(&daemon, next.1).await, "at once");
+        scripted.assert_no_double_confirm();
+    }
+}
+
+/// Puts another key in the place of an account's.
+fn rename(result: &mut Value, account: &Pubkey) {
+    let other = Pubkey::new_from_array([9; 32]);
+    let bytes = result["transaction"][0].as_str().unwrap();
+    let mut bytes = BASE64_STANDARD.decode(bytes).unwrap();
+    let at = bytes.windows(32).position(|one| one == account.as_ref());
+    if let Some(at) = at {
+        bytes[at..at + 32].copy_from_slice(other.as_ref());
+    }
+    result["transaction"][0] = BASE64_STANDARD.encode(bytes).into();
+    let loaded = result["meta"]["loadedAddresses"]["writable"].as_array_mut();
+    for key in loaded.unwrap() {
+        if *key == account.to_string() {
+            *key = other.to_string().into();
+        }
+    }
 }

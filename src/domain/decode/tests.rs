@@ -75,7 +75,12 @@ fn plain() -> Transaction {
         block_time: None,
         version: Version::Legacy,
         outcome: Outcome::Succeeded,
-        keys: [ACCOUNT, SOURCE, ACCOUNT + 100].map(key).to_vec(),
+        keys: vec![
+            key(ACCOUNT),
+            key(SOURCE),
+            key(ACCOUNT + 100),
+            spl_token::id(),
+        ],
         writable: [ACCOUNT, SOURCE].map(key).to_vec(),
         instructions: vec![
             memo("a"),

@@ -2,6 +2,7 @@
 //!
 //! Each is a raw answer of a node with what paywatch must see of it as data beside it. `make fixtures` makes them anew.
 
+mod absent;
 mod built;
 mod by_hand;
 mod case;

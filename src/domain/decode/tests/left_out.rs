@@ -1,6 +1,7 @@
 //! A balance that a node does not tell is unknown, never zero.
 
 use super::*;
+use crate::domain::Lamports;
 
 /// Decodes the plain payment, changed.
 fn changed(edit: impl FnOnce(&mut Transaction)) -> Result<Vec<u64>, Incomplete> {
@@ -20,6 +21,13 @@ fn check_left_out(what: &str, edit: impl FnOnce(&mut Transaction), expected: Inc
 
 fn check_gave(what: &str, edit: impl FnOnce(&mut Transaction), received: &[u64]) {
     assert_eq!(changed(edit).as_deref(), Ok(received), "{what}");
+}
+
+/// So many lamports in each account, before and after.
+#[expect(clippy::unnecessary_wraps, reason = "as the transaction has them")]
+fn lamports(transaction: &Transaction, each: u64) -> Option<Vec<Lamports>> {
+    let (before, after) = (each, each);
+    Some(vec![Lamports { before, after }; transaction.keys.len()])
 }
 
 fn close(account: u8) -> Instruction {
@@ -99,7 +107,10 @@ fn a_balance_that_ends_needs_an_end() {
 #[test]
 #[rustfmt::skip] // a table
 fn a_mention_without_money_needs_no_balance() {
-    let mention = |t: &mut Transaction| { t.instructions.truncate(1); t.pre.clear(); t.post.clear(); };
+    let mention = |t: &mut Transaction| {
+        t.instructions.truncate(1); t.pre.clear(); t.post.clear();
+        t.lamports = lamports(t, 0);
+    };
     check_gave("named and not touched", mention, &[]);
     let nothing = |t: &mut Transaction| { mention(t); t.instructions.push(token(&[SOURCE, ACCOUNT, PAYER], transfer_data(0))); };
     check_gave("a transfer of nothing", nothing, &[]);
@@ -115,10 +126,31 @@ fn a_mention_without_money_needs_no_balance() {
         t.inner_known = false;
         t.writable.clear();
     }, &[]);
-    check_left_out("writable, with inner instructions unknown", |t| {
+    check_gave("writable, with inner instructions unknown, and not there", |t| {
         mention(t);
         t.inner_known = false;
-    }, Incomplete::InnerInstructions);
+    }, &[]);
+    check_gave("without a token program nobody can move tokens", |t| {
+        mention(t);
+        t.keys.pop();
+        t.lamports = None;
+        t.inner_known = false;
+    }, &[]);
+}
+
+/// Balances and inner instructions are both empty lists: the payment would look like a mention.
+#[test]
+#[rustfmt::skip] // a table
+fn an_account_that_is_there_must_be_among_the_balances() {
+    use Incomplete::{BalanceAfter, InnerInstructions};
+    let nothing = |t: &mut Transaction| { t.instructions.truncate(1); t.pre.clear(); t.post.clear(); };
+    check_left_out("no lamports told", nothing, BalanceAfter);
+    check_left_out("it has lamports", |t| { nothing(t); t.lamports = lamports(t, 9); }, BalanceAfter);
+    check_left_out("inner instructions unknown, too", |t| { nothing(t); t.inner_known = false; }, InnerInstructions);
+    check_left_out("the other token program", |t| { nothing(t); t.keys[3] = spl_token_2022_interface::id(); }, BalanceAfter);
+    check_left_out("another account is told", |t| { t.instructions.truncate(1); t.pre.remove(0); t.post.remove(0); }, BalanceAfter);
+    check_gave("made and closed, and no lamports told", |t| { nothing(t); t.instructions.push(close(ACCOUNT)); }, &[]);
+    check_gave("read-only", |t| { nothing(t); t.writable.clear(); }, &[]);
 }
 
 #[test]
