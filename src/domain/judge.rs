@@ -74,6 +74,9 @@ impl Held {
         Self::Unreadable,
     ];
 
+    /// The reasons of payments that name no known checkout: nobody waits for them.
+    pub(crate) const NAMING_NONE: [Self; 2] = [Self::NoMemo, Self::UnknownMemo];
+
     /// The reason's word, in the database, in metrics and on pages.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

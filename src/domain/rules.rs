@@ -81,7 +81,7 @@ impl Rules {
         &self.dust_below.unmatched
     }
 
-    /// Whether a credit with this verdict is dust: below its limit in `policy.dust_below`, held, and read.
+    /// Whether a credit with this verdict is dust: below its limit in `policy.dust_below`, and it names no known checkout.
     #[must_use]
     pub fn weigh(&self, credit: &Credit, verdict: &Verdict) -> Weight {
         let is_small = self
@@ -90,7 +90,7 @@ impl Rules {
             .get(&credit.mint)
             .is_some_and(|limit| credit.received < *limit);
         match verdict {
-            Verdict::Held(reason) if is_small && *reason != Held::Unreadable => Weight::Dust,
+            Verdict::Held(reason) if is_small && Held::NAMING_NONE.contains(reason) => Weight::Dust,
             _ => Weight::Money,
         }
     }

@@ -33,8 +33,8 @@ const RULES: &[(&str, &str)] = &[
          OR NOT EXISTS (SELECT 1 FROM checkouts c WHERE c.memo = b.memo))",
     ),
     (
-        "dust is held, and was read",
-        "SELECT signature AS broken FROM payments WHERE is_dust = 1 AND (verdict <> 'held' OR reason = 'unreadable')",
+        "dust is held and names no checkout",
+        "SELECT signature AS broken FROM payments WHERE is_dust = 1 AND (verdict <> 'held' OR reason NOT IN ('no_memo', 'unknown_memo'))",
     ),
     (
         "a payment has at most one live confirmation",

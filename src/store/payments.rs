@@ -248,13 +248,15 @@ pub(super) async fn queued_blindly(tx: &mut Tx) -> Result<Vec<(PaymentId, Judgea
 
 /// Marks as dust what is held in a mint below a limit, and takes the mark from what is not.
 pub(super) async fn weigh_again(tx: &mut Tx, mint: Mint, limit: BaseUnits) -> Result<u64> {
+    let [no_memo, unknown_memo] = Held::NAMING_NONE;
     // Decimal text without leading zeros is as large as it is long, then as its digits are.
     let done = sqlx::query(
-        "UPDATE payments SET is_dust = NOT is_dust WHERE verdict = 'held' AND reason <> $1 AND mint = $2 \
-         AND is_dust <> (LENGTH(received) < LENGTH($3) OR (LENGTH(received) = LENGTH($3) AND received < $3))",
+        "UPDATE payments SET is_dust = NOT is_dust WHERE verdict = 'held' AND mint = $1 AND is_dust <> (reason IN ($2, $3) \
+         AND (LENGTH(received) < LENGTH($4) OR (LENGTH(received) = LENGTH($4) AND received < $4)))",
     )
-    .bind(Held::Unreadable.as_str())
     .bind(mint.to_string())
+    .bind(no_memo.as_str())
+    .bind(unknown_memo.as_str())
     .bind(limit.to_string())
     .execute(&mut **tx)
     .await?;

@@ -8,7 +8,7 @@ use crate::support::scripted::Scripted;
 use paywatch::domain::{BaseUnits, Checkout, Commitment, Limit, Policy, TokenName};
 use paywatch::pipeline::{Backfill, LogLines};
 use paywatch::store::{Decision, Filter, PaymentState, Reading, Which};
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 use tokio_util::sync::CancellationToken;
 
 /// What is below 0.05 USDC is dust.
@@ -120,18 +120,36 @@ async fn dust_that_pays_a_checkout_is_no_dust() {
     assert_eq!(books.store.audit().await.unwrap(), []);
 }
 
-/// The buyer of a checkout into which a stranger pays dust is shown nothing of it.
+/// A buyer waits for it, however small it is: 0.04 for a checkout of 0.03, say.
 #[tokio::test]
-async fn dust_for_a_checkout_leaves_it_waiting() {
-    let books = books().await;
-    books
-        .store
-        .upsert_checkouts(&[checkout("a")], page(), NOW)
-        .await
-        .unwrap();
-    record(&books, 1, "a", 1).await;
+async fn what_names_a_checkout_is_no_dust() {
+    let mut books = books().await;
+    books.store.unnoticed(|_| true, NOW, NOW).await.unwrap();
+    let cheap = Checkout {
+        amount: Some(BaseUnits(30_000)),
+        ..checkout("cheap")
+    };
+    let both = [cheap, checkout("a")];
+    let upserted = books.store.upsert_checkouts(&both, page(), NOW).await;
+    upserted.unwrap();
+    record(&books, 1, "cheap", 40_000).await;
+    record(&books, 2, "a", 1).await;
+    record(&books, 3, "cheap", 30_000).await;
+    record(&books, 4, "cheap", 30_000).await;
+    for limit in ["0.05", "0.049"] {
+        books.rules = rules(policy(limit));
+        books.store.weigh_again(&books.rules).await.unwrap();
+        let (queued, held) = (PaymentState::Queued, PaymentState::Held);
+        assert_eq!(states(&books).await, [held, held, queued, held], "{limit}");
+    }
+    let held = books.store.held().await.unwrap();
+    let words: HashSet<_> = held.iter().map(|one| one.verdict.as_str()).collect();
+    let expected = HashSet::from(["overpaid", "underpaid", "already_paid"]);
+    assert_eq!(words, expected);
+    let told = books.store.unnoticed(|_| true, NOW, NOW).await.unwrap();
+    assert_eq!(told.facts.len(), 3, "somebody is told of each");
     let (_, stage) = books.store.stage(&memo("a")).await.unwrap().unwrap();
-    assert_eq!(stage.as_str(), "waiting");
+    assert_eq!(stage.as_str(), "needs help");
 }
 
 #[tokio::test]

@@ -93,7 +93,7 @@ fn without_limits_no_payment_is_large() {
 }
 
 #[test]
-fn dust_is_what_is_held_and_below_its_limit() {
+fn dust_is_what_names_no_checkout_and_is_below_its_limit() {
     let limit = |token: &str, amount: &str| Limit {
         token: TokenName::parse(token),
         amount: amount.to_owned(),
@@ -104,19 +104,15 @@ fn dust_is_what_is_held_and_below_its_limit() {
     };
     let accounts = [watched(1, "USD Coin"), watched(2, "USDT")];
     let rules = Rules::new(policy, accounts.into_iter().collect());
-    let held = Verdict::Held;
-    for (credit, verdict, expected) in [
-        (credit(1, 49_999), held(Held::UnknownMemo), Weight::Dust),
-        (credit(1, 49_999), held(Held::Underpaid), Weight::Dust),
-        (credit(1, 50_000), held(Held::UnknownMemo), Weight::Money),
-        (credit(1, 49_999), held(Held::Unreadable), Weight::Money),
-        (credit(2, 1), held(Held::NoMemo), Weight::Money),
-    ] {
-        assert_eq!(
-            rules.weigh(&credit, &verdict),
-            expected,
-            "{credit:?} {verdict:?}"
-        );
+    for reason in Held::ALL {
+        let weigh = |credit| rules.weigh(&credit, &Verdict::Held(reason));
+        let small = match reason {
+            Held::NoMemo | Held::UnknownMemo => Weight::Dust,
+            _ => Weight::Money,
+        };
+        assert_eq!(weigh(credit(1, 49_999)), small, "{reason}");
+        assert_eq!(weigh(credit(1, 50_000)), Weight::Money, "{reason}");
+        assert_eq!(weigh(credit(2, 1)), Weight::Money, "{reason}: no limit");
     }
     let memo = crate::domain::Memo::parse("a").unwrap();
     let matched = Verdict::Matched(crate::domain::Matched::Settled { memo });
