@@ -156,6 +156,25 @@ async fn a_payment_that_one_host_still_has_is_not_dropped() {
     scripted.confirmed("the other host shows it", &paid).await;
 }
 
+/// One of two hosts has lost it, the other one does not answer: a single word is no proof that a fork is dead.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payment_that_one_host_denies_while_the_other_is_silent_is_not_dropped() {
+    let (scripted, daemon, paid) = waiting_to_be_final(2).await;
+    scripted.nodes[1].says(|_, _| Said::Status(503, None));
+    scripted.nodes[0].forgets(paid.1, 0);
+    scripted.chain.advance(100);
+    let node = &scripted.nodes[0];
+    eventually(
+        "it is asked whether its history goes back so far",
+        async || node.asked("getFirstAvailableBlock") > 0,
+    )
+    .await;
+    tokio::time::sleep(A_WHILE).await;
+    assert_eq!(chain_state(&daemon, paid.1).await, "confirmed");
+    scripted.nodes[1].is_honest_again();
+    scripted.confirmed("the other host shows it", &paid).await;
+}
+
 /// The daemon was away for longer than the only host keeps history: what it no longer has may have been there.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_payment_older_than_the_history_of_all_hosts_is_not_dropped() {

@@ -2,10 +2,10 @@
 
 use crate::support::backend::DUE;
 use crate::support::books::{Books, NOW, account, credited, ingested, paid, signature};
-use crate::support::eventually;
 use crate::support::ledger::{Entry, Fate};
 use crate::support::scripted::{Daemon, Scripted};
 use crate::support::server::Said;
+use crate::support::{eventually, tables};
 use paywatch::domain::{Commitment, Held, Signature, Verdict};
 use paywatch::store::{Filter, PaymentState, Reading};
 use serde_json::json;
@@ -76,16 +76,18 @@ async fn seed_578_what_a_node_behind_gives_of_a_dead_fork_is_never_sent() {
 /// Found by seed 1210 of the simulation: money without a memo, which nobody waits for, was shown as final.
 #[tokio::test(flavor = "multi_thread")]
 async fn seed_1210_what_a_node_behind_gives_of_a_dead_fork_is_never_final() {
-    let (_scripted, daemon, dying) = listed_here_and_given_there(None).await;
+    let (scripted, daemon, dying) = listed_here_and_given_there(None).await;
     let payment = daemon.payment(dying).await.unwrap();
     assert_eq!(payment.state, PaymentState::Held);
     assert_eq!(payment.chain_state, "confirmed");
-    // Nobody waits for it: it is asked about once it should long be final.
-    let overdue = daemon
-        .store
-        .unsettled(payment.seen_at.plus(Duration::from_hours(1)), 10);
-    let overdue = overdue.await.unwrap();
-    assert!(overdue.iter().any(|one| one.signature == dying));
+    // Nobody waits for it: it is asked about once it should long be final, and then dropped.
+    let mut tables = tables(&scripted.file()).await;
+    let later = "UPDATE payments SET recorded_at = recorded_at - 120000";
+    sqlx::query(later).execute(&mut tables).await.unwrap();
+    eventually("it is dropped", async || {
+        daemon.payment(dying).await.unwrap().chain_state == "dropped"
+    })
+    .await;
 }
 
 /// A node that is far behind still lists it on a fork where it gave enough: what is final stands.
