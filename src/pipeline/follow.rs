@@ -106,7 +106,11 @@ impl Pipeline {
                 self.on_hint(hint, hints);
             }
         });
-        let is_other = |watching: &Arc<Watching>| watching.turns.listened() != accounts;
+        // An account that merely lost its place keeps its subscription; one that is watched no more does not.
+        let is_other = |watching: &Arc<Watching>| {
+            let is_watched = |account| watching.accounts().contains(account);
+            !watching.turns.listened().is_subset(accounts) || !accounts.iter().all(is_watched)
+        };
         tokio::select! {
             biased;
             Err(ended) = connection => Some(ended),

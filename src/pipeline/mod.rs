@@ -18,6 +18,7 @@ mod heard;
 mod history;
 mod ingest;
 mod key;
+mod leaving;
 mod opinion;
 mod owing;
 mod progress;

@@ -4,6 +4,7 @@
 //! transaction is read; but only a bounded number of them costs requests with every sweep, and a subscription on every socket.
 
 use crate::domain::{Timestamp, TokenAccount, WatchList, Watched};
+use crate::store::Receipts;
 use std::{cmp::Reverse, collections::BTreeSet};
 
 /// Most subscriptions on one socket: providers allow about a hundred.
@@ -18,10 +19,34 @@ pub(super) enum Rank {
     Associated,
     /// It last received a matched payment then.
     Matched(Reverse<Timestamp>),
-    /// It last received money that is held then.
-    Received(Reverse<Timestamp>),
+    /// One payment brought so much that is held: whole tokens, in parts of 10^-24. Time does not count, or a stranger would buy a
+    /// place with next to nothing each minute.
+    Received(Reverse<u128>),
     /// It never received anything.
     Strange,
+}
+
+impl Rank {
+    pub(super) fn of(watched: &Watched, receipts: Receipts, is_associated: bool) -> Self {
+        match receipts {
+            _ if is_associated => Self::Associated,
+            Receipts {
+                matched_at: Some(at),
+                ..
+            } => Self::Matched(Reverse(at)),
+            Receipts { held: 0, .. } => Self::Strange,
+            Receipts { held, .. } => {
+                let finer = 24_u32.saturating_sub(watched.decimals.places().into());
+                let parts = 10_u128.saturating_pow(finer);
+                Self::Received(Reverse(u128::from(held).saturating_mul(parts)))
+            }
+        }
+    }
+
+    /// Whether it is worth another connection to hear of the account at once.
+    fn is_worth_listening_anew(self) -> bool {
+        matches!(self, Self::Associated | Self::Matched(_))
+    }
 }
 
 /// The watched token accounts by how often they are swept.
@@ -29,7 +54,7 @@ pub(super) enum Rank {
 pub struct Turns {
     /// Swept each time.
     active: BTreeSet<TokenAccount>,
-    /// Of these, subscribed to.
+    /// Subscribed to: active ones, and such as were active when sockets last chose anew.
     listened: BTreeSet<TokenAccount>,
     /// Swept in turn.
     in_turn: Vec<TokenAccount>,
@@ -41,24 +66,26 @@ impl Turns {
         let ranked = accounts
             .iter()
             .map(|one| (Rank::Strange, one.token_account));
-        Self::ranked(ranked, accounts.len())
+        Self::ranked(ranked, accounts.len(), &BTreeSet::new())
     }
 
-    /// All associated accounts, and others by rank up to the bound, are swept each time.
+    /// All associated accounts, and others by rank up to the bound, are swept each time. Subscriptions `to_keep` stay if they can.
     pub(super) fn ranked(
         accounts: impl IntoIterator<Item = (Rank, TokenAccount)>,
         accounts_max: usize,
+        to_keep: &BTreeSet<TokenAccount>,
     ) -> Self {
         let mut ranked: Vec<_> = accounts.into_iter().collect();
         ranked.sort_unstable();
         let is_associated = |(rank, _): &&(Rank, TokenAccount)| *rank == Rank::Associated;
         let associated = ranked.iter().filter(is_associated).count();
+        let bound = associated.max(accounts_max).min(ranked.len());
+        let listened = listened(&ranked, bound.min(LISTENED_MAX), to_keep);
         let addresses: Vec<_> = ranked.into_iter().map(|(_, address)| address).collect();
-        let bound = associated.max(accounts_max).min(addresses.len());
         let (active, in_turn) = addresses.split_at(bound);
         Self {
             active: active.iter().copied().collect(),
-            listened: active.iter().take(LISTENED_MAX).copied().collect(),
+            listened,
             in_turn: in_turn.to_vec(),
         }
     }
@@ -100,10 +127,34 @@ impl Turns {
     }
 }
 
+/// The accounts that have a place: first those that are worth another connection, then those that have a subscription.
+fn listened(
+    ranked: &[(Rank, TokenAccount)],
+    places: usize,
+    to_keep: &BTreeSet<TokenAccount>,
+) -> BTreeSet<TokenAccount> {
+    let best = || ranked.iter().take(places);
+    let urgent = best().filter(|(rank, _)| rank.is_worth_listening_anew());
+    let kept = ranked
+        .iter()
+        .filter(|(_, account)| to_keep.contains(account));
+    let mut listened = BTreeSet::new();
+    for (_, account) in urgent.chain(kept).chain(best()) {
+        if listened.len() == places {
+            break;
+        }
+        listened.insert(*account);
+    }
+    listened
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::domain::{Decimals, Mint, TokenProgram, Wallet};
+
+    /// No subscription is to stay.
+    const NONE: BTreeSet<TokenAccount> = BTreeSet::new();
 
     fn account(number: u16) -> TokenAccount {
         let mut bytes = [0; 32];
@@ -131,13 +182,13 @@ mod tests {
     fn associated_accounts_come_first_then_what_received_last_and_money_of_checkouts_before_dust() {
         let ranked = [
             (Rank::Strange, account(1)),
-            (Rank::Received(at(900)), account(2)),
+            (Rank::Received(Reverse(900)), account(2)),
             (Rank::Matched(at(5)), account(3)),
             (Rank::Matched(at(6)), account(4)),
             (Rank::Associated, account(9)),
         ];
         let active = |accounts_max| {
-            let turns = Turns::ranked(ranked, accounts_max);
+            let turns = Turns::ranked(ranked, accounts_max, &NONE);
             assert_eq!(turns.listened(), &turns.active);
             assert_eq!(turns.in_turn(), ranked.len() - turns.active.len());
             let active = (0..10).filter(|number| turns.is_active(account(*number)));
@@ -158,7 +209,7 @@ mod tests {
             500 => (Rank::Associated, account(500)),
             number => (Rank::Strange, account(number)),
         });
-        let turns = Turns::ranked(ranked, 32);
+        let turns = Turns::ranked(ranked, 32, &NONE);
         assert_eq!(turns.in_turn(), 969);
         let mut seen = BTreeSet::new();
         for turn in 0..969_u64.div_ceil(4) {
@@ -176,9 +227,52 @@ mod tests {
     }
 
     #[test]
+    fn of_held_money_the_largest_payment_counts_in_whole_tokens() {
+        let watched = |places| Watched {
+            decimals: Decimals::new(places).unwrap(),
+            ..watch_list(1).iter().next().unwrap().clone()
+        };
+        let rank = |places, held, matched_at| {
+            let receipts = Receipts { matched_at, held };
+            Rank::of(&watched(places), receipts, false)
+        };
+        let falling = [
+            rank(6, 0, Some(Timestamp(2))),
+            rank(6, u64::MAX, Some(Timestamp(1))),
+            rank(6, 5_000_000, None),
+            rank(9, 4_999_999_999, None),
+            rank(6, 1, None),
+            rank(6, 0, None),
+        ];
+        assert!(falling.is_sorted() && falling[4] < Rank::Strange);
+        assert!(Rank::of(&watched(6), Receipts::default(), true) < falling[0]);
+    }
+
+    #[test]
+    fn a_subscription_stays_until_its_place_is_worth_another_connection() {
+        let received = |amount| Rank::Received(Reverse(amount));
+        let listened = |others: &[(Rank, u16)], to_keep: &[u16]| {
+            let all = [(Rank::Associated, 9)].iter().chain(others);
+            let all: Vec<_> = all
+                .map(|(rank, number)| (*rank, account(*number)))
+                .collect();
+            let to_keep = to_keep.iter().copied().map(account).collect();
+            let turns = Turns::ranked(all, 3, &to_keep);
+            let numbers = (0..20).filter(|number| turns.is_listened(account(*number)));
+            numbers.collect::<Vec<_>>()
+        };
+        let strangers = [(Rank::Strange, 1), (Rank::Strange, 2), (received(7), 3)];
+        assert_eq!(listened(&strangers, &[]), [1, 3, 9]);
+        assert_eq!(listened(&strangers, &[1, 2, 9]), [1, 2, 9], "they stay");
+        assert_eq!(listened(&strangers, &[2, 5, 9]), [2, 3, 9], "5 is gone");
+        let matched = [&strangers[..2], &[(Rank::Matched(at(5)), 3)]].concat();
+        assert_eq!(listened(&matched, &[1, 2, 9]), [1, 3, 9]);
+    }
+
+    #[test]
     fn a_socket_subscribes_to_a_hundred_accounts_at_most() {
         let ranked = (0..300).map(|number| (Rank::Associated, account(number)));
-        let turns = Turns::ranked(ranked, 32);
+        let turns = Turns::ranked(ranked, 32, &NONE);
         assert_eq!((turns.in_turn(), turns.listened().len()), (0, 100));
         assert!(turns.is_listened(account(99)) && !turns.is_listened(account(100)));
     }

@@ -1,6 +1,7 @@
 //! Keeps what is watched up to date: the API's token list, the tokens pending checkouts name, and the accounts on chain.
 
 use super::Pipeline;
+use super::leaving::Leaving;
 use super::turns::{Rank, Turns};
 use crate::clock;
 use crate::domain::{Credit, Policy, Rules, Timestamp, TokenAccount, WatchList, Watched};
@@ -8,9 +9,9 @@ use crate::merchant::SupportedToken;
 use crate::solana::{Found, Target, Unwatchable, watched_accounts};
 use anyhow::Context;
 use std::{
-    cmp::Reverse,
     collections::{BTreeSet, HashMap, HashSet},
     sync::Arc,
+    time::Duration,
 };
 
 /// What is watched, and the rules for it.
@@ -78,17 +79,21 @@ pub struct Watch {
     pipeline: Arc<Pipeline>,
     /// What was looked up on chain, and when.
     looked_up: Option<(Timestamp, Vec<Target>)>,
-    /// What is listed no more, and since when.
-    leaving: HashMap<TokenAccount, Timestamp>,
+    leaving: Leaving,
     /// The accounts that wallets pay into by themselves.
     associated: HashSet<TokenAccount>,
     /// Targets whose accounts no node lists.
     unlisted: HashSet<Target>,
+    /// When the accounts to listen to were last chosen by rank alone.
+    chosen_at: Option<Timestamp>,
 }
 
 /// How often the chain is asked for accounts although nothing else changed, in sweep intervals: a wallet seldom gets another
 /// account for the same token.
 const LOOK_UP_EVERY_SWEEPS: u32 = 20;
+/// How long a subscription stays at least, unless its place goes to a matched payment's account: each choice opens sockets again, and
+/// strangers must not make that happen.
+const LISTENED_FOR: Duration = Duration::from_hours(1);
 
 /// What the chain told of the targets.
 #[derive(Default)]
@@ -109,9 +114,10 @@ impl Watch {
         Self {
             pipeline,
             looked_up: None,
-            leaving: HashMap::new(),
+            leaving: Leaving::default(),
             associated: HashSet::new(),
             unlisted: HashSet::new(),
+            chosen_at: None,
         }
     }
 
@@ -132,10 +138,12 @@ impl Watch {
             return self.rank_again().await;
         }
         let mut found = self.look_up(&targets).await?;
-        let leaving = self.leaving(&found.targets, &found.accounts, now).await?;
-        found.accounts.extend(leaving);
+        let pipeline = self.pipeline.clone();
+        let leaving = self
+            .leaving
+            .of(&pipeline, &found.targets, &found.accounts, now);
+        found.accounts.extend(leaving.await?);
         let accounts: WatchList = found.accounts.into_iter().collect();
-        let pipeline = &self.pipeline;
         let before = pipeline.watching();
         let is_news = |one: &&Watched| before.accounts().get(&one.token_account) != Some(*one);
         let news: Vec<_> = accounts.iter().filter(is_news).collect();
@@ -217,14 +225,14 @@ impl Watch {
 
     /// The accounts of a target that the database knows.
     async fn remembered(&self, target: &Target) -> anyhow::Result<Vec<Watched>> {
-        let known = self.pipeline.store.watched().await;
+        let known = self.pipeline.store.still_watched().await;
         let known = known.context("read what was watched")?;
         let is_of_target = |one: &&Watched| (target.mint, target.wallet) == (one.mint, one.wallet);
         Ok(known.iter().filter(is_of_target).cloned().collect())
     }
 
     /// An account beyond the bound that received something becomes active, without another look at the chain.
-    async fn rank_again(&self) -> anyhow::Result<bool> {
+    async fn rank_again(&mut self) -> anyhow::Result<bool> {
         let watching = self.pipeline.watching();
         if watching.turns.in_turn() == 0 {
             return Ok(false);
@@ -237,8 +245,8 @@ impl Watch {
         self.publish(again).await
     }
 
-    /// Ranks accounts by when they last received something.
-    async fn turns(&self, accounts: &WatchList) -> anyhow::Result<Turns> {
+    /// Ranks accounts by what they have received.
+    async fn turns(&mut self, accounts: &WatchList) -> anyhow::Result<Turns> {
         let accounts_max = self.pipeline.config.watch.max_accounts;
         let receipts = if accounts.len() > accounts_max {
             let receipts = self.pipeline.store.receipts().await;
@@ -246,18 +254,22 @@ impl Watch {
         } else {
             HashMap::new()
         };
-        let rank = |account: TokenAccount| {
+        let (now, watching) = (clock::now(), self.pipeline.watching());
+        let mut to_keep = watching.turns.listened();
+        let none = BTreeSet::new();
+        if self
+            .chosen_at
+            .is_none_or(|at| now.since(at) >= LISTENED_FOR)
+        {
+            (self.chosen_at, to_keep) = (Some(now), &none);
+        }
+        let ranked = accounts.iter().map(|one| {
+            let account = one.token_account;
             let receipts = receipts.get(&account).copied().unwrap_or_default();
-            match (receipts.matched_at, receipts.held_at) {
-                _ if self.associated.contains(&account) => Rank::Associated,
-                (Some(at), _) => Rank::Matched(Reverse(at)),
-                (None, Some(at)) => Rank::Received(Reverse(at)),
-                (None, None) => Rank::Strange,
-            }
-        };
-        let accounts = accounts.iter().map(|one| one.token_account);
-        let ranked = accounts.map(|account| (rank(account), account));
-        Ok(Turns::ranked(ranked, accounts_max))
+            let is_associated = self.associated.contains(&account);
+            (Rank::of(one, receipts, is_associated), account)
+        });
+        Ok(Turns::ranked(ranked, accounts_max, to_keep))
     }
 
     /// From now on this is watched. Returns whether it is news.
@@ -278,33 +290,6 @@ impl Watch {
             weighed.context("find out what is dust")?;
         }
         Ok(is_news)
-    }
-
-    /// What was watched for these targets and is not listed: its owner closed it, or the node left it out. What was paid into it before
-    /// is read first.
-    async fn leaving(
-        &mut self,
-        targets: &[Target],
-        listed: &[Watched],
-        now: Timestamp,
-    ) -> anyhow::Result<Vec<Watched>> {
-        let status = &self.pipeline.status;
-        let known = self.pipeline.store.watched().await;
-        let known = known.context("read what was watched")?;
-        let is_of_target = |one: &Watched| {
-            let mut targets = targets.iter();
-            targets.any(|target| (target.mint, target.wallet) == (one.mint, one.wallet))
-        };
-        let listed: HashSet<_> = listed.iter().map(|one| one.token_account).collect();
-        let is_gone = |one: &&Watched| !listed.contains(&one.token_account) && is_of_target(one);
-        let mut gone: Vec<_> = known.iter().filter(is_gone).cloned().collect();
-        self.leaving.retain(|account, _| !listed.contains(account));
-        gone.retain(|one| {
-            let since = *self.leaving.entry(one.token_account).or_insert(now);
-            let swept_at = status.account_swept_at(one.token_account);
-            swept_at.is_none_or(|at| at <= since)
-        });
-        Ok(gone)
     }
 
     /// What is to be paid in and to whom: the configured tokens; else the enabled ones of the API, and whatever a pending

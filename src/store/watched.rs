@@ -5,13 +5,13 @@ use crate::domain::{Timestamp, TokenAccount, TokenProgram, WatchList, Watched};
 use sqlx::Row;
 use std::collections::HashMap;
 
-/// When a token account last received money.
+/// What a token account has received.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Receipts {
-    /// A payment that matched a checkout.
+    /// When a payment last matched a checkout.
     pub matched_at: Option<Timestamp>,
-    /// A payment that is held.
-    pub held_at: Option<Timestamp>,
+    /// The most that one payment brought which is held and waits for a person, base units.
+    pub held: u64,
 }
 
 impl Store {
@@ -30,7 +30,7 @@ impl Store {
                 "INSERT INTO token_accounts (address, watched_since, wallet, mint, token_program, decimals, symbol) \
                  VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (address) DO UPDATE SET wallet = excluded.wallet, \
                  mint = excluded.mint, token_program = excluded.token_program, decimals = excluded.decimals, \
-                 symbol = excluded.symbol",
+                 symbol = excluded.symbol, gone_at = NULL",
             )
             .bind(watched.token_account.to_string())
             .bind(now.0)
@@ -51,7 +51,37 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub async fn watched(&self) -> Result<WatchList> {
-        let rows = sqlx::query("SELECT * FROM token_accounts WHERE symbol IS NOT NULL")
+        self.watched_where("symbol IS NOT NULL").await
+    }
+
+    /// Those of them that are not gone for good.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn still_watched(&self) -> Result<WatchList> {
+        self.watched_where("symbol IS NOT NULL AND gone_at IS NULL")
+            .await
+    }
+
+    /// Remembers token accounts that the chain lists no more, and that were swept since. They come back when they are watched again.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn note_gone(&self, accounts: &[Watched], now: Timestamp) -> Result<()> {
+        let mut tx = self.begin().await?;
+        for watched in accounts {
+            sqlx::query("UPDATE token_accounts SET gone_at = $2 WHERE address = $1")
+                .bind(watched.token_account.to_string())
+                .bind(now.0)
+                .execute(&mut *tx)
+                .await?;
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+
+    async fn watched_where(&self, condition: &'static str) -> Result<WatchList> {
+        let rows = sqlx::query(&format!("SELECT * FROM token_accounts WHERE {condition}"))
             .fetch_all(&self.read)
             .await?;
         rows.iter()
@@ -70,32 +100,28 @@ impl Store {
             .collect()
     }
 
-    /// When each token account last received money.
+    /// What each token account has received. Dust, and what a person has dismissed, buys nothing.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn receipts(&self) -> Result<HashMap<TokenAccount, Receipts>> {
-        let last = |verdict: &str| {
-            format!(
-                "(SELECT recorded_at FROM payments p WHERE p.token_account = t.address AND p.verdict = '{verdict}' \
+        let rows = sqlx::query(
+            "SELECT address, (SELECT recorded_at FROM payments p WHERE p.token_account = t.address AND p.verdict = 'matched' \
                  AND p.received IS NOT NULL AND p.received <> '0' AND p.chain_state <> 'dropped' \
-                 ORDER BY recorded_at DESC LIMIT 1) AS {verdict}_at"
-            )
-        };
-        let (matched, held) = (last("matched"), last("held"));
-        let rows = sqlx::query(&format!(
-            "SELECT address, {matched}, {held} FROM token_accounts t"
-        ))
+                 ORDER BY recorded_at DESC LIMIT 1) AS matched_at, \
+             (SELECT MAX(CAST(received AS INTEGER)) FROM payments p WHERE p.token_account = t.address AND p.verdict = 'held' \
+                 AND p.is_dust = 0 AND p.dismissed_at IS NULL AND p.chain_state <> 'dropped') AS held \
+             FROM token_accounts t",
+        )
         .fetch_all(&self.read)
         .await?;
         rows.iter()
             .map(|r| {
-                let at = |column| {
-                    Ok::<_, super::Error>(Row::try_get::<Option<i64>, _>(r, column)?.map(Timestamp))
-                };
+                let number = |column| Row::try_get::<Option<i64>, _>(r, column);
                 let receipts = Receipts {
-                    matched_at: at("matched_at")?,
-                    held_at: at("held_at")?,
+                    matched_at: number("matched_at")?.map(Timestamp),
+                    // A larger amount is cast to the largest number that SQLite has.
+                    held: number("held")?.unwrap_or_default().unsigned_abs(),
                 };
                 Ok((row::parse(r, "address")?, receipts))
             })

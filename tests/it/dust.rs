@@ -1,7 +1,7 @@
 //! Dust (`policy.dust_below`): payments too small to matter that match nothing are recorded and counted, and need nobody.
 
 use crate::support::books::{
-    Books, NOW, checkout, credited, ingested, memo, page, rules, signature,
+    Books, NOW, account, checkout, credited, ingested, memo, page, rules, signature, watched,
 };
 use crate::support::ledger::Entry;
 use crate::support::scripted::Scripted;
@@ -190,4 +190,29 @@ async fn a_backfill_that_finds_dust_alone_needs_nobody() {
         assert_eq!(verdicts, [word], "{limit}");
         assert_eq!(report.needs_a_person(), word != "dust");
     }
+}
+
+/// Accounts beyond `watch.max_accounts` are ranked by what they received: 31 payments of one base unit must not push one out.
+#[tokio::test]
+async fn neither_dust_nor_what_is_dismissed_raises_an_account() {
+    let books = books().await;
+    let watched = [watched(account())];
+    books.store.remember_watched(&watched, NOW).await.unwrap();
+    let held = async || books.store.receipts().await.unwrap()[&account()].held;
+    record(&books, 1, "spam", LIMIT - 1).await;
+    assert_eq!(held().await, 0, "dust");
+    record(&books, 2, "no spam", LIMIT).await;
+    record(&books, 3, "more", 9 * LIMIT).await;
+    record(&books, 4, "less", LIMIT + 1).await;
+    assert_eq!(held().await, 9 * LIMIT, "the largest, as a number");
+    let which = Which {
+        signature: signature(3),
+        token_account: None,
+    };
+    let by = Decision {
+        actor: "ada".into(),
+        reason: "a gift".into(),
+    };
+    books.store.dismiss(which, &by, NOW).await.unwrap();
+    assert_eq!(held().await, LIMIT + 1, "dismissed");
 }

@@ -5,9 +5,11 @@ use crate::support::ledger::Entry;
 use crate::support::node::error;
 use crate::support::scripted::Scripted;
 use crate::support::server::Said;
-use crate::support::{eventually, exit_of, said};
+use crate::support::{eventually, exit_of, said, try_eventually};
 use paywatch::domain::{Signature, TokenAccount};
+use paywatch::pipeline::Pipeline;
 use serde_json::{Value, json};
+use std::time::Duration;
 
 /// The node lists so many accounts that strangers made, and the shop's other one.
 fn strangers(scripted: &Scripted, count: u32) {
@@ -91,6 +93,64 @@ async fn an_account_beyond_the_bound_is_swept_in_turn_and_becomes_active_by_what
     })
     .await;
     assert!(again.watching().turns.is_active(aside));
+}
+
+/// A stranger who pays a little into one account after the other must not keep sockets from standing.
+#[tokio::test(flavor = "multi_thread")]
+async fn only_a_matched_payment_takes_the_place_of_another_subscription() {
+    let scripted = Scripted::with(1).await;
+    let _running = scripted.chain.run();
+    strangers(&scripted, 40);
+    let pipeline = scripted.pipeline(&[("WATCH__MAX_ACCOUNTS", "2")]).await;
+    let aside = TokenAccount(scripted.chain.ledger().shop.aside);
+    let _daemon = scripted.run(&pipeline).await;
+    eventually("sockets are open", async || pipeline.open_sockets().0 == 1).await;
+    let spam = Entry {
+        aside: true,
+        ..Entry::paid(scripted.chain.slot(), DUE, "nobody knows")
+    };
+    scripted.chain.ledger().land(spam);
+    eventually("it is swept each time", async || {
+        pipeline.watching().turns.is_active(aside)
+    })
+    .await;
+    assert!(!pipeline.watching().turns.is_listened(aside));
+    let is_reopened = async || scripted.nodes[0].connections() > 1;
+    assert!(!try_eventually(Duration::from_secs(2), is_reopened).await);
+    let paid = buy_aside(&scripted);
+    scripted.confirmed("it was swept", &paid).await;
+    eventually("it is listened to", async || {
+        pipeline.watching().turns.is_listened(aside) && scripted.nodes[0].connections() == 2
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn accounts_that_strangers_made_and_closed_cost_nothing_at_the_next_start() {
+    let scripted = Scripted::with(1).await;
+    let _running = scripted.chain.run();
+    strangers(&scripted, 20);
+    let changes = [("SOLANA__WS_URLS", ""), ("SOLANA__SWEEP_EVERY", "100ms")];
+    let watched = |pipeline: &Pipeline| pipeline.watching().accounts().len();
+    let pipeline = scripted.pipeline(&changes).await;
+    let daemon = scripted.run(&pipeline).await;
+    eventually("all are watched", async || watched(&pipeline) == 22).await;
+    scripted.nodes[0].is_honest_again();
+    eventually("all are gone", async || watched(&pipeline) == 2).await;
+    drop(daemon);
+    let again = scripted.pipeline(&changes).await;
+    let daemon = scripted.run(&again).await;
+    eventually("it watches", async || watched(&again) > 0).await;
+    let are_back = async || watched(&again) > 2;
+    assert!(!try_eventually(Duration::from_secs(3), are_back).await);
+    assert_eq!(
+        daemon.store.watched().await.unwrap().len(),
+        22,
+        "known still"
+    );
+    // Their owner may make them anew.
+    strangers(&scripted, 20);
+    eventually("all are back", are_back).await;
 }
 
 /// Ways of not listing accounts; the first is a public node's without that index.

@@ -8,3 +8,5 @@ CREATE UNIQUE INDEX confirmations_one_per_unknown_memo ON confirmations (folded)
 
 -- Held, and too small to need a person (policy.dust_below).
 ALTER TABLE payments ADD COLUMN is_dust INTEGER NOT NULL DEFAULT 0 CHECK (is_dust IN (0, 1));
+CREATE INDEX payments_held_most ON payments (token_account, CAST(received AS INTEGER))
+    WHERE verdict = 'held' AND is_dust = 0 AND dismissed_at IS NULL AND chain_state <> 'dropped';
