@@ -47,8 +47,10 @@ pub struct Bounds {
     pub head: Duration,
     /// Time for the body of a request, from the end of its head.
     pub body: Duration,
-    /// Time for the client to take the next part of an answer.
+    /// Time for the client to take anything of an answer.
     pub stall: Duration,
+    /// Time for the client to take all of an answer; of a longer export or a stream of events, all of a part of it.
+    pub whole: Duration,
     /// Time for the answers under way, once the server is told to stop.
     pub grace: Duration,
 }
@@ -73,6 +75,7 @@ impl Default for Bounds {
             head: Duration::from_secs(10),
             body: Duration::from_secs(10),
             stall: Duration::from_secs(30),
+            whole: Duration::from_mins(2),
             grace: Duration::from_secs(1),
         }
     }
@@ -169,7 +172,7 @@ async fn connection(
         .timer(TokioTimer::new())
         .header_read_timeout(bounds.head)
         .max_buf_size(HEAD_MAX);
-    let io = TokioIo::new(Patient::new(stream, bounds.stall));
+    let io = TokioIo::new(Patient::new(stream, bounds.stall, bounds.whole));
     let mut serving = pin!(builder.serve_connection(io, service));
     tokio::select! {
         biased;
@@ -214,4 +217,16 @@ fn arriving(body: Incoming, patience: Duration, seat: Arc<Seat>) -> Body {
             }
         },
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_of_the_descriptors_stay_free_and_one_client_is_always_served() {
+        let connections = |descriptors| Bounds::within(descriptors).connections;
+        let cases = [0, 1, 256, 1_023, 1_024, 65_536, u64::MAX].map(connections);
+        assert_eq!(cases, [1, 1, 128, 511, 512, 512, 512]);
+    }
 }

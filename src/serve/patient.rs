@@ -4,7 +4,7 @@ use std::{
     future::Future,
     io,
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
     time::Duration,
 };
 use tokio::{
@@ -13,19 +13,25 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
-/// Fails a write for which the client makes no room in time.
+/// Fails a write for which the client makes no room in time, and one of a part that the client does not take as a whole in time.
 pub(super) struct Patient {
     stream: TcpStream,
-    patience: Duration,
-    until: Option<Pin<Box<Sleep>>>,
+    /// Time for any room.
+    stall: Duration,
+    /// Time for all that is to be sent.
+    whole: Duration,
+    room_until: Option<Pin<Box<Sleep>>>,
+    sent_until: Option<Pin<Box<Sleep>>>,
 }
 
 impl Patient {
-    pub(super) fn new(stream: TcpStream, patience: Duration) -> Self {
+    pub(super) fn new(stream: TcpStream, stall: Duration, whole: Duration) -> Self {
         Self {
             stream,
-            patience,
-            until: None,
+            stall,
+            whole,
+            room_until: None,
+            sent_until: None,
         }
     }
 
@@ -35,13 +41,18 @@ impl Patient {
         written: Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
         if written.is_ready() {
-            self.until = None;
+            self.room_until = None;
             return written;
         }
-        let patience = self.patience;
-        let until = self.until.get_or_insert_with(|| Box::pin(sleep(patience)));
-        ready!(until.as_mut().poll(cx));
-        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+        let begun = |time| move || Box::pin(sleep(time));
+        let room_until = self.room_until.get_or_insert_with(begun(self.stall));
+        let is_stalled = room_until.as_mut().poll(cx).is_ready();
+        let sent_until = self.sent_until.get_or_insert_with(begun(self.whole));
+        let is_slow = sent_until.as_mut().poll(cx).is_ready();
+        if is_stalled || is_slow {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        Poll::Pending
     }
 }
 
@@ -79,6 +90,8 @@ impl AsyncWrite for Patient {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // Asked for when all is written: the next part has its own time.
+        self.sent_until = None;
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 

@@ -47,15 +47,22 @@ const FINDINGS: &[&str] = &[
     "parked",
 ];
 const METHODS: &[&str] = &[
-    "getSignaturesForAddress",
-    "getTransaction",
+    "getAccountInfo",
+    "getBlockTime",
+    "getFirstAvailableBlock",
+    "getGenesisHash",
     "getSignatureStatuses",
+    "getSignaturesForAddress",
     "getSlot",
+    "getTokenAccountsByOwner",
+    "getTransaction",
+    "getVersion",
 ];
 const STEPS: &[&str] = &[
     "watch",
     "checkouts",
     "sweep",
+    "second_opinion",
     "peek",
     "settle",
     "quarantine",

@@ -1,6 +1,6 @@
 //! What stands in `deploy/` works: systemd accepts the units, and they start what is there.
 
-use std::{fs, path::Path, process::Command};
+use std::{collections::BTreeSet, fs, path::Path, process::Command};
 
 /// `systemd-analyze verify` wants the programs to exist: the copies name one that does.
 #[test]
@@ -26,6 +26,8 @@ fn systemd_accepts_the_units() {
         assert_eq!(text.contains("\nLimitNOFILE=65536\n"), is_service, "{name}");
         units.push(unit);
     }
+    let compose = fs::read_to_string("deploy/compose.yaml").unwrap();
+    assert!(compose.contains("\n    ulimits: { nofile: 65536 }\n"));
     let output = Command::new("systemd-analyze")
         .arg("verify")
         .args(&units)
@@ -202,11 +204,51 @@ fn alerts_and_dashboard_name_only_metrics_that_exist() {
     let dashboard = fs::read_to_string("deploy/grafana/dashboards/paywatch.json").unwrap();
     for name in [
         "paywatch_key_refused",
+        "paywatch_uncredited_confirmations",
         "paywatch_store_failed",
         "paywatch_dropped_payments_total",
         "paywatch_notices_total",
         "paywatch_unmatched_limits",
     ] {
-        assert!(dashboard.contains(name), "{name} is not shown");
+        let (alone, counted) = (format!("\"expr\": \"{name}\""), format!("({name}["));
+        let is_shown = dashboard.contains(&alone) || dashboard.contains(&counted);
+        assert!(is_shown, "{name} has no panel of its own");
     }
+}
+
+/// The names that follow these words in the sources.
+fn named_after(folder: &Path, words: &str) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            names.extend(named_after(&path, words));
+            continue;
+        }
+        let text = fs::read_to_string(&path).unwrap();
+        for rest in text.split(words).skip(1) {
+            let is_of_name = |c: char| c == '_' || c.is_ascii_alphanumeric();
+            let end = rest.find(|c| !is_of_name(c)).unwrap_or(rest.len());
+            names.insert(rest[..end].to_owned());
+        }
+    }
+    names
+}
+
+/// A series that begins with its first event hides that event from `increase`.
+#[test]
+fn every_step_and_every_method_is_counted_from_the_start() {
+    let values = |metric: &str, label: &str| -> BTreeSet<String> {
+        let mut metrics = paywatch::telemetry::METRICS.iter();
+        let metric = metrics.find(|one| one.name == metric).unwrap();
+        let mut labels = metric.labels.iter();
+        let values = labels.find(|one| one.name == label).unwrap().values;
+        values.iter().map(|value| (*value).to_owned()).collect()
+    };
+    let steps = named_after(Path::new("src"), "Failures::of(\"");
+    assert_eq!(steps, values("paywatch_failed_steps_total", "step"));
+    let requests = named_after(Path::new("src/solana"), "RpcRequest::Get");
+    let methods = requests.iter().map(|name| format!("get{name}"));
+    let methods: BTreeSet<_> = methods.collect();
+    assert_eq!(methods, values("paywatch_rpc_requests_total", "method"));
 }

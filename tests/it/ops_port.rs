@@ -35,6 +35,7 @@ fn wide() -> Bounds {
         head: LONG,
         body: LONG,
         stall: LONG,
+        whole: LONG,
         grace: LONG,
     }
 }
@@ -203,6 +204,44 @@ async fn a_client_that_takes_no_answer_is_hung_up_on_and_a_panic_ends_one_connec
     let mut unlucky = serving.sent(&WELL.replace("healthz", "faulty")).await;
     assert_eq!(until_closed(&mut unlucky).await, "");
     assert_eq!(serving.health().await, 200);
+}
+
+/// A reader that takes a byte now and then makes room each time, and never takes the page.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_takes_a_page_byte_by_byte_is_hung_up_on() {
+    let bounds = Bounds {
+        whole: Duration::from_secs(1),
+        ..wide()
+    };
+    let page = Bytes::from(vec![b'x'; 64 << 20]);
+    let large = get(async move || page.clone());
+    let events = get(async || {
+        let part = |count: u8| async move {
+            tokio::time::sleep(Duration::from_millis(250)).await;
+            Some((Ok::<_, std::io::Error>("tick"), count.checked_add(1)?))
+        };
+        Body::from_stream(stream::unfold(0, part))
+    });
+    let more = Router::new()
+        .route("/large", large)
+        .route("/events", events);
+    let serving = Serving::start(bounds, more).await;
+    let mut events = serving.sent(&WELL.replace("healthz", "events")).await;
+    let mut slow = serving.sent(&WELL.replace("healthz", "large")).await;
+    let mut buffer = vec![0; 65_536];
+    let taken = async {
+        while slow.read(&mut buffer).await.is_ok_and(|count| count > 0) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let began = Instant::now();
+    // All of it would take 20 s; what the kernel holds is read to the end.
+    timeout(PATIENCE, taken).await.expect("it is hung up on");
+    assert!(began.elapsed() < Duration::from_secs(15));
+    // A stream goes on for as long as it is taken.
+    for _ in 0..8 {
+        assert!(!answer_on(&mut events).await.is_empty());
+    }
 }
 
 fn sending_is_impossible() -> bool {
