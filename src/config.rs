@@ -44,7 +44,7 @@ pub struct Config {
     pub notify: Option<crate::notify::Settings>,
     /// What is logged.
     pub log: Log,
-    /// The files that hold secrets, each with its key.
+    /// The files that hold secrets, each with its key; the configuration file, too, if it holds one.
     pub secret_files: Vec<(&'static str, PathBuf)>,
 }
 
@@ -192,7 +192,14 @@ impl Config {
         file: Option<&Path>,
         environment: impl IntoIterator<Item = (String, String)>,
     ) -> anyhow::Result<Self> {
-        Ok(Self::check(&Written::load(file, environment)?.raw)?)
+        let written = Written::load(file, environment)?;
+        let mut config = Self::check(&written.raw)?;
+        if let Some(file) = file.filter(|_| settings::file_holds_a_secret(&written)) {
+            config
+                .secret_files
+                .push(("the configuration file", file.to_owned()));
+        }
+        Ok(config)
     }
 
     /// Checks everything of a text like a configuration file's; no environment counts.

@@ -85,6 +85,28 @@ fn tables(raw: &Raw) -> anyhow::Result<Vec<(String, Table)>> {
     Ok(all.into_iter().filter_map(table).collect())
 }
 
+/// Whether the file sets a key of the API, or an address that may hold one.
+pub(super) fn file_holds_a_secret(written: &Written) -> bool {
+    let raw = &written.raw;
+    let is_in_file = |name: &str| written.in_file.contains(name);
+    let has_credentials = |url: &String| Url::parse(url).is_ok_and(|url| has_credentials(&url));
+    let has_key = |url: &String| Url::parse(url).is_ok_and(|url| has_credentials_or_path(&url));
+    is_in_file("merchant.api_key") && !raw.merchant.api_key.is_empty()
+        || is_in_file("merchant.base_url") && has_credentials(&raw.merchant.base_url)
+        || is_in_file("notify.url") && has_key(&raw.notify.url)
+        || is_in_file("solana.rpc_urls") && raw.solana.rpc_urls.iter().any(has_key)
+        || is_in_file("solana.ws_urls") && raw.solana.ws_urls.iter().any(has_key)
+}
+
+fn has_credentials(url: &Url) -> bool {
+    !url.username().is_empty() || url.password().is_some() || url.query().is_some()
+}
+
+/// Providers put keys into paths, too.
+fn has_credentials_or_path(url: &Url) -> bool {
+    has_credentials(url) || url.path().len() > 1
+}
+
 fn without_secrets(name: &str, value: Value) -> Value {
     match (name, value) {
         ("merchant.api_key", Value::String(key)) if !key.is_empty() => "(hidden)".into(),

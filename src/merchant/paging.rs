@@ -118,6 +118,15 @@ impl Paging {
         self.end
     }
 
+    /// How many entries the last page says there are, if it does.
+    #[must_use]
+    pub fn total(&self) -> Option<usize> {
+        match self.more {
+            More::Total(total) => Some(total),
+            More::Untold | More::Follows => None,
+        }
+    }
+
     /// Steps back a little before it goes on after a pause, during which entries may have been removed.
     pub fn step_back(&mut self) {
         let back = self.offset.saturating_sub(Self::OVERLAP);

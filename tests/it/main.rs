@@ -19,6 +19,7 @@ mod broken_nodes;
 mod bulk;
 mod buying;
 mod by_hand;
+mod checks;
 mod claims;
 mod commands;
 mod confirmed;

@@ -121,14 +121,17 @@ fn config_show_tells_what_is_set_and_by_whom_and_keeps_secrets() {
 }
 
 /// What `check --json` found, by check.
-fn findings(environment: &[(String, String)], arguments: &[&str]) -> (Option<i32>, Vec<Value>) {
+pub(crate) fn findings(
+    environment: &[(String, String)],
+    arguments: &[&str],
+) -> (Option<i32>, Vec<Value>) {
     let output = exit_of(environment, &[&["check", "--json"][..], arguments].concat());
     let found = serde_json::from_slice(&output.stdout);
     let found: Value = found.unwrap_or_else(|error| panic!("{error}: {}", said(&output)));
     (output.status.code(), found.as_array().unwrap().clone())
 }
 
-fn outcome<'a>(findings: &'a [Value], check: &str) -> &'a Value {
+pub(crate) fn outcome<'a>(findings: &'a [Value], check: &str) -> &'a Value {
     let of = |one: &&Value| one["check"].as_str().unwrap().starts_with(check);
     let found = findings.iter().find(of);
     &found.unwrap_or_else(|| panic!("{check} in {findings:?}"))["outcome"]

@@ -197,10 +197,17 @@ async fn history(merchant: &Merchant, base_url: &Url) -> Finding {
             break;
         }
     }
-    if let Some(doubt) = paging.doubt() {
+    let doubt = match paging.doubt() {
+        Some(doubt) => Some(doubt.to_string()),
+        None => match cut_before_its_end(merchant, &paging).await {
+            Ok(doubt) => doubt,
+            Err(error) => return no_api(check, error, base_url),
+        },
+    };
+    if let Some(doubt) = doubt {
         return Finding::failed(
             check,
-            doubt.to_string(),
+            doubt,
             "checkouts beyond that are not known, and payments for them stay held as unknown_memo: the API must page by limit and offset",
         );
     }
@@ -222,6 +229,21 @@ async fn history(merchant: &Merchant, base_url: &Url) -> Finding {
         found,
         "payments for unreadable sessions stay held as unknown_memo; a session without `created_at` is not looked back for",
     )
+}
+
+/// Looks at a page near the end of a history that is longer than what was read. Says what is wrong if it has no entry.
+async fn cut_before_its_end(
+    merchant: &Merchant,
+    paging: &Paging,
+) -> Result<Option<String>, merchant::Error> {
+    let Some(total) = paging.total().filter(|total| *total > paging.end()) else {
+        return Ok(None);
+    };
+    let offset = total.saturating_sub(Paging::OVERLAP).max(paging.end());
+    let page = merchant.history(offset).await?;
+    Ok((page.entries() == 0).then(|| {
+        format!("GET /history says that it has {total} entries, and its page at offset {offset} is empty")
+    }))
 }
 
 async fn tokens(config: &Config, merchant: &Merchant) -> (Finding, Vec<Target>) {
