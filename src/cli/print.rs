@@ -1,12 +1,12 @@
 //! What commands put on the terminal. Text from chain and API is never executed by it.
 
-use crate::domain::is_invisible;
+use crate::domain::is_unclear;
 use anyhow::Context;
 use comfy_table::{Table, presets};
 use serde::Serialize;
 use std::io::{ErrorKind, Write};
 
-/// Prints JSON, with every character that a terminal would act on as an escape of JSON's own.
+/// Prints JSON, with every character that a terminal would act on, or that may look like another, as an escape of JSON's own.
 ///
 /// # Errors
 /// When standard output is closed.
@@ -14,7 +14,7 @@ pub(super) fn json(value: &impl Serialize) -> anyhow::Result<()> {
     let text = serde_json::to_string_pretty(value).context("write JSON")?;
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
-        if is_invisible(c) && c != '\n' {
+        if is_unclear(c) && c != '\n' {
             let mut units = [0; 2];
             for unit in c.encode_utf16(&mut units) {
                 shown += &format!("\\u{unit:04x}");

@@ -9,8 +9,10 @@ use unicode_general_category::{GeneralCategory, get_general_category};
 pub struct Memo(String);
 
 impl Memo {
-    /// Most characters of a memo that are ever shown to a person.
+    /// Most characters of a memo that are shown whole in the midst of other text.
     const SHOWN_CHARS: usize = 80;
+    /// Characters that are shown of the beginning of a longer memo, and of its end.
+    const ENDS_CHARS: (usize, usize) = (40, 16);
 
     /// Trims white space and invisible characters at both ends, as a copied memo may carry them; nothing left means no memo.
     #[must_use]
@@ -39,6 +41,13 @@ impl Memo {
         &self.0
     }
 
+    /// The whole memo as a person may see it: no two memos that differ in what cannot be seen look alike. Letters of different
+    /// scripts that look alike are shown as they are.
+    #[must_use]
+    pub fn in_full(&self) -> String {
+        shown(&self.0)
+    }
+
     /// The form under which memos are looked up: hexadecimal text in lower case, other text as it is.
     #[must_use]
     pub fn folded(&self) -> String {
@@ -50,17 +59,39 @@ impl Memo {
     }
 }
 
-/// The memo as a person may see it: no two memos that differ in what cannot be seen look alike. Letters of different scripts
-/// that look alike are shown as they are. The length is capped.
+/// The memo as a person may see it, see [`Memo::in_full`]. Of a long one: beginning, end and length.
 impl fmt::Display for Memo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let end = self.0.char_indices().nth(Self::SHOWN_CHARS);
-        let shown = end.and_then(|(end, _)| self.0.get(..end));
-        // A memo that spells an escape must not look like one that has the character.
-        let spelled = shown.unwrap_or(&self.0).replace("\\u{", "\\u{5c}u{");
-        f.write_str(&visible(&spelled))?;
-        f.write_str(if shown.is_some() { "…" } else { "" })
+        let length = self.0.chars().count();
+        if length <= Self::SHOWN_CHARS {
+            return f.write_str(&self.in_full());
+        }
+        let (head, tail) = Self::ENDS_CHARS;
+        let start_of = |index| self.0.char_indices().nth(index).map(|(start, _)| start);
+        let until = |index| start_of(index).and_then(|end| self.0.get(..end));
+        let from = |index| start_of(index).and_then(|start| self.0.get(start..));
+        let head = shown(until(head).unwrap_or_default());
+        let tail = shown(from(length.saturating_sub(tail)).unwrap_or_default());
+        write!(f, "{head}…{tail} ({length} characters)")
     }
+}
+
+/// A memo that spells an escape, or looks like a long one, must not look like one that is.
+fn shown(memo: &str) -> String {
+    let spelled = memo.replace("\\u{", "\\u{5c}u{");
+    escaped(&spelled, |c| is_unclear(c) || c == '…')
+}
+
+/// Whether a character may make text look like other text: one that is invisible, or a mark that combines with the character before
+/// it, as there is a single character for `u` and U+0308.
+#[must_use]
+pub fn is_unclear(c: char) -> bool {
+    let category = get_general_category(c);
+    is_invisible(c)
+        || matches!(
+            category,
+            GeneralCategory::NonspacingMark | GeneralCategory::EnclosingMark
+        )
 }
 
 /// Whether a character leaves no mark of its own: it acts on a terminal or on the order of the text around it, is blank and not the
@@ -96,9 +127,13 @@ fn is_ignorable(c: char) -> bool {
 /// Text from outside with every such character written out.
 #[must_use]
 pub fn visible(text: &str) -> String {
+    escaped(text, is_invisible)
+}
+
+fn escaped(text: &str, is_escaped: impl Fn(char) -> bool) -> String {
     let mut shown = String::with_capacity(text.len());
     for c in text.chars() {
-        if is_invisible(c) {
+        if is_escaped(c) {
             shown.extend(c.escape_unicode());
         } else {
             shown.push(c);
@@ -131,14 +166,42 @@ mod tests {
     fn a_hostile_memo_is_shown_harmlessly() {
         let memo = Memo::parse("a\x1b[31m\u{202e}b").unwrap();
         assert_eq!(memo.to_string(), "a\\u{1b}[31m\\u{202e}b");
-        assert_eq!(
-            Memo::parse(&"x".repeat(4000))
-                .unwrap()
-                .to_string()
-                .chars()
-                .count(),
-            81
-        );
+    }
+
+    #[test]
+    fn of_a_long_memo_both_ends_and_the_length_are_shown() {
+        let shown = |text: &str| Memo::parse(text).unwrap().to_string();
+        let (head, tail) = ("h".repeat(40), "t".repeat(16));
+        let whole = "x".repeat(80);
+        assert_eq!(shown(&whole), whole);
+        let long = format!("{head}{}{tail}", "x".repeat(3_944));
+        assert_eq!(shown(&long), format!("{head}…{tail} (4000 characters)"));
+        for other in [
+            format!("{head}{}{tail}", "x".repeat(3_945)),
+            format!("{long}t"),
+            format!("{long}-"),
+            format!("{head}…{tail} (4000 characters)"),
+        ] {
+            assert_ne!(shown(&other), shown(&long), "{other}");
+        }
+        let umlauts = "ü".repeat(81);
+        assert_eq!(shown(&umlauts).chars().filter(|c| *c == 'ü').count(), 56);
+        let memo = Memo::parse(&long).unwrap();
+        assert_eq!(memo.in_full(), long);
+    }
+
+    /// They are letters of the memo all the same: nothing is trimmed.
+    #[test]
+    fn marks_that_combine_are_shown_as_escapes() {
+        let combined = Memo::parse("Gru\u{308}n u\u{308}").unwrap();
+        assert_eq!(combined.as_str(), "Gru\u{308}n u\u{308}");
+        assert_eq!(combined.to_string(), "Gru\\u{308}n u\\u{308}");
+        assert_eq!(Memo::parse("Grün ü").unwrap().to_string(), "Grün ü");
+        for mark in ['\u{300}', '\u{36f}', '\u{20dd}', '\u{483}', '\u{1dc0}'] {
+            let memo = Memo::parse(&format!("a{mark}")).unwrap();
+            assert_eq!(memo.to_string(), format!("a{}", mark.escape_unicode()));
+            assert_eq!(Memo::of_checkout(memo.as_str()).as_ref(), Some(&memo));
+        }
     }
 
     /// Format characters, default ignorable ones, blanks, tags, fillers, and what no font has a glyph for.

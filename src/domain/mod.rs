@@ -44,7 +44,7 @@ pub use explain::{
 };
 pub use judge::{Candidate, Claim, Held, Matched, Verdict, judge};
 pub use meant::{meant, resembles};
-pub use memo::{Memo, is_invisible, visible};
+pub use memo::{Memo, is_invisible, is_unclear, visible};
 pub use policy::{AmountRule, Limit, Policy, TokenName, UnknownMemo};
 pub use program::{MemoProgram, TokenProgram};
 pub use reconcile::{Finding, Rejected, Told, reconcile};

@@ -49,7 +49,7 @@ pub fn transfer_request_text(request: &TransferRequest) -> String {
         request.amount,
         request.mint,
         request.recipient,
-        visible(request.memo.as_str()),
+        request.memo.in_full(),
         request.url(),
     )
 }

@@ -174,6 +174,19 @@ async fn the_guide_shows_the_bodies_that_are_posted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_notice_tells_memos_apart_that_look_alike() {
+    let (books, listener) = (books_of_the_guide().await, Listener::start().await);
+    let one = credited("9df5\u{200b} u\u{308}", 7);
+    let one = ingested(1, 5, Commitment::Confirmed, one);
+    books.record(one).await;
+    let pipeline = listener.pipeline(&books.store, OLD);
+    notify(&pipeline).step().await.unwrap();
+    let body = listener.bodies().remove(0);
+    let text = body["data"]["text"].as_str().unwrap_or_default();
+    assert!(text.contains("Memo: 9df5\\u{200b} u\\u{308}."), "{body}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_one_checkout_nothing_is_expected_and_without_an_address_nothing_linked() {
     let (books, listener) = (books_of_the_guide().await, Listener::start().await);
     let one = ingested(1, 5, Commitment::Confirmed, credited("nobody", 7));

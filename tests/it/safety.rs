@@ -117,6 +117,36 @@ async fn the_words_of_a_payer_do_nothing() {
     }
 }
 
+/// What looks like a plain memo is told apart wherever a person may see it: log, commands, pages, lists.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shown_memo_looks_like_no_other() {
+    const ALIKE: &str = "9df5\u{200b} u\u{308}\u{a0}x\ty\u{2003}z";
+    const SHOWN: &str = "9df5\\u{200b} u\\u{308}\\u{a0}x\\u{9}y\\u{2003}z";
+    let world = World::new().await;
+    let daemon = world.start(&[]);
+    let signature = world.pay(5, ALIKE).await;
+    world.wait_verdict(signature, "unknown_memo").await;
+    let (environment, id) = (world.environment(), signature.to_string());
+    // The log escapes backslashes once more.
+    let is_logged = || daemon.log().replace("\\\\", "\\").contains(SHOWN);
+    eventually("the log", async || is_logged()).await;
+    for command in [
+        &["payments", "list"][..],
+        &["payments", "list", "--csv"],
+        &["payments", "show", &id],
+        &["explain", &id],
+    ] {
+        let text = said(&exit_of(&environment, command));
+        assert!(text.contains(SHOWN), "{command:?}: {text}");
+    }
+    let ops = daemon.ops().await;
+    for page in ["payments", &format!("payments/{id}"), "payments.csv"] {
+        let page = reqwest::get(format!("{ops}/{page}")).await.unwrap();
+        let text = page.text().await.unwrap();
+        assert!(text.contains(SHOWN), "{text}");
+    }
+}
+
 /// A certificate authority of its own, and an address at which TLS is spoken for a plain server.
 struct Tls {
     authority: String,

@@ -68,12 +68,16 @@ pub(super) fn reason_badge(payment: &PaymentSummary) -> Markup {
     }
 }
 
-/// Text from outside, written out and not longer than a line.
+/// Text from outside, written out and not longer than a line: what is longer is left out of its middle.
 pub(super) fn short(text: &str) -> Markup {
     let text = visible(text);
-    let shown: String = text.chars().take(SHOWN_MAX).collect();
-    let more = if shown.len() < text.len() { "…" } else { "" };
-    html! { span.outside title=[(!more.is_empty()).then_some(&text)] { (shown) (more) } }
+    let length = text.chars().count();
+    if length <= SHOWN_MAX {
+        return html! { span.outside { (text) } };
+    }
+    let head: String = text.chars().take(SHOWN_MAX / 2).collect();
+    let tail: String = text.chars().skip(length - SHOWN_MAX / 2).collect();
+    html! { span.outside title=(text) { (head) "…" (tail) } }
 }
 
 /// The beginning and end of a signature or address.

@@ -200,11 +200,12 @@ fn contents(pipeline: &Pipeline, checkout: &Checkout, stage: &Stage, network: &s
 
 fn instructions(request: &TransferRequest, network: &str) -> Markup {
     let (url, symbol) = (request.url(), visible(&request.symbol));
-    let amount = request.human();
+    let (amount, recipient) = (request.human(), request.recipient.to_string());
+    let memo = request.memo.as_str().to_owned();
     let fields = [
-        ("Amount", amount.clone(), symbol.as_str()),
-        ("To wallet", request.recipient.to_string(), ""),
-        ("Memo", request.memo.as_str().to_owned(), ""),
+        ("Amount", &amount, &amount, symbol.as_str()),
+        ("To wallet", &recipient, &recipient, ""),
+        ("Memo", &memo, &request.memo.in_full(), ""),
     ];
     html! {
         @if let Ok(code) = qr_svg(&url) {
@@ -215,10 +216,10 @@ fn instructions(request: &TransferRequest, network: &str) -> Markup {
         p.actions { a.button.main href=(url) { "Open in a wallet" } }
         p { "Or send it by hand, in one transaction, exactly this amount and with this memo: without the memo nobody knows what it is for." }
         dl.send {
-            @for (name, text, unit) in fields {
+            @for (name, text, shown, unit) in fields {
                 dt { (name) }
                 dd {
-                    span.key { (visible(&text)) } " " (unit) " "
+                    span.key.outside { (shown) } " " (unit) " "
                     button type="button" data-copy=(text) aria-label=(format!("Copy {}", name.to_lowercase())) { "Copy" }
                 }
             }
@@ -263,6 +264,24 @@ fn document(title: &str, body: &Markup) -> Markup {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The copied memo is exact; the shown one looks like no other.
+    #[test]
+    fn a_memo_is_shown_as_no_other_looks_and_copied_as_it_is() {
+        let request = TransferRequest {
+            memo: Memo::parse("9df5  u\u{308}\u{a0}x\u{200b}y").unwrap(),
+            amount: crate::domain::BaseUnits(19),
+            mint: crate::domain::Mint(spl_token::native_mint::id()),
+            decimals: crate::domain::Decimals::new(0).unwrap(),
+            symbol: "USDC".into(),
+            recipient: crate::domain::Wallet(spl_token::id()),
+        };
+        let page = instructions(&request, "devnet").into_string();
+        let shown = "<span class=\"key outside\">9df5  u\\u{308}\\u{a0}x\\u{200b}y</span>";
+        assert!(page.contains(shown), "{page}");
+        let copied = "data-copy=\"9df5  u\u{308}\u{a0}x\u{200b}y\"";
+        assert!(page.contains(copied), "{page}");
+    }
 
     #[test]
     fn an_address_is_admitted_for_a_while_and_others_all_the_same() {
