@@ -7,10 +7,10 @@ mod meaning;
 mod words;
 
 use super::{
-    BaseUnits, Candidate, Checkout, CheckoutStatus, Claim, Credit, Decimals, Decoded, Held,
-    Instruction, Matched, Memo, MemoProgram, Mint, Outcome, Rules, Share, Signature, TokenAccount,
-    TokenBalance, TokenProgram, Transaction, Transfer, Verdict, Wallet, WatchList, Watched, decode,
-    judge, meant, pieces, unique_assignment,
+    AmountRule, BaseUnits, Candidate, Checkout, CheckoutStatus, Claim, Credit, Decimals, Decoded,
+    Held, Instruction, Matched, Memo, MemoProgram, Mint, Outcome, Rules, Share, Signature,
+    TokenAccount, TokenBalance, TokenProgram, Transaction, Transfer, Verdict, Wallet, WatchList,
+    Watched, decode, judge, meant, pieces, unique_assignment,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -281,9 +281,12 @@ fn judge_all(
             Some((verdict, candidates))
         });
         let meant = match &judged {
-            Some((Verdict::Held(Held::UnknownMemo), _)) => {
-                may_be_meant(credit, &decoded.memos, known.as_ref())
-            }
+            Some((Verdict::Held(Held::UnknownMemo), _)) => may_be_meant(
+                credit,
+                &decoded.memos,
+                known.as_ref(),
+                rules.policy().amount,
+            ),
             _ => None,
         };
         let case = words::Case {
@@ -317,8 +320,14 @@ fn judge_all(
     explained
 }
 
-fn may_be_meant(credit: &Credit, memos: &[Memo], known: Option<&Known>) -> Option<Checkout> {
-    let asking = known?.asking.iter().filter(|one| one.asks_for(credit));
+fn may_be_meant(
+    credit: &Credit,
+    memos: &[Memo],
+    known: Option<&Known>,
+    rule: AmountRule,
+) -> Option<Checkout> {
+    let asking = known?.asking.iter();
+    let asking = asking.filter(|one| one.asks_for(credit, rule));
     let asking: Vec<_> = asking.cloned().collect();
     meant(memos, &asking).cloned()
 }

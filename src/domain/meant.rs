@@ -1,6 +1,6 @@
 //! Which checkout a payer may have meant whose memo names none. A question for a person, never a verdict.
 
-use super::{Checkout, CheckoutStatus, Credit, Memo};
+use super::{AmountRule, Checkout, CheckoutStatus, Credit, Memo};
 
 /// Fewest letters and digits of a memo that others are compared with: short ones resemble too much.
 const LETTERS_MIN: usize = 8;
@@ -8,11 +8,15 @@ const LETTERS_MIN: usize = 8;
 const CHARS_MAX: usize = 1_000;
 
 impl Checkout {
-    /// Whether it is pending and asks for exactly what a credit brought.
+    /// Whether it is pending and what a credit brought is enough for it by the operator's rule.
     #[must_use]
-    pub fn asks_for(&self, credit: &Credit) -> bool {
+    pub fn asks_for(&self, credit: &Credit, rule: AmountRule) -> bool {
+        let is_enough = |due| match rule {
+            AmountRule::Exact => credit.received == due,
+            AmountRule::AtLeast => credit.received >= due,
+        };
         self.status == CheckoutStatus::Pending
-            && self.amount == Some(credit.received)
+            && self.amount.is_some_and(is_enough)
             && self.mint == Some(credit.mint)
             && self.recipient.is_none_or(|wallet| wallet == credit.wallet)
     }
@@ -177,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_pending_checkout_that_asks_for_exactly_this_is_compared() {
+    fn only_a_pending_checkout_that_this_pays_for_is_compared() {
         let credit = Credit {
             token_account: TokenAccount(Pubkey::new_from_array([1; 32])),
             wallet: Wallet(Pubkey::new_from_array([2; 32])),
@@ -188,7 +192,7 @@ mod tests {
         let asks = |edit: fn(&mut Checkout)| {
             let mut one = checkout(MEMO);
             edit(&mut one);
-            one.asks_for(&credit)
+            one.asks_for(&credit, AmountRule::Exact)
         };
         assert!(asks(|_| {}));
         assert!(asks(|one| one.recipient = None));
@@ -202,5 +206,10 @@ mod tests {
             |one| one.recipient = Some(Wallet(Pubkey::new_from_array([9; 32])))
         ));
         assert!(!asks(|one| one.status = CheckoutStatus::Confirmed(None)));
+        for (due, is_named) in [(18, true), (19, true), (20, false)] {
+            let mut one = checkout(MEMO);
+            one.amount = Some(BaseUnits(due));
+            assert_eq!(one.asks_for(&credit, AmountRule::AtLeast), is_named);
+        }
     }
 }

@@ -122,7 +122,7 @@ impl Pipeline {
         Arc::new(Self {
             rpc: rpc.patient(),
             merchant,
-            store,
+            store: store.taking(config.policy.amount),
             status: Status::default(),
             bells: Bells::default(),
             handed: Handed::new(config.merchant.settings.max_in_flight),

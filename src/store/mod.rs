@@ -50,7 +50,7 @@ pub use stage::Stage;
 pub use timeline::{Event, Happened};
 pub use watched::Receipts;
 
-use crate::domain::TokenAccount;
+use crate::domain::{AmountRule, TokenAccount};
 use crate::sqlite::{self, Tx};
 use sqlx::Connection;
 use sqlx::error::DatabaseError;
@@ -110,6 +110,8 @@ pub struct Store {
     durable: SqlitePool,
     /// One connection that never writes: it sees when any other has written.
     observer: SqlitePool,
+    /// See [`Store::taking`].
+    amount: AmountRule,
 }
 
 impl Store {
@@ -141,6 +143,7 @@ impl Store {
             read,
             durable,
             observer,
+            amount: AmountRule::Exact,
         })
     }
 
@@ -172,6 +175,7 @@ impl Store {
             durable: write.clone(),
             observer: write.clone(),
             write,
+            amount: AmountRule::Exact,
         })
     }
 

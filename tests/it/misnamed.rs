@@ -1,19 +1,20 @@
 //! Memos that carry invisible characters, and memos that name a checkout by mistake: seen, named to people, never confirmed alone.
 
 use crate::support::backend::DUE;
+use crate::support::books::{Books, credited, ingested, signature};
 use crate::support::ledger::Entry;
 use crate::support::scripted::{Daemon, Scripted};
 use crate::support::server::{Said, Server};
 use crate::support::{World, eventually};
 use paywatch::domain::{
-    BaseUnits, Checkout, CheckoutStatus, Decimals, Explanation, Held, Known, Matched, Memo, Payees,
-    Policy, Rules, Signature, TokenAccount, TokenProgram, Transaction, Verdict, WatchList, Watched,
-    explain,
+    AmountRule, BaseUnits, Checkout, CheckoutStatus, Commitment, Decimals, Explanation, Held,
+    Known, Matched, Memo, Payees, Policy, Rules, Signature, TokenAccount, TokenProgram,
+    Transaction, Verdict, WatchList, Watched, explain,
 };
 use paywatch::notify::Notify;
 use paywatch::report::stage_words;
 use paywatch::solana::Fetched;
-use paywatch::store::Stage;
+use paywatch::store::{Filter, Stage};
 use reqwest::header;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -305,4 +306,31 @@ async fn pages_name_it_and_the_form_offers_it() {
         "{form}"
     );
     assert!(form.contains("Did they mean this one?"), "{form}");
+}
+
+/// Under `policy.amount = "at_least"` more than is due is enough, by the store and in the explanation.
+#[tokio::test]
+async fn a_checkout_that_asks_for_less_is_named_where_more_is_enough() {
+    for (rule, named) in [(AmountRule::Exact, 1), (AmountRule::AtLeast, 2)] {
+        let books = Books::with(&[MEMO]).await;
+        let store = books.store.clone().taking(rule);
+        let memo = format!("Order {MEMO}");
+        for (byte, amount) in [(1, DUE - 1), (2, DUE), (3, 100 * DUE)] {
+            let one = ingested(byte, 5, Commitment::Confirmed, credited(&memo, amount));
+            books.record(one).await;
+        }
+        let mut found = 0;
+        for payment in store.payments(&Filter::newest(10)).await.unwrap() {
+            let meant = store.meant_by(&payment).await.unwrap();
+            found += usize::from(meant.is_some_and(|one| one.memo.as_str() == MEMO));
+        }
+        assert_eq!(found, named, "{rule:?}");
+        let stage = store.stage(&Memo::parse(MEMO).unwrap()).await;
+        let (_, stage) = stage.unwrap().unwrap();
+        let newest = if rule == AmountRule::Exact { 2 } else { 3 };
+        assert_eq!(
+            stage.signature(),
+            Some(signature(newest).to_string().as_str())
+        );
+    }
 }
