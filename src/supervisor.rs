@@ -234,11 +234,8 @@ async fn watch(pipeline: Arc<Pipeline>) {
         .saturating_mul(WATCH_EVERY_SWEEPS);
     loop {
         let pause = match watch.step().await {
-            Ok(changed) => {
+            Ok(_) => {
                 failures.none();
-                if changed {
-                    pipeline.bells.sweep.notify_one();
-                }
                 every
             }
             Err(error) => failures.note(&error),

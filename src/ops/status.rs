@@ -130,7 +130,9 @@ impl Standing {
         let accounts = watching.active().map(|watched| AccountStatus {
             token_account: watched.token_account.to_string(),
             symbol: watched.symbol.clone(),
-            swept_ago_seconds: ago(status.account_swept_at(watched.token_account)),
+            swept_ago_seconds: status
+                .account_swept_at(watched.token_account)
+                .map(|at| at.elapsed().as_secs()),
         });
         let counts = store.count_confirmations().await?;
         let (_, pending_checkouts) = store.count_checkouts().await?;

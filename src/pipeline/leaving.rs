@@ -1,30 +1,43 @@
 //! Token accounts that were watched and are not listed any more: their owner closed them, or the node left them out.
 
 use super::{Pipeline, Status};
-use crate::domain::{Timestamp, TokenAccount, WatchList, Watched};
+use crate::clock;
+use crate::domain::{TokenAccount, WatchList, Watched};
 use crate::solana::Target;
 use anyhow::Context;
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
+use tokio::time::Instant;
+
+/// An account that is listed no more and cannot be swept is watched for so long.
+const LEAVES_AFTER: Duration = Duration::from_hours(1);
 
 /// What is listed no more, and since when. It stays watched until it was swept once more; then it is gone for good, so that accounts
 /// which strangers made and closed cost nothing at the next start.
 #[derive(Default)]
-pub(super) struct Leaving(HashMap<TokenAccount, Timestamp>);
+pub(super) struct Leaving(HashMap<TokenAccount, Instant>);
 
 impl Leaving {
-    /// What was watched for these targets, is not listed, and was not swept since.
+    /// Whether an account is listed no more.
+    pub(super) fn contains(&self, account: TokenAccount) -> bool {
+        self.0.contains_key(&account)
+    }
+
+    /// What was watched for these targets, is not listed, and was not swept since, for an hour at most.
     pub(super) async fn of(
         &mut self,
         pipeline: &Pipeline,
         targets: &[Target],
         listed: &[Watched],
-        now: Timestamp,
+        now: Instant,
     ) -> anyhow::Result<Vec<Watched>> {
         let known = pipeline.store.still_watched().await;
         let known = known.context("read what was watched")?;
         let (gone, leaving) = self.split(&pipeline.status, &known, targets, listed, now);
         if !gone.is_empty() {
-            let noted = pipeline.store.note_gone(&gone, now).await;
+            let noted = pipeline.store.note_gone(&gone, clock::now()).await;
             noted.context("note accounts that are gone")?;
         }
         Ok(leaving)
@@ -37,7 +50,7 @@ impl Leaving {
         known: &WatchList,
         targets: &[Target],
         listed: &[Watched],
-        now: Timestamp,
+        now: Instant,
     ) -> (Vec<Watched>, Vec<Watched>) {
         let is_of_target = |one: &Watched| {
             let mut targets = targets.iter();
@@ -50,7 +63,7 @@ impl Leaving {
         missing.partition(|one| {
             let since = *self.0.entry(one.token_account).or_insert(now);
             let swept_at = status.account_swept_at(one.token_account);
-            swept_at.is_some_and(|at| at > since)
+            swept_at.is_some_and(|at| at > since) || now - since >= LEAVES_AFTER
         })
     }
 }

@@ -35,6 +35,7 @@ mod sweep;
 mod turns;
 mod walk;
 mod watch;
+mod watching;
 
 pub use backfill::{Backfill, Bound, Report};
 pub use checkouts::Checkouts;
@@ -50,7 +51,8 @@ pub use settle::{Settle, SettleOutcome};
 pub use status::{Status, Unready};
 pub use sweep::{Sweep, Swept};
 pub use turns::Turns;
-pub use watch::{Watch, Watching};
+pub use watch::Watch;
+pub use watching::Watching;
 
 use handed::Handed;
 use heard::Heard;

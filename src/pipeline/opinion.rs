@@ -46,8 +46,8 @@ impl SecondOpinion {
         }
     }
 
-    /// Asks the endpoint whose turn it is for every active account that was swept, and for some of the others in turn, and records what is missing. An endpoint that is not well
-    /// loses its turn.
+    /// Asks the endpoint whose turn it is for every active account that was swept, and for some of the others in turn, and records what is missing. An endpoint that has
+    /// failed lately loses its turn; one that lags does not.
     ///
     /// # Errors
     /// The first failure, after all accounts were tried.
@@ -58,7 +58,7 @@ impl SecondOpinion {
         let watching = self.sweep.pipeline.watching();
         let due = watching.due(self.round).into_iter().cloned().collect();
         let (mut total, mut failure) = (Swept::default(), None);
-        if rpc.is_unwell() {
+        if rpc.is_resting() {
             return Ok(total);
         }
         let (sweep, rpc) = (&self.sweep, &rpc);
@@ -86,8 +86,8 @@ impl Sweep {
         if !pipeline.shares.is_idle(account) {
             return Ok(Swept::default());
         }
-        let label = rpc.label();
-        let ends = pipeline.store.opinions(account, &label).await;
+        let (label, key) = (rpc.label(), rpc.key());
+        let ends = pipeline.store.opinions(account, &key).await;
         let ends = ends.context("read where the endpoint's last listing ended")?;
         let begin = self.begin(account, &ends).await?;
         let mut ahead = Ahead::new(pipeline.clone(), self.scope, account);
@@ -125,7 +125,7 @@ impl Sweep {
                 signature,
                 at: clock::now(),
             };
-            let moved = pipeline.store.move_opinion(&label, &end).await;
+            let moved = pipeline.store.move_opinion(&key, &end).await;
             moved.context("remember where the endpoint's listing ended")?;
         }
         Ok(swept)

@@ -10,6 +10,7 @@ use std::{
     },
     time::Duration,
 };
+use tokio::time::Instant;
 
 /// A snapshot in memory; nothing here survives a restart, and nothing here decides about money.
 #[derive(Debug, Default)]
@@ -27,7 +28,7 @@ pub struct Status {
     unread_since: AtomicI64,
     /// Whether a sweep has read history since the start.
     has_read: AtomicBool,
-    accounts_swept_at: Mutex<HashMap<TokenAccount, Timestamp>>,
+    accounts_swept_at: Mutex<HashMap<TokenAccount, Instant>>,
     unwatchable: Mutex<Vec<String>>,
     polled_at: AtomicI64,
     key_refused_to_read: AtomicBool,
@@ -123,15 +124,15 @@ impl Status {
         at(&self.polled_at)
     }
 
-    pub(super) fn account_swept(&self, account: TokenAccount, now: Timestamp) {
+    pub(super) fn account_swept(&self, account: TokenAccount) {
         let swept_at = self.accounts_swept_at.lock();
         let mut swept_at = swept_at.unwrap_or_else(PoisonError::into_inner);
-        swept_at.insert(account, now);
+        swept_at.insert(account, Instant::now());
     }
 
     /// When a token account was last swept without a failure.
     #[must_use]
-    pub fn account_swept_at(&self, account: TokenAccount) -> Option<Timestamp> {
+    pub fn account_swept_at(&self, account: TokenAccount) -> Option<Instant> {
         let swept_at = self.accounts_swept_at.lock();
         let swept_at = swept_at.unwrap_or_else(PoisonError::into_inner);
         swept_at.get(&account).copied()

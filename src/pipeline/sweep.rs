@@ -158,7 +158,7 @@ impl Sweep {
         };
         let swept = self.resume(watched).await;
         let swept = swept.with_context(|| format!("sweep {account} of {}", watched.symbol))?;
-        self.pipeline.status.account_swept(account, clock::now());
+        self.pipeline.status.account_swept(account);
         Ok(Some(swept))
     }
 

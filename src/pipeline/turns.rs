@@ -58,17 +58,11 @@ pub struct Turns {
     listened: BTreeSet<TokenAccount>,
     /// Swept in turn.
     in_turn: Vec<TokenAccount>,
+    /// Listed no more by any node.
+    leaving: BTreeSet<TokenAccount>,
 }
 
 impl Turns {
-    /// Every account is swept each time.
-    pub(super) fn all(accounts: &WatchList) -> Self {
-        let ranked = accounts
-            .iter()
-            .map(|one| (Rank::Strange, one.token_account));
-        Self::ranked(ranked, accounts.len(), &BTreeSet::new())
-    }
-
     /// All associated accounts, and others by rank up to the bound, are swept each time. Subscriptions `to_keep` stay if they can.
     pub(super) fn ranked(
         accounts: impl IntoIterator<Item = (Rank, TokenAccount)>,
@@ -87,7 +81,23 @@ impl Turns {
             active: active.iter().copied().collect(),
             listened,
             in_turn: in_turn.to_vec(),
+            leaving: BTreeSet::new(),
         }
+    }
+
+    /// The same with some accounts about to leave.
+    pub(super) fn without(self, is_leaving: impl Fn(&TokenAccount) -> bool) -> Self {
+        let all = self.active.iter().chain(&self.in_turn);
+        Self {
+            leaving: all.copied().filter(is_leaving).collect(),
+            ..self
+        }
+    }
+
+    /// Whether the sweeps as a whole depend on this account: it is swept each time, and is not about to leave.
+    #[must_use]
+    pub fn is_needed(&self, account: TokenAccount) -> bool {
+        self.is_active(account) && !self.leaving.contains(&account)
     }
 
     /// Whether an account is swept each time.
@@ -223,7 +233,11 @@ mod tests {
         assert_eq!(seen.len(), 1_001);
         let again = turns.due(&watched, 969_u64.div_ceil(4));
         assert_eq!(again, turns.due(&watched, 0));
-        assert_eq!(Turns::all(&watched).due(&watched, 7).len(), 1_001);
+        let all = (0..1_001).map(|number| (Rank::Strange, account(number)));
+        assert_eq!(
+            Turns::ranked(all, 1_001, &NONE).due(&watched, 7).len(),
+            1_001
+        );
     }
 
     #[test]

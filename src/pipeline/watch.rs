@@ -1,91 +1,31 @@
 //! Keeps what is watched up to date: the API's token list, the tokens pending checkouts name, and the accounts on chain.
 
-use super::Pipeline;
 use super::leaving::Leaving;
 use super::turns::{Rank, Turns};
+use super::{Pipeline, Watching};
 use crate::clock;
-use crate::domain::{Credit, Policy, Rules, Timestamp, TokenAccount, WatchList, Watched};
+use crate::domain::{TokenAccount, WatchList, Watched};
 use crate::merchant::SupportedToken;
-use crate::solana::{Found, Target, Unwatchable, watched_accounts};
+use crate::solana::{Found, Target, Unwatchable, associated_one, is_associated, with_others};
 use anyhow::Context;
+use futures_util::{StreamExt, stream};
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
-
-/// What is watched, and the rules for it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Watching {
-    rules: Rules,
-    /// How often each account is swept, and which are listened to.
-    pub turns: Turns,
-}
-
-impl Watching {
-    /// Before anything is known to be watched. Nothing is judged by it.
-    pub(super) fn nothing(policy: &Policy) -> Self {
-        Self::new(policy, WatchList::default())
-    }
-
-    fn new(policy: &Policy, accounts: WatchList) -> Self {
-        let turns = Turns::all(&accounts);
-        Self {
-            rules: Rules::new(policy.clone(), accounts),
-            turns,
-        }
-    }
-
-    /// The token accounts.
-    #[must_use]
-    pub fn accounts(&self) -> &WatchList {
-        self.rules.accounts()
-    }
-
-    /// What payments into them are judged by.
-    #[must_use]
-    pub fn rules(&self) -> &Rules {
-        &self.rules
-    }
-
-    /// The accounts that a sweep takes: all active ones, and some of the others in turn.
-    #[must_use]
-    pub fn due(&self, turn: u64) -> Vec<&Watched> {
-        self.turns.due(self.accounts(), turn)
-    }
-
-    /// The accounts that are swept each time.
-    pub fn active(&self) -> impl Iterator<Item = &Watched> {
-        let accounts = self.accounts().iter();
-        accounts.filter(|one| self.turns.is_active(one.token_account))
-    }
-
-    /// A credit for people, `19 USDC`.
-    #[must_use]
-    pub fn human(&self, credit: &Credit) -> String {
-        match self.accounts().get(&credit.token_account) {
-            Some(watched) => format!(
-                "{} {}",
-                credit.received.human(watched.decimals),
-                watched.symbol
-            ),
-            None => format!("{} base units", credit.received),
-        }
-    }
-}
+use tokio::time::Instant;
 
 /// Refreshes what is watched.
 pub struct Watch {
     pipeline: Arc<Pipeline>,
     /// What was looked up on chain, and when.
-    looked_up: Option<(Timestamp, Vec<Target>)>,
+    looked_up: Option<(Instant, Vec<Target>)>,
     leaving: Leaving,
-    /// The accounts that wallets pay into by themselves.
-    associated: HashSet<TokenAccount>,
     /// Targets whose accounts no node lists.
     unlisted: HashSet<Target>,
     /// When the accounts to listen to were last chosen by rank alone.
-    chosen_at: Option<Timestamp>,
+    chosen_at: Mutex<Option<Instant>>,
 }
 
 /// How often the chain is asked for accounts although nothing else changed, in sweep intervals: a wallet seldom gets another
@@ -94,6 +34,10 @@ const LOOK_UP_EVERY_SWEEPS: u32 = 20;
 /// How long a subscription stays at least, unless its place goes to a matched payment's account: each choice opens sockets again, and
 /// strangers must not make that happen.
 const LISTENED_FOR: Duration = Duration::from_hours(1);
+/// How long the payments API may take to tell its tokens before what was watched last is watched again.
+const API_PATIENCE: Duration = Duration::from_secs(2);
+/// How long the nodes may take to list accounts before the associated and the known ones are watched.
+const LISTING_PATIENCE: Duration = Duration::from_secs(1);
 
 /// What the chain told of the targets.
 #[derive(Default)]
@@ -115,25 +59,24 @@ impl Watch {
             pipeline,
             looked_up: None,
             leaving: Leaving::default(),
-            associated: HashSet::new(),
             unlisted: HashSet::new(),
-            chosen_at: None,
+            chosen_at: Mutex::default(),
         }
     }
 
     /// Asks API and chain what to watch. Returns whether it changed.
     ///
     /// An account that is listed no more stays watched until it was swept once more; a target whose mint is not there, or whose
-    /// recipient is no wallet, is left out, loudly.
+    /// recipient is no wallet, is left out, loudly. While the API does not answer, what was watched last is watched.
     ///
     /// # Errors
-    /// When API, node or database fails; then everything stays as it is.
+    /// When API, node or database fails; then everything that is watched stays watched.
     pub async fn step(&mut self) -> anyhow::Result<bool> {
-        let now = clock::now();
-        let targets = self.targets().await?;
+        let targets = self.targets_or_remembered().await?;
+        let now = Instant::now();
         let every = self.pipeline.config.solana.sweep_every * LOOK_UP_EVERY_SWEEPS;
         let is_fresh =
-            |(at, known): &(Timestamp, Vec<Target>)| *known == targets && now.since(*at) < every;
+            |(at, known): &(Instant, Vec<Target>)| *known == targets && now - *at < every;
         if self.looked_up.as_ref().is_some_and(is_fresh) {
             return self.rank_again().await;
         }
@@ -143,16 +86,8 @@ impl Watch {
             .leaving
             .of(&pipeline, &found.targets, &found.accounts, now);
         found.accounts.extend(leaving.await?);
-        let accounts: WatchList = found.accounts.into_iter().collect();
-        let before = pipeline.watching();
-        let is_news = |one: &&Watched| before.accounts().get(&one.token_account) != Some(*one);
-        let news: Vec<_> = accounts.iter().filter(is_news).collect();
-        if !news.is_empty() {
-            let remembered = pipeline.store.remember_watched(news, now).await;
-            remembered.context("remember what is watched")?;
-        }
         self.looked_up = found.is_complete.then_some((now, targets));
-        if pipeline.status.cannot_watch(found.unwatchable.clone()) {
+        if self.pipeline.status.cannot_watch(found.unwatchable.clone()) {
             for why in &found.unwatchable {
                 tracing::error!(
                     reason = why,
@@ -160,38 +95,73 @@ impl Watch {
                 );
             }
         }
-        let mut watching = Watching::new(&pipeline.config.policy, accounts);
-        watching.turns = self.turns(watching.accounts()).await?;
-        self.publish(watching).await
+        self.watch(found.accounts).await
     }
 
-    /// Asks the chain for the accounts of each target.
+    /// From now on these accounts are watched, also after a restart. Returns whether it is news.
+    async fn watch(&self, accounts: impl IntoIterator<Item = Watched>) -> anyhow::Result<bool> {
+        let (pipeline, accounts): (_, WatchList) = (&self.pipeline, accounts.into_iter().collect());
+        if *pipeline.watching().accounts() != accounts {
+            let remembered = pipeline.store.remember_watched(&accounts, clock::now());
+            remembered.await.context("remember what is watched")?;
+        }
+        let turns = self.turns(&accounts).await?;
+        let watching = Watching::new(&pipeline.config.policy, accounts, turns);
+        pipeline.publish(watching).await
+    }
+
+    /// The targets. Where they do not come in time and nothing is watched yet, what was watched last is watched meanwhile: payments
+    /// are found although the payments API is away.
+    async fn targets_or_remembered(&self) -> anyhow::Result<Vec<Target>> {
+        let asked = self.targets();
+        if !self.pipeline.watching().accounts().is_empty() {
+            return asked.await;
+        }
+        tokio::pin!(asked);
+        let in_time = tokio::time::timeout(API_PATIENCE, &mut asked).await;
+        if let Ok(Ok(targets)) = in_time {
+            return Ok(targets);
+        }
+        let last = self.pipeline.store.watched_last().await;
+        let last = last.context("read what was watched")?;
+        if !last.is_empty() {
+            tracing::warn!(
+                accounts = last.len(),
+                "the payments API does not tell its tokens: what was watched last is watched until it does"
+            );
+            self.watch(last.iter().cloned()).await?;
+        }
+        match in_time {
+            Ok(failed) => failed,
+            Err(_) => asked.await,
+        }
+    }
+
+    /// Asks the chain for the accounts of each target. Listing them may take long, or be refused: the associated accounts and the known
+    /// ones do not wait for it.
     async fn look_up(&mut self, targets: &[Target]) -> anyhow::Result<LookedUp> {
-        let watching = self.pipeline.watching();
+        let known = self.pipeline.store.watched().await;
+        let known = known.context("read what was watched")?;
+        let still = self.pipeline.store.still_watched().await;
+        let still = still.context("read what was watched")?;
         let mut all = LookedUp {
             is_complete: true,
             ..LookedUp::default()
         };
+        let (mut associated, mut failure) = (Vec::new(), None);
         for target in targets {
-            let same_mint = watching
-                .accounts()
-                .iter()
-                .find(|one| one.mint == target.mint);
+            let same_mint = known.iter().find(|one| one.mint == target.mint);
             let mint = same_mint.map(|one| (one.token_program, one.decimals));
-            match watched_accounts(&self.pipeline.rpc, target, mint).await {
-                Ok(found) => {
-                    all.is_complete &= self.note_listing(target, &found);
-                    if found.unlisted.is_some() || found.left_out > 0 {
-                        all.accounts.extend(self.remembered(target).await?);
-                    }
-                    self.associated.insert(found.associated);
-                    all.accounts.extend(found.accounts);
+            match associated_one(&self.pipeline.rpc, target, mint).await {
+                Ok(one) => {
+                    associated.push(one);
                     all.targets.push(target.clone());
                 }
                 Err(Unwatchable::Node(error)) => {
-                    return Err(error).with_context(|| {
-                        format!("look up the token accounts of {}", target.symbol)
-                    });
+                    let symbol = &target.symbol;
+                    let error = anyhow::Error::new(error);
+                    let error = error.context(format!("look up the token account of {symbol}"));
+                    failure.get_or_insert(error);
                 }
                 Err(error) => {
                     let symbol = &target.symbol;
@@ -200,7 +170,51 @@ impl Watch {
                 }
             }
         }
+        let is_of =
+            |target: &Target, one: &Watched| (target.mint, target.wallet) == (one.mint, one.wallet);
+        let of_target = |target| still.iter().filter(move |one| is_of(target, one)).cloned();
+        let mut early = associated.clone();
+        early.extend(all.targets.iter().flat_map(of_target));
+        if let Some(error) = failure {
+            self.watch_also(early).await?;
+            return Err(error);
+        }
+        let listed = self.list(associated, early).await?;
+        for (target, found) in all.targets.iter().zip(listed) {
+            all.is_complete &= self.note_listing(target, &found);
+            if found.unlisted.is_some() || found.left_out > 0 {
+                all.accounts.extend(of_target(target));
+            }
+            all.accounts.extend(found.accounts);
+        }
         Ok(all)
+    }
+
+    /// Lists the accounts beside the associated ones. What is there `early` is watched if that takes long.
+    async fn list(
+        &self,
+        associated: Vec<Watched>,
+        early: Vec<Watched>,
+    ) -> anyhow::Result<Vec<Found>> {
+        let rpc = &self.pipeline.rpc;
+        let listed = stream::iter(associated)
+            .then(|one| with_others(rpc, one))
+            .collect();
+        tokio::pin!(listed);
+        match tokio::time::timeout(LISTING_PATIENCE, &mut listed).await {
+            Ok(listed) => Ok(listed),
+            Err(_) => {
+                self.watch_also(early).await?;
+                Ok(listed.await)
+            }
+        }
+    }
+
+    /// Watches accounts beside those that are watched.
+    async fn watch_also(&self, more: Vec<Watched>) -> anyhow::Result<bool> {
+        let watching = self.pipeline.watching();
+        let all = watching.accounts().iter().cloned().chain(more);
+        self.watch(all).await
     }
 
     /// Warns once of a node that does not list accounts. Returns whether the answer is good until the next regular look-up.
@@ -223,30 +237,18 @@ impl Watch {
         error.is_refusal()
     }
 
-    /// The accounts of a target that the database knows.
-    async fn remembered(&self, target: &Target) -> anyhow::Result<Vec<Watched>> {
-        let known = self.pipeline.store.still_watched().await;
-        let known = known.context("read what was watched")?;
-        let is_of_target = |one: &&Watched| (target.mint, target.wallet) == (one.mint, one.wallet);
-        Ok(known.iter().filter(is_of_target).cloned().collect())
-    }
-
     /// An account beyond the bound that received something becomes active, without another look at the chain.
-    async fn rank_again(&mut self) -> anyhow::Result<bool> {
+    async fn rank_again(&self) -> anyhow::Result<bool> {
         let watching = self.pipeline.watching();
         if watching.turns.in_turn() == 0 {
             return Ok(false);
         }
         let turns = self.turns(watching.accounts()).await?;
-        let again = Watching {
-            turns,
-            ..(*watching).clone()
-        };
-        self.publish(again).await
+        self.pipeline.publish(watching.ranked(turns)).await
     }
 
     /// Ranks accounts by what they have received.
-    async fn turns(&mut self, accounts: &WatchList) -> anyhow::Result<Turns> {
+    async fn turns(&self, accounts: &WatchList) -> anyhow::Result<Turns> {
         let accounts_max = self.pipeline.config.watch.max_accounts;
         let receipts = if accounts.len() > accounts_max {
             let receipts = self.pipeline.store.receipts().await;
@@ -254,42 +256,31 @@ impl Watch {
         } else {
             HashMap::new()
         };
-        let (now, watching) = (clock::now(), self.pipeline.watching());
-        let mut to_keep = watching.turns.listened();
+        let watching = self.pipeline.watching();
         let none = BTreeSet::new();
-        if self
-            .chosen_at
-            .is_none_or(|at| now.since(at) >= LISTENED_FOR)
-        {
-            (self.chosen_at, to_keep) = (Some(now), &none);
-        }
+        let to_keep = if self.chooses_anew() {
+            &none
+        } else {
+            watching.turns.listened()
+        };
         let ranked = accounts.iter().map(|one| {
             let account = one.token_account;
             let receipts = receipts.get(&account).copied().unwrap_or_default();
-            let is_associated = self.associated.contains(&account);
-            (Rank::of(one, receipts, is_associated), account)
+            (Rank::of(one, receipts, is_associated(one)), account)
         });
-        Ok(Turns::ranked(ranked, accounts_max, to_keep))
+        let is_leaving = |account: &TokenAccount| self.leaving.contains(*account);
+        Ok(Turns::ranked(ranked, accounts_max, to_keep).without(is_leaving))
     }
 
-    /// From now on this is watched. Returns whether it is news.
-    async fn publish(&self, watching: Watching) -> anyhow::Result<bool> {
-        let (before, watching) = (self.pipeline.watching(), Arc::new(watching));
-        let is_news = *before != *watching;
-        self.pipeline.watching.send_if_modified(|current| {
-            *current = watching.clone();
-            is_news
-        });
-        if is_news {
-            announce(&watching, &before);
+    /// Whether it is time to choose the accounts to listen to by rank alone. The next time is later.
+    fn chooses_anew(&self) -> bool {
+        let chosen_at = self.chosen_at.lock();
+        let mut chosen_at = chosen_at.unwrap_or_else(PoisonError::into_inner);
+        let is_time = chosen_at.is_none_or(|at| at.elapsed() >= LISTENED_FOR);
+        if is_time {
+            *chosen_at = Some(Instant::now());
         }
-        if before.accounts() != watching.accounts() {
-            // Payments into accounts that were not watched until now have not been judged.
-            self.pipeline.judge_again().await?;
-            let weighed = self.pipeline.store.weigh_again(watching.rules()).await;
-            weighed.context("find out what is dust")?;
-        }
-        Ok(is_news)
+        is_time
     }
 
     /// What is to be paid in and to whom: the configured tokens; else the enabled ones of the API, and whatever a pending
@@ -347,38 +338,4 @@ impl Watch {
             })
             .collect())
     }
-}
-
-/// Logs what is watched from now on, and every limit that names none of it.
-fn announce(watching: &Watching, before: &Watching) {
-    let is_new = |one: &&Watched| !before.turns.is_active(one.token_account);
-    for watched in watching.active().filter(is_new) {
-        tracing::info!(symbol = watched.symbol, token_account = %watched.token_account, wallet = %watched.wallet, "watching");
-    }
-    let in_turn = watching.turns.in_turn();
-    if in_turn > 0 && before.turns.in_turn() == 0 {
-        tracing::warn!(
-            in_turn,
-            "more token accounts than watch.max_accounts: these are swept in turn"
-        );
-    }
-    let unmatched = watching.rules().unmatched();
-    let are_others = before.accounts() != watching.accounts();
-    for token in unmatched.iter().filter(|_| are_others) {
-        tracing::warn!(
-            %token,
-            "a limit in policy.finalized_above names no watched token: all payments wait for finalized until it does; name a symbol or mint that `paywatch check` lists"
-        );
-    }
-    let unmatched_dust = watching.rules().unmatched_dust().iter();
-    for token in unmatched_dust.filter(|_| are_others) {
-        tracing::warn!(%token, "a limit in policy.dust_below names no watched token: no payment is dust by it");
-    }
-    metrics::gauge!("paywatch_token_accounts").set(count(watching.accounts().len()));
-    metrics::gauge!("paywatch_token_accounts_in_turn").set(count(in_turn));
-    metrics::gauge!("paywatch_unmatched_limits").set(count(unmatched.len()));
-}
-
-fn count(many: usize) -> f64 {
-    f64::from(u32::try_from(many).unwrap_or(u32::MAX))
 }

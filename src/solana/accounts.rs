@@ -49,16 +49,24 @@ pub enum Unwatchable {
 
 /// The associated token account, and every other token account of the wallet for the mint.
 ///
-/// Program and decimal places of a mint never change: where they are `known`, the node is not asked for them. A node that does not
-/// list accounts by owner does not keep the associated account from being watched.
+/// # Errors
+/// As [`associated_one`].
+pub async fn watched_accounts(rpc: &Rpc, target: &Target) -> Result<Found, Unwatchable> {
+    let associated = associated_one(rpc, target, None).await?;
+    Ok(with_others(rpc, associated).await)
+}
+
+/// The associated token account of a target, whether it exists yet or not.
+///
+/// Program and decimal places of a mint never change: where they are `known`, the node is not asked for them.
 ///
 /// # Errors
 /// When the node does not answer, the mint is not there, or the recipient is no wallet.
-pub async fn watched_accounts(
+pub async fn associated_one(
     rpc: &Rpc,
     target: &Target,
     known: Option<(TokenProgram, Decimals)>,
-) -> Result<Found, Unwatchable> {
+) -> Result<Watched, Unwatchable> {
     let (token_program, decimals) = match known {
         Some(known) => known,
         None => rpc
@@ -66,38 +74,55 @@ pub async fn watched_accounts(
             .await?
             .ok_or(Unwatchable::NoSuchMint(target.mint))?,
     };
-    match rpc.account_kind(target.wallet).await {
+    match rpc.impatient().account_kind(target.wallet).await {
         Ok(AccountKind::Other) => {}
         Ok(kind) => return Err(Unwatchable::NotAWallet(target.wallet, kind)),
         // It is not known to be wrong.
-        Err(error) if error.is_refusal() => {}
+        Err(error) if error.is_refusal() || error.is_too_many() => {}
         Err(error) => return Err(error.into()),
     }
-    let associated = associated_account(target.wallet, target.mint, token_program);
-    let (mut addresses, unlisted) = match rpc.token_accounts(target.wallet, target.mint).await {
-        Ok(listed) => (listed, None),
-        Err(error) => (Vec::new(), Some(error)),
-    };
-    addresses.retain(|address| *address != associated);
-    addresses.sort_unstable();
-    addresses.dedup();
-    let left_out = addresses.len().saturating_sub(LISTED_MAX);
-    addresses.truncate(LISTED_MAX);
-    addresses.push(associated);
-    let watched = |token_account| Watched {
-        token_account,
+    Ok(Watched {
+        token_account: associated_account(target.wallet, target.mint, token_program),
         wallet: target.wallet,
         mint: target.mint,
         token_program,
         decimals,
         symbol: target.symbol.clone(),
+    })
+}
+
+/// An associated token account, and every other token account of the same wallet and mint. A node that does not list them, or not now,
+/// does not keep the associated account from being watched.
+pub async fn with_others(rpc: &Rpc, associated: Watched) -> Found {
+    let rpc = rpc.impatient();
+    let listed = rpc.token_accounts(associated.wallet, associated.mint).await;
+    let (mut addresses, unlisted) = match listed {
+        Ok(listed) => (listed, None),
+        Err(error) => (Vec::new(), Some(error)),
     };
-    Ok(Found {
-        associated,
+    addresses.retain(|address| *address != associated.token_account);
+    addresses.sort_unstable();
+    addresses.dedup();
+    let left_out = addresses.len().saturating_sub(LISTED_MAX);
+    addresses.truncate(LISTED_MAX);
+    addresses.push(associated.token_account);
+    let watched = |token_account| Watched {
+        token_account,
+        ..associated.clone()
+    };
+    Found {
+        associated: associated.token_account,
         accounts: addresses.into_iter().map(watched).collect(),
         unlisted,
         left_out,
-    })
+    }
+}
+
+/// Whether wallets pay into an account by themselves.
+#[must_use]
+pub fn is_associated(watched: &Watched) -> bool {
+    let Watched { wallet, mint, .. } = *watched;
+    watched.token_account == associated_account(wallet, mint, watched.token_program)
 }
 
 /// The token account that wallet applications derive for an owner and a mint.

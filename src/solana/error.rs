@@ -136,7 +136,8 @@ impl Error {
     }
 
     /// Whether the node says that it is asked too often: as a status, or as an error inside an answer.
-    pub(super) fn is_too_many(&self) -> bool {
+    #[must_use]
+    pub fn is_too_many(&self) -> bool {
         match self {
             Self::Status { status, .. } => *status == StatusCode::TOO_MANY_REQUESTS,
             Self::Rpc { code, .. } => code::TOO_MANY_REQUESTS.contains(code),

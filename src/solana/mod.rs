@@ -16,7 +16,10 @@ mod sender;
 mod wire;
 
 pub use about::slot_by_socket;
-pub use accounts::{Found, Target, Unwatchable, associated_account, watched_accounts};
+pub use accounts::{
+    Found, Target, Unwatchable, associated_account, associated_one, is_associated,
+    watched_accounts, with_others,
+};
 pub use burden::Limits;
 pub use error::Error;
 pub use pubsub::{Event, Hint, ListenError, Proof, Subscribed, listen_once};
@@ -24,6 +27,8 @@ pub use rpc::{Fetched, Rpc};
 pub use saved::NotAnAnswer;
 pub(crate) use sender::Whom;
 pub use wire::{AccountKind, SignatureEntry, SignatureStatus};
+
+use ring::digest::{SHA256, digest};
 
 /// The first endpoint of each host: nodes behind one address are one witness.
 #[must_use]
@@ -35,6 +40,16 @@ pub fn hosts(urls: &[url::Url]) -> Vec<url::Url> {
         }
     }
     first
+}
+
+/// Tells an endpoint from every other one, also from those of the same host, and shows no key: [`endpoint_label`] and the beginning of
+/// a hash of the whole address.
+#[must_use]
+pub fn endpoint_key(url: &url::Url) -> String {
+    let hash = digest(&SHA256, url.as_str().as_bytes());
+    let beginning = hash.as_ref().iter().take(8);
+    let beginning: String = beginning.map(|byte| format!("{byte:02x}")).collect();
+    format!("{}#{beginning}", endpoint_label(url))
 }
 
 /// Scheme and host of an endpoint: all of it that may be printed, since keys hide in paths and queries.

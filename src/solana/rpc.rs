@@ -93,6 +93,12 @@ impl Rpc {
         self.with(self.sender.patient(Self::RATE_LIMIT_PATIENCE))
     }
 
+    /// The same nodes; a rate limit is an error like any other, after a few tries.
+    #[must_use]
+    pub fn impatient(&self) -> Self {
+        self.with(self.sender.patient(Duration::ZERO))
+    }
+
     /// Finds out which endpoints answer and keep up; the others are asked last until they do. With a single one there is
     /// nothing to compare.
     pub async fn compare_endpoints(&self) {
@@ -123,10 +129,22 @@ impl Rpc {
         self.sender.url()
     }
 
+    /// Tells the preferred endpoint from every other one, also from those of the same host, and shows no key.
+    #[must_use]
+    pub fn key(&self) -> String {
+        self.sender.key()
+    }
+
     /// Whether no endpoint is well: each has failed lately, or lags.
     #[must_use]
     pub fn is_unwell(&self) -> bool {
         self.sender.is_unwell()
+    }
+
+    /// Whether each endpoint has failed lately, and is left alone for a while.
+    #[must_use]
+    pub fn is_resting(&self) -> bool {
+        self.sender.is_resting()
     }
 
     fn with(&self, sender: Sender) -> Self {

@@ -4,11 +4,11 @@
 //! it shows more of an endpoint than scheme and host.
 
 use super::burden::Burden;
-use super::endpoint::Endpoint;
+use super::endpoint::{Endpoint, newest_told};
 use super::error::{Advice, Error};
 use super::wire;
-use crate::chance;
 use crate::http::{Exchange, Fault, Request};
+use crate::{chance, clock};
 use async_trait::async_trait;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Value, json, value::RawValue};
@@ -167,7 +167,10 @@ impl Sender {
             };
             if let Advice::Elsewhere(pause) = error.advice() {
                 endpoint.rest(pause);
-                worst = Some(error);
+                // A rate limit ends; it is waited out, whatever the others say.
+                if !worst.as_ref().is_some_and(Error::is_too_many) {
+                    worst = Some(error);
+                }
             } else {
                 worst.get_or_insert(error);
             }
@@ -191,7 +194,8 @@ impl Sender {
             .map(|endpoint| self.ask_one(endpoint, RpcRequest::GetSlot, &params, &wire::slot));
         let told = futures_util::future::join_all(asked).await;
         let slots: Vec<_> = told.into_iter().map(Result::ok).collect();
-        let newest = slots.iter().flatten().max().copied().unwrap_or_default();
+        let now = clock::now().unix_seconds().unsigned_abs();
+        let newest = newest_told(slots.iter().flatten().copied(), now);
         for (endpoint, slot) in self.endpoints.iter().zip(slots) {
             endpoint.compared(slot.map(|slot| newest.saturating_sub(slot)));
         }
@@ -220,12 +224,26 @@ impl Sender {
         self.endpoints.len()
     }
 
+    /// What tells the preferred endpoint from every other one.
+    pub(super) fn key(&self) -> String {
+        let preferred = self.endpoints.first();
+        preferred
+            .map(|endpoint| endpoint.key.clone())
+            .unwrap_or_default()
+    }
+
     /// Whether none of the endpoints is well.
     pub(super) fn is_unwell(&self) -> bool {
         let now = Instant::now();
-        self.endpoints
-            .iter()
-            .all(|endpoint| endpoint.is_unwell(now))
+        let mut endpoints = self.endpoints.iter();
+        endpoints.all(|endpoint| endpoint.is_unwell(now))
+    }
+
+    /// Whether all of the endpoints have failed lately.
+    pub(super) fn is_resting(&self) -> bool {
+        let now = Instant::now();
+        let mut endpoints = self.endpoints.iter();
+        endpoints.all(|endpoint| endpoint.is_resting(now))
     }
 
     async fn ask_one<T>(

@@ -15,22 +15,21 @@ pub struct Receipts {
 }
 
 impl Store {
-    /// Remembers accounts that are watched, for those who ask without node and API.
+    /// Remembers the accounts that are watched from now on, for a start without the API and for those who ask without node and API.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn remember_watched(
-        &self,
-        accounts: impl IntoIterator<Item = &Watched>,
-        now: Timestamp,
-    ) -> Result<()> {
+    pub async fn remember_watched(&self, accounts: &WatchList, now: Timestamp) -> Result<()> {
         let mut tx = self.begin().await?;
-        for watched in accounts {
+        sqlx::query("UPDATE token_accounts SET is_watched = 0 WHERE is_watched <> 0")
+            .execute(&mut *tx)
+            .await?;
+        for watched in accounts.iter() {
             sqlx::query(
-                "INSERT INTO token_accounts (address, watched_since, wallet, mint, token_program, decimals, symbol) \
-                 VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (address) DO UPDATE SET wallet = excluded.wallet, \
+                "INSERT INTO token_accounts (address, watched_since, wallet, mint, token_program, decimals, symbol, is_watched) \
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, 1) ON CONFLICT (address) DO UPDATE SET wallet = excluded.wallet, \
                  mint = excluded.mint, token_program = excluded.token_program, decimals = excluded.decimals, \
-                 symbol = excluded.symbol, gone_at = NULL",
+                 symbol = excluded.symbol, is_watched = 1, gone_at = NULL",
             )
             .bind(watched.token_account.to_string())
             .bind(now.0)
@@ -54,7 +53,16 @@ impl Store {
         self.watched_where("symbol IS NOT NULL").await
     }
 
-    /// Those of them that are not gone for good.
+    /// Every token account that was on the watch list when it last changed.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn watched_last(&self) -> Result<WatchList> {
+        self.watched_where("symbol IS NOT NULL AND is_watched <> 0")
+            .await
+    }
+
+    /// Every token account that was ever watched and is not gone for good.
     ///
     /// # Errors
     /// When the database fails.

@@ -14,7 +14,6 @@ pub(super) async fn sweep(pipeline: Arc<Pipeline>) {
         Failures::of("sweep", &pipeline),
     );
     loop {
-        let mut pause = None;
         // A payment whose checkout is not known yet is held, and judged again when the checkout becomes known.
         if !pipeline.watching().accounts().is_empty() {
             match peeking_meanwhile(&pipeline, sweep.step()).await {
@@ -22,17 +21,14 @@ pub(super) async fn sweep(pipeline: Arc<Pipeline>) {
                     failures.none();
                     tracing::debug!(?swept, "swept");
                 }
+                // One account that fails makes the others wait no longer than usual.
                 Err(error) => {
-                    let failed = failures.note(&error);
-                    sleep(failed).await;
-                    // One account that fails does not make the others wait longer than usual.
-                    pause = Some(pipeline.sweep_pause().saturating_sub(failed));
+                    failures.note(&error);
                 }
             }
         }
         let rung = pipeline.bells.sweep.notified();
-        let pause = pause.unwrap_or_else(|| pipeline.sweep_pause());
-        let _either = tokio::time::timeout(pause, rung).await;
+        let _either = tokio::time::timeout(pipeline.sweep_pause(), rung).await;
     }
 }
 

@@ -196,7 +196,7 @@ async fn a_backfill_that_finds_dust_alone_needs_nobody() {
 #[tokio::test]
 async fn neither_dust_nor_what_is_dismissed_raises_an_account() {
     let books = books().await;
-    let watched = [watched(account())];
+    let watched = [watched(account())].into_iter().collect();
     books.store.remember_watched(&watched, NOW).await.unwrap();
     let held = async || books.store.receipts().await.unwrap()[&account()].held;
     record(&books, 1, "spam", LIMIT - 1).await;

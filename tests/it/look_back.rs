@@ -67,6 +67,51 @@ async fn sweeps_begin_before_the_checkouts_were_read() {
     scripted.confirmed("its checkout is known", &paid).await;
 }
 
+/// The same for a whole API that is away when the daemon starts again: what was watched last is watched, by the same policy.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_while_the_api_is_away_sweeps_what_was_watched() {
+    let troubles: [fn() -> Said; 2] = [|| Said::Status(500, None), || Said::Silence];
+    for trouble in troubles {
+        let scripted = Scripted::with(1).await;
+        let changes = [("SOLANA__WS_URLS", "")];
+        let daemon = scripted.watch(&changes).await;
+        let first = scripted.buy();
+        scripted.chain.advance(100);
+        scripted.confirmed("it works", &first).await;
+        drop(daemon);
+        let paid = scripted.buy();
+        scripted.chain.advance(100);
+        scripted.api_says(move |_| Some(trouble()));
+        let limit = ("POLICY__FINALIZED_ABOVE__WRONG", "10");
+        let pipeline = scripted.pipeline(&[changes[0], limit]).await;
+        let daemon = scripted.run(&pipeline).await;
+        daemon.judges(paid.1, "unknown_memo").await;
+        assert_eq!(pipeline.watching().accounts().len(), 2);
+        let unmatched = pipeline.watching().rules().unmatched().len();
+        assert_eq!(unmatched, 1, "the limit stays strict");
+        scripted.api_says(|_| None);
+        scripted.confirmed("the API is back", &paid).await;
+    }
+}
+
+/// An account whose token the API lists no more is not among what a start without the API watches.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_watched_once_is_not_watched_again() {
+    let scripted = Scripted::with(1).await;
+    let pipeline = scripted.pipeline(&AN_HOUR).await;
+    let mut watch = Watch::new(pipeline.clone());
+    watch.step().await.unwrap();
+    assert_eq!(pipeline.store.watched_last().await.unwrap().len(), 2);
+    scripted.api_says(|asked| {
+        let nothing = Said::Json(serde_json::json!([]));
+        (asked.url.path() == "/supported_tokens").then_some(nothing)
+    });
+    watch.step().await.unwrap();
+    assert!(pipeline.watching().accounts().is_empty());
+    assert_eq!(pipeline.store.watched_last().await.unwrap().len(), 0);
+    assert_eq!(pipeline.store.watched().await.unwrap().len(), 2);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_older_part_is_swept_when_an_older_checkout_becomes_known() {
     let scripted = Scripted::with(1).await;

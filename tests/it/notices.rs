@@ -115,7 +115,8 @@ async fn books_of_the_guide() -> Books {
         decimals: Decimals::new(6).unwrap(),
         symbol: "USDC".into(),
     };
-    books.store.remember_watched([&watched], NOW).await.unwrap();
+    let watched = [watched].into_iter().collect();
+    books.store.remember_watched(&watched, NOW).await.unwrap();
     books.store.unnoticed(|_| true, NOW, NOW).await.unwrap();
     books
 }

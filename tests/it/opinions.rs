@@ -6,7 +6,7 @@ use crate::support::server::Said;
 use futures_util::future::join_all;
 use paywatch::domain::{Signature, TokenAccount};
 use paywatch::pipeline::{Checkouts, Pipeline, SecondOpinion, Sweep, Watch};
-use paywatch::solana::endpoint_label;
+use paywatch::solana::endpoint_key;
 use paywatch::store::{Cursor, Filter};
 use serde_json::{Value, json};
 use std::{
@@ -81,8 +81,8 @@ impl Steps {
 
     async fn ends(&self, scripted: &Scripted, node: usize) -> Vec<Cursor> {
         let account = TokenAccount(scripted.chain.ledger().shop.account);
-        let label = endpoint_label(&scripted.nodes[node].url);
-        self.pipeline.store.opinions(account, &label).await.unwrap()
+        let key = endpoint_key(&scripted.nodes[node].url);
+        self.pipeline.store.opinions(account, &key).await.unwrap()
     }
 }
 
@@ -140,6 +140,31 @@ async fn what_the_preferred_node_hides_for_ever_is_found_at_each_point_of_the_cy
 #[tokio::test(flavor = "multi_thread")]
 async fn of_three_nodes_the_one_that_tells_has_its_turn() {
     found_at_each_point(3).await;
+}
+
+/// A node that lags is asked all the same; and a node that tells a slot of the far future makes no other seem to lag.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_lags_or_seems_to_has_its_turn() {
+    let lagging: fn(&Scripted) = |scripted| scripted.nodes[1].lags(60);
+    let absurd: fn(&Scripted) = |scripted| {
+        scripted.nodes[0].says(|question, mut honest| {
+            if question.method == "getSlot" {
+                honest["result"] = json!(1_000_000_000_000_u64);
+            }
+            Said::Json(honest)
+        });
+    };
+    for trouble in [lagging, absurd] {
+        let scripted = Scripted::with(2).await;
+        scripted.chain.advance(500);
+        trouble(&scripted);
+        let mut steps = Steps::begin(&scripted).await;
+        for number in 0..12 {
+            steps.pipeline.rpc.compare_endpoints().await;
+            steps.step(&scripted, number).await;
+        }
+        assert!(!steps.ends(&scripted, 1).await.is_empty());
+    }
 }
 
 /// A node that fails has its turn later, from where its own listing ended; the others have theirs meanwhile.

@@ -115,3 +115,26 @@ async fn rate_limits_are_waited_out_for_minutes_more_slowly_each_time_and_not_fo
     let calls = node.calls.load(Ordering::SeqCst);
     assert_eq!(calls, 3, "a node that is broken is not waited for");
 }
+
+/// A node that limits, before or after one that is down: the limit is waited out.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rate_limit_is_waited_out_also_beside_a_node_that_is_down() {
+    for down in [0, 1] {
+        let scripted = Scripted::with(2).await;
+        let paid = scripted.buy();
+        scripted.chain.advance(1_000);
+        scripted.nodes[down].says(|_, _| Said::Status(503, None));
+        let began = std::time::Instant::now();
+        scripted.nodes[1 - down].says(move |_, honest| {
+            let is_busy = began.elapsed() < Duration::from_secs(4);
+            Said::Json(if is_busy { limited(-32429) } else { honest })
+        });
+        let environment = scripted.environment(&[]);
+        let backfill = ["backfill", "--json"];
+        let output = tokio::task::spawn_blocking(move || exit_of(&environment, &backfill))
+            .await
+            .unwrap();
+        let text = crate::support::said(&output);
+        assert_eq!(scripted.told_of(paid.1), 1, "{text}");
+    }
+}

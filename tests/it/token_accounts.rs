@@ -9,7 +9,7 @@ use crate::support::{eventually, exit_of, said, try_eventually};
 use paywatch::domain::{Signature, TokenAccount};
 use paywatch::pipeline::Pipeline;
 use serde_json::{Value, json};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The node lists so many accounts that strangers made, and the shop's other one.
 fn strangers(scripted: &Scripted, count: u32) {
@@ -156,7 +156,7 @@ async fn accounts_that_strangers_made_and_closed_cost_nothing_at_the_next_start(
 /// Ways of not listing accounts; the first is a public node's without that index.
 type Refusal = fn() -> Said;
 
-const REFUSALS: [(&str, Refusal); 4] = [
+const REFUSALS: [(&str, Refusal); 6] = [
     ("-32010", || {
         Said::Json(error(
             -32010,
@@ -166,6 +166,8 @@ const REFUSALS: [(&str, Refusal); 4] = [
     ("-32601", || Said::Json(error(-32601, "Method not found"))),
     ("403", || Said::Status(403, None)),
     ("503", || Said::Status(503, None)),
+    ("429", || Said::Status(429, Some(30))),
+    ("-32429", || Said::Json(error(-32429, "rate limited"))),
 ];
 
 #[tokio::test(flavor = "multi_thread")]
@@ -184,9 +186,12 @@ async fn a_node_that_lists_no_accounts_keeps_the_associated_and_the_known_ones_f
             });
         };
         refuses();
+        let began = Instant::now();
         let daemon = scripted.watch(&[]).await;
         let paid = scripted.buy();
         scripted.confirmed(what, &paid).await;
+        let took = began.elapsed();
+        assert!(took < Duration::from_secs(8), "{what}: {took:?}");
         drop(daemon);
 
         scripted.nodes[0].is_honest_again();

@@ -301,7 +301,7 @@ fn no_api(check: &str, error: merchant::Error, base_url: &Url) -> Finding {
 
 async fn token_accounts(rpc: &Rpc, target: &Target) -> Finding {
     let check = format!("token accounts for {}", target.symbol);
-    match watched_accounts(rpc, target, None).await {
+    match watched_accounts(rpc, target).await {
         Ok(found) => found_accounts(rpc, check, target, found).await,
         Err(error @ solana::Unwatchable::NotAWallet(..)) => Finding::failed(
             check,
