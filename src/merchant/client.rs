@@ -137,6 +137,11 @@ impl Merchant {
         Ok(reply)
     }
 
+    /// The beginning of a refusal's text, without the key that it may repeat.
+    fn said(&self, body: &[u8]) -> String {
+        wire::said(&self.credentials.hide(&String::from_utf8_lossy(body)))
+    }
+
     /// One of the places for requests under way, kept until the answer is read.
     async fn place(&self) -> Option<SemaphorePermit<'_>> {
         // Closed only when the process ends; a missing permit is no reason to lose the request.
@@ -182,7 +187,7 @@ impl Merchant {
             (_, None) => Err(Error::Status {
                 status: reply.status,
                 retry_after: reply.retry_after,
-                said: wire::said(&reply.body),
+                said: self.said(&reply.body),
             }),
         }
     }
@@ -239,7 +244,7 @@ impl Backend for Merchant {
         if let Some(target) = reply.redirect {
             result.reason += &format!(": a redirect to {target}, which is not followed");
         } else if !reply.status.is_success() {
-            result.reason += &wire::said(&reply.body);
+            result.reason += &self.said(&reply.body);
         }
         result
     }

@@ -41,6 +41,21 @@ impl Credentials {
         Some((self.auth.header.clone(), value.clone()?))
     }
 
+    /// Takes the key out of a text of the API's, which may repeat what it was sent, also as some libraries write it in JSON.
+    pub(super) fn hide(&self, text: &str) -> String {
+        let sent = self.current();
+        let sent = sent.as_ref().and_then(|(_, value)| value.to_str().ok());
+        let sent = sent.map(|text| text.strip_prefix(&self.auth.scheme).unwrap_or(text).trim());
+        let first = self.auth.key.as_ref().map(|key| key.expose().trim());
+        let mut hidden = text.to_owned();
+        for key in sent.into_iter().chain(first).filter(|key| !key.is_empty()) {
+            hidden = hidden
+                .replace(key, "[key]")
+                .replace(&key.replace('/', "\\/"), "[key]");
+        }
+        hidden
+    }
+
     /// Another header than the one that the API refused, if there is one by now: the file is read again.
     pub(super) fn other_than(
         &self,
@@ -109,6 +124,9 @@ mod tests {
         assert_eq!(new.1, "Bearer new");
         assert!(!format!("{new:?}").contains("new"), "never printed");
         assert_eq!(credentials.current().unwrap().1, "Bearer new");
+        let said = r#"{"authorization":"Bearer new","before":"old"}"#;
+        let hidden = r#"{"authorization":"Bearer [key]","before":"[key]"}"#;
+        assert_eq!(credentials.hide(said), hidden);
         std::fs::remove_file(&file).unwrap();
         assert_eq!(
             credentials.other_than(old.as_ref()).unwrap().1,

@@ -3,12 +3,18 @@
 use super::wire::{self, Entry};
 use super::{Error, HistoryPage, Merchant};
 use reqwest::StatusCode;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{
+    Mutex, PoisonError,
+    atomic::{AtomicBool, AtomicUsize, Ordering},
+};
 
 /// History entries asked for at once; an API that gives fewer is noticed by the page it sends.
 const PAGE: usize = 1000;
 /// As many as the API's documentation asks for: for one that refuses more, and does not just send less.
 const PAGE_SAFE: usize = 50;
+
+/// So many large pages that fail in a row at one offset are too large there, even if each failure asks for a pause.
+const FAILURES_MAX: u32 = 2;
 
 /// What is known of the API's pages.
 pub(super) struct Pages {
@@ -16,6 +22,8 @@ pub(super) struct Pages {
     limit: AtomicUsize,
     /// Whether the API ever answered with a page of [`PAGE`] entries.
     large_ones_work: AtomicBool,
+    /// The offset of the last large page that failed and asked for a pause, and how often it did in a row.
+    failed: Mutex<(usize, u32)>,
     /// Whether unreadable entries were logged: they come with every poll.
     told_unreadable: AtomicBool,
 }
@@ -25,8 +33,26 @@ impl Default for Pages {
         Self {
             limit: AtomicUsize::new(PAGE),
             large_ones_work: AtomicBool::new(false),
+            failed: Mutex::default(),
             told_unreadable: AtomicBool::new(false),
         }
+    }
+}
+
+impl Pages {
+    /// Notes that a large page failed with a request to wait. A status 429 is about the number of requests, not about their size.
+    fn note_failure(&self, offset: usize, error: &Error) {
+        if matches!(error, Error::Status { status, .. } if *status != StatusCode::TOO_MANY_REQUESTS)
+        {
+            let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+            let before = if failed.0 == offset { failed.1 } else { 0 };
+            *failed = (offset, before.saturating_add(1));
+        }
+    }
+
+    fn is_too_large_at(&self, offset: usize) -> bool {
+        let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        failed.0 == offset && failed.1 >= FAILURES_MAX
     }
 }
 
@@ -35,6 +61,9 @@ impl Merchant {
     /// and if that comes, only small ones from then on.
     pub(super) async fn history_page(&self, offset: usize) -> Result<HistoryPage, Error> {
         let limit = self.pages.limit.load(Ordering::Relaxed);
+        if limit > PAGE_SAFE && self.pages.is_too_large_at(offset) {
+            return self.smaller_page(offset).await;
+        }
         let error = match self.history_of(limit, offset).await {
             Ok(page) => {
                 if limit > PAGE_SAFE {
@@ -46,14 +75,24 @@ impl Merchant {
             Err(error) => error,
         };
         if error.is_rate_limit() {
-            // That is no word on the size, unless no large page ever came.
-            if !self.pages.large_ones_work.load(Ordering::Relaxed) {
+            // That is no word on the size, unless no large page ever came, or the same one fails again and again.
+            if self.pages.large_ones_work.load(Ordering::Relaxed) {
+                self.pages.note_failure(offset, &error);
+            } else {
                 self.pages.limit.store(PAGE_SAFE, Ordering::Relaxed);
             }
             return Err(error);
         }
+        tracing::debug!(limit, %error, "a large page of the history failed");
+        self.smaller_page(offset).await
+    }
+
+    /// A small page where a large one failed.
+    async fn smaller_page(&self, offset: usize) -> Result<HistoryPage, Error> {
         let page = self.history_of(PAGE_SAFE, offset).await?;
-        tracing::info!(limit, %error, "the payments API does not answer with large pages of the history; asking for {PAGE_SAFE} entries from now on");
+        tracing::info!(
+            "the payments API does not answer with large pages of the history; asking for {PAGE_SAFE} entries from now on"
+        );
         self.pages.limit.store(PAGE_SAFE, Ordering::Relaxed);
         Ok(page)
     }

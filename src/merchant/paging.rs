@@ -35,6 +35,8 @@ pub struct Paging {
     end: usize,
     /// What the last page that had entries says of the ones after it.
     more: More,
+    /// Whether it stepped back since the last page that came.
+    is_back: bool,
     is_done: bool,
 }
 
@@ -96,6 +98,7 @@ impl Paging {
             identical: 0,
             end: offset,
             more: More::Untold,
+            is_back: false,
             is_done: false,
         }
     }
@@ -127,10 +130,12 @@ impl Paging {
         }
     }
 
-    /// Steps back a little before it goes on after a pause, during which entries may have been removed.
+    /// Steps back a little, once for each page that came, before it goes on after a pause: entries may have been removed meanwhile.
     pub fn step_back(&mut self) {
-        let back = self.offset.saturating_sub(Self::OVERLAP);
-        self.offset = back.max(self.from);
+        if std::mem::replace(&mut self.is_back, true) {
+            return;
+        }
+        self.offset = self.offset.saturating_sub(Self::OVERLAP).max(self.from);
         self.last = None;
     }
 
@@ -141,6 +146,7 @@ impl Paging {
     pub fn take(&mut self, page: HistoryPage) -> Vec<Checkout> {
         let entries = page.entries();
         self.pages = self.pages.saturating_add(1);
+        self.is_back = false;
         if entries == 0 {
             self.is_done = true;
             return Vec::new();
@@ -357,6 +363,14 @@ mod tests {
                 "{name} was read"
             );
         }
+    }
+
+    #[test]
+    fn a_page_that_fails_for_hours_moves_nothing() {
+        let (all, mut paging) = (names(8_000), Paging::from(7_000));
+        paging.take(page(slice(&all, 7_000, 50)));
+        (0..1_200).for_each(|_| paging.step_back());
+        assert_eq!(paging.offset(), 7_040, "back once");
     }
 
     #[test]

@@ -112,9 +112,8 @@ pub(super) fn payment_link(answer: &Value) -> Option<Url> {
 }
 
 /// The beginning of a refusal's text, to be shown after its status.
-pub(super) fn said(body: &[u8]) -> String {
+pub(super) fn said(text: &str) -> String {
     const SHOWN_MAX: usize = 200;
-    let text = String::from_utf8_lossy(body);
     let shown: String = text.trim().chars().take(SHOWN_MAX).collect();
     if shown.is_empty() {
         shown

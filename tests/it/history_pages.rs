@@ -92,6 +92,42 @@ async fn a_rate_limit_makes_no_pages_smaller_where_large_ones_work() {
     );
 }
 
+/// Deep pages of a thousand time out at a gateway that asks to come back: that is no rate limit, however often it says so.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_page_that_fails_again_and_again_is_asked_for_in_small_ones() {
+    let scripted = Scripted::with(0).await;
+    (0..1_100).for_each(|_| {
+        scripted.checkout();
+    });
+    let refused = Arc::new(AtomicUsize::new(0));
+    let count = refused.clone();
+    let sessions = scripted.sessions();
+    scripted.api_says(move |asked| {
+        let (limit, offset) = (number(asked, "limit")?, number(asked, "offset")?);
+        if limit > 50 && offset > 0 {
+            count.fetch_add(1, Ordering::SeqCst);
+            return Some(Said::Status(503, Some(1)));
+        }
+        let sessions = sessions.lock().unwrap();
+        let page = sessions.sessions.iter().skip(offset).take(limit);
+        let page = page.map(|one| json!({ "memo": one.memo, "amount": 5, "status": 0 }));
+        Some(Said::Json(page.collect()))
+    });
+    let changes = [
+        ("SOLANA__RPC_URLS", "http://127.0.0.1:1"),
+        ("SOLANA__WS_URLS", ""),
+    ];
+    let pipeline = scripted.pipeline(&changes).await;
+    let mut checkouts = Checkouts::new(pipeline.clone());
+    eventually("all is known", async || {
+        let _may_fail = checkouts.step().await;
+        known(&pipeline).await == 1_100
+    })
+    .await;
+    let refused = refused.load(Ordering::SeqCst);
+    assert!((2..=3).contains(&refused), "{refused}");
+}
+
 /// An API that is away is no API that fails on large pages.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_api_that_was_away_is_asked_for_large_pages_again() {

@@ -1,8 +1,10 @@
 //! Keys stay secret, words of payers stay words, connections are verified, and actions need the token.
 
+use crate::support::server::{Said, Server};
 use crate::support::{Child, World, changed, eventually, exit_of, said};
 use paywatch::config::Config;
-use paywatch::domain::is_invisible;
+use paywatch::domain::{Memo, Signature, is_invisible};
+use paywatch::merchant::{Backend, Merchant};
 use serde_json::Value;
 use std::sync::Arc;
 use tokio::{io::copy_bidirectional, net::TcpListener, net::TcpStream, task::JoinSet};
@@ -69,6 +71,29 @@ async fn keys_show_up_nowhere() {
     ] {
         assert_no_key(command[0], &said(&exit_of(&environment, command)));
     }
+}
+
+/// Some APIs repeat what they were sent, in the text of a refusal.
+#[tokio::test]
+async fn an_api_that_repeats_the_key_does_not_get_it_stored() {
+    let api = Server::start(|asked| {
+        let text = format!("you sent \"{}\"", asked.headers["authorization"]);
+        Said::Whole(400, "", text)
+    })
+    .await;
+    let settings = [
+        ("MERCHANT__BASE_URL", api.url.as_str()),
+        ("MERCHANT__API_KEY", KEYS[0]),
+        ("SOLANA__RPC_URLS", "http://127.0.0.1:1"),
+    ];
+    let config = Config::load(None, changed(&[], &settings)).unwrap();
+    let merchant = Merchant::new(&config.merchant.settings).unwrap();
+    let memo = Memo::parse("a").unwrap();
+    let result = merchant.confirm(&memo, Signature::from([1; 64])).await;
+    assert_no_key("the reason", &result.reason);
+    assert!(result.reason.contains("Bearer [key]"), "{}", result.reason);
+    let error = merchant.supported_tokens().await.unwrap_err();
+    assert_no_key("the error", &format!("{error} {error:?}"));
 }
 
 fn with_key(key: &str) -> reqwest::Client {

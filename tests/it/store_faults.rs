@@ -50,6 +50,14 @@ async fn a_database_of_each_earlier_version_is_brought_up_with_what_is_in_it() {
         ))
         .await
         .unwrap();
+        if *last < 7 {
+            // A card session that was taken for a checkout.
+            old.execute(sqlx::query(
+                "INSERT INTO checkouts (memo, folded, status) VALUES ('77', '77', 'pending')",
+            ))
+            .await
+            .unwrap();
+        }
         old.execute(
             sqlx::query("INSERT INTO cursors VALUES ($1, 7, $2, 1)")
                 .bind(&address)

@@ -43,8 +43,14 @@ pub(in crate::merchant) fn list(body: &Value) -> Option<&[Value]> {
     }
 }
 
+/// The list in an object. An empty one beside the word that something failed is no answer: it would pass for the end of a history.
 fn wrapped(body: &Value) -> Option<&[Value]> {
+    only_list(body).filter(|list| !list.is_empty() || !tells_failure(body))
+}
+
+fn only_list(body: &Value) -> Option<&[Value]> {
     let lists: Vec<_> = members(body)
+        .filter(|(name, _)| !name.to_ascii_lowercase().contains("error"))
         .filter_map(|(name, value)| Some((name, value.as_array()?)))
         .collect();
     match lists.as_slice() {
@@ -61,6 +67,25 @@ fn wrapped(body: &Value) -> Option<&[Value]> {
                 _ => None,
             }
         }
+    }
+}
+
+/// Whether an answer says that it is a failure, whatever its status.
+fn tells_failure(body: &Value) -> bool {
+    members(body).any(|(name, value)| match name.to_ascii_lowercase().as_str() {
+        "error" | "errors" => !is_nothing(value),
+        "success" | "ok" => *value == Value::Bool(false),
+        _ => false,
+    })
+}
+
+fn is_nothing(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(false) => true,
+        Value::String(text) => text.is_empty(),
+        Value::Array(list) => list.is_empty(),
+        Value::Object(object) => object.is_empty(),
+        Value::Bool(true) | Value::Number(_) => false,
     }
 }
 
@@ -130,9 +155,30 @@ mod tests {
             json!({ "items": null, "total": 0, "limit": 1000, "offset": 1 }),
             json!({ "data": { "items": null } }),
             json!({ "items": null, "next": null }),
+            json!({ "data": null, "error": null }),
+            json!({ "data": [], "errors": [], "success": true }),
         ] {
             assert_eq!(list(&body), Some(&[][..]), "{body}");
         }
+    }
+
+    #[test]
+    fn an_empty_list_beside_a_failure_is_none() {
+        for body in [
+            json!({ "data": null, "error": "database is down" }),
+            json!({ "data": [], "error": { "code": 7 } }),
+            json!({ "data": { "items": [], "error": "no" } }),
+            json!({ "success": false, "errors": [] }),
+            json!({ "success": false, "data": null }),
+            json!({ "ok": false, "items": [] }),
+            json!({ "errors": [{ "code": 7 }] }),
+            json!({ "errors": [] }),
+        ] {
+            assert_eq!(list(&body), None, "{body}");
+        }
+        // Some entries are more than none.
+        let some = json!({ "data": [1], "errors": ["the rest is missing"] });
+        assert_eq!(list(&some).map(<[_]>::len), Some(1));
     }
 
     #[test]

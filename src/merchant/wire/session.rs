@@ -73,7 +73,8 @@ enum Id {
 }
 
 /// The id is `memo`, else `payment_id`, else `id`, and always text. An entry whose `memo` is null or empty, or whose only id is a
-/// number, is no crypto checkout; nor is one that names a card as its means of payment.
+/// number, is no crypto checkout; nor is one that names a card as its means of payment. `payment_id` is the name under which the API is
+/// told of a payment; a mere `id` may be of any session, and is a memo only beside a token or a recipient.
 fn memo(entry: &Value) -> Id {
     if !entry.is_object() {
         return Id::Unknown;
@@ -94,7 +95,11 @@ fn memo(entry: &Value) -> Id {
             .into_iter()
             .filter_map(|name| entry.get(name))
     };
+    let is_of_chain = || field(entry, &["token", "mint", "recipient"]).is_some();
     match ids().find_map(Value::as_str) {
+        Some(_) if !entry.get("payment_id").is_some_and(Value::is_string) && !is_of_chain() => {
+            Id::None
+        }
         Some(text) => Memo::of_checkout(text).map_or(Id::Unknown, Id::Memo),
         None if ids().any(Value::is_number) => Id::None,
         None => Id::Unknown,
@@ -147,6 +152,8 @@ mod tests {
                 assert!(matches!(memo(&value), Id::Unknown), "{key}: {text:?}");
             }
         }
+        let bare = json!({ "payment_id": "ab", "amount": 5, "status": 0 });
+        assert!(matches!(memo(&bare), Id::Memo(_)));
         let inside = json!({ "memo": "a\u{200b}b", "status": 0 });
         assert!(matches!(memo(&inside), Id::Memo(_)));
     }
@@ -204,6 +211,8 @@ mod tests {
             json!({ "id": 77, "status": 0 }),
             json!({ "payment_id": 77, "id": null, "status": 0 }),
             json!({ "id": "cs_77", "payment_method": "card", "status": 0 }),
+            json!({ "id": "cs_1", "amount": 1900, "status": 0 }),
+            json!({ "id": "cs_1", "token": null, "mint": null, "amount": 1900, "status": 0 }),
         ] {
             assert_eq!(entry(&value), Entry::NoCrypto, "{value}");
         }
