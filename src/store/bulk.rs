@@ -3,7 +3,7 @@
 use super::decisions::{self, Decision, Refusal, Which};
 use super::{Error, Filter, PaymentState, PaymentSummary, Result, Store};
 use crate::domain::{Held, HumanAmount, Timestamp};
-use std::str::FromStr;
+use std::{fmt, str::FromStr};
 
 /// Why a payment waits for a person.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +69,32 @@ impl BulkAction {
     }
 }
 
+/// How much was recorded when somebody looked: the newest verdict and the newest word of the API. What began to wait later was not
+/// seen, however long ago its payment was recorded. By rows, not by the clock, which may be put back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen {
+    pub(super) judgement: i64,
+    pub(super) attempt: i64,
+}
+
+impl fmt::Display for Seen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.judgement, self.attempt)
+    }
+}
+
+impl FromStr for Seen {
+    type Err = ();
+
+    fn from_str(text: &str) -> std::result::Result<Self, ()> {
+        let (judgement, attempt) = text.split_once('-').ok_or(())?;
+        Ok(Self {
+            judgement: judgement.parse().map_err(|_| ())?,
+            attempt: attempt.parse().map_err(|_| ())?,
+        })
+    }
+}
+
 /// Payments that wait for a person. A criterion that is `None` does not matter.
 #[derive(Clone, Debug, Default)]
 pub struct Selection {
@@ -80,8 +106,8 @@ pub struct Selection {
     pub min_amount: Option<HumanAmount>,
     /// Those that are not larger. A payment whose amount is not known is left out.
     pub max_amount: Option<HumanAmount>,
-    /// Those that were not recorded after the payment of this row.
-    pub newest: Option<i64>,
+    /// Those that began to wait before.
+    pub seen: Option<Seen>,
 }
 
 impl Selection {
@@ -116,10 +142,7 @@ impl Store {
         left.retain(|one| {
             action.suits(*one) && selection.waiting.is_none_or(|waiting| waiting == *one)
         });
-        Walk {
-            left,
-            before: selection.newest.map(|id| id.saturating_add(1)),
-        }
+        Walk { left, before: None }
     }
 
     /// The next payments of a walk; `None` at its end. A payment whose fork died is left out: a person must look at the API first.
@@ -143,6 +166,7 @@ impl Store {
             state: Some(state),
             verdict,
             until: selection.seen_until,
+            seen: selection.seen,
             before: walk.before,
             ..Filter::newest(Self::BATCH)
         };
@@ -150,27 +174,34 @@ impl Store {
         walk.before = payments.last().map(|last| last.id);
         if walk.before.is_none() {
             walk.left.pop();
-            walk.before = selection.newest.map(|id| id.saturating_add(1));
         }
         payments.retain(|one| !one.was_dropped() && selection.takes(one));
         Ok(Some(payments))
     }
 
-    /// How many payments of a selection an action suits, and the newest row among them.
+    /// How much is recorded by now.
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn count_selected(
-        &self,
-        action: BulkAction,
-        selection: &Selection,
-    ) -> Result<(u64, Option<i64>)> {
-        let (mut walk, mut count, mut newest) = (Self::walk(action, selection), 0, None);
+    pub async fn seen(&self) -> Result<Seen> {
+        let (judgement, attempt) = sqlx::query_as(
+            "SELECT (SELECT COALESCE(MAX(rowid), 0) FROM judgements), (SELECT COALESCE(MAX(rowid), 0) FROM attempts)",
+        )
+        .fetch_one(&self.read)
+        .await?;
+        Ok(Seen { judgement, attempt })
+    }
+
+    /// How many payments of a selection an action suits.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn count_selected(&self, action: BulkAction, selection: &Selection) -> Result<u64> {
+        let (mut walk, mut count) = (Self::walk(action, selection), 0);
         while let Some(some) = self.next_selected(selection, &mut walk).await? {
             count += u64::try_from(some.len()).unwrap_or(u64::MAX);
-            newest = newest.max(some.iter().map(|one| one.id).max());
         }
-        Ok((count, newest))
+        Ok(count)
     }
 
     /// Decides about every payment of a selection that the action suits, each with a decision on record. Each batch is one SQL

@@ -1,5 +1,6 @@
 //! Which payments are asked for.
 
+use super::bulk::Seen;
 use crate::domain::{Memo, Mint, Signature, Timestamp, Wallet};
 use std::str::FromStr;
 
@@ -83,6 +84,8 @@ pub struct Filter {
     pub since: Option<Timestamp>,
     /// Not seen after then.
     pub until: Option<Timestamp>,
+    /// Those that nothing was recorded of since.
+    pub seen: Option<Seen>,
     /// Recorded before the payment of this row.
     pub before: Option<i64>,
     /// At most so many, the newest.

@@ -232,6 +232,13 @@ impl Store {
         if let Some(until) = filter.until {
             query.push(" AND seen_at <= ").push_bind(until.0);
         }
+        if let Some(seen) = filter.seen {
+            query.push(" AND NOT EXISTS (SELECT 1 FROM judgements j WHERE j.payment_id = listed.id AND j.rowid > ");
+            query.push_bind(seen.judgement);
+            query.push(") AND NOT EXISTS (SELECT 1 FROM attempts a JOIN confirmations f ON f.id = a.confirmation_id \
+                 WHERE f.payment_id = listed.id AND a.rowid > ");
+            query.push_bind(seen.attempt).push(")");
+        }
         if let Some(id) = filter.before {
             query.push(" AND id < ").push_bind(id);
         }

@@ -5,7 +5,7 @@ use crate::support::books::{Books, DUE, NOW, account, credited, ingested, page, 
 use crate::support::{World, exit_of, said, tables};
 use paywatch::domain::{Commitment, Held, HumanAmount};
 use paywatch::store::{
-    BulkAction, Filter, Happened, Next, PaymentState, Reading, Selection, Waiting,
+    Attempt, BulkAction, Filter, Happened, Next, PaymentState, Reading, Selection, Waiting,
 };
 use reqwest::{Client, StatusCode, header, redirect};
 use sqlx::Executor;
@@ -64,7 +64,7 @@ impl Books {
         let by = by("the API is mended");
         let decided = self.store.decide_all(action, selection, &by, NOW).await;
         let decided = decided.unwrap();
-        assert_eq!(decided, counted.0, "as counted before");
+        assert_eq!(decided, counted, "as counted before");
         assert_eq!(self.store.audit().await.unwrap(), []);
         decided
     }
@@ -83,7 +83,7 @@ const PARKED: Selection = Selection {
     seen_until: None,
     min_amount: None,
     max_amount: None,
-    newest: None,
+    seen: None,
 };
 
 #[tokio::test]
@@ -109,7 +109,7 @@ async fn all_that_were_given_up_are_tried_again_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn a_choice_is_narrowed_by_reason_age_amount_and_what_was_seen() {
+async fn a_choice_is_narrowed_by_reason_age_and_amount() {
     let amount = |text: &str| text.parse::<HumanAmount>().ok();
     let aged = Selection {
         seen_until: Some(NOW.plus(Duration::from_secs(90))),
@@ -125,10 +125,6 @@ async fn a_choice_is_narrowed_by_reason_age_amount_and_what_was_seen() {
             ..PARKED
         },
     );
-    let counted = Selection {
-        newest: Some(3),
-        ..PARKED
-    };
     let unknown = Selection {
         waiting: Some(Waiting::Held(Held::UnknownMemo)),
         ..PARKED
@@ -137,7 +133,6 @@ async fn a_choice_is_narrowed_by_reason_age_amount_and_what_was_seen() {
         (aged, &[1, 2][..]),
         (small, &[1, 2]),
         (large, &[3, 4]),
-        (counted, &[1, 2, 3]),
         (unknown, &[5]),
     ] {
         let books = given_up().await;
@@ -151,6 +146,47 @@ async fn a_choice_is_narrowed_by_reason_age_amount_and_what_was_seen() {
             .collect();
         assert_eq!(dismissed, expected, "{selection:?}");
     }
+}
+
+/// A payment may begin to wait long after it was recorded: nobody saw those that began to wait after the page had counted.
+#[tokio::test]
+async fn only_what_waited_when_it_was_counted_is_decided_about() {
+    let books = Books::with(&["a", "b", "c"]).await;
+    for (byte, text) in [(1, "a"), (2, "b"), (3, "nobody")] {
+        let one = ingested(byte, 5, Commitment::Finalized, credited(text, DUE));
+        books.record(one).await;
+    }
+    let due = books.store.turn_over(&[], NOW, Duration::from_mins(1), 9);
+    let due = due.await.unwrap();
+    let gives_up = async |index: usize| {
+        let attempt = Attempt {
+            at: NOW,
+            status: None,
+            took: Duration::ZERO,
+            reason: "no answer".into(),
+        };
+        let parked = [(&due[index], &attempt, &Next::Parked)];
+        let lease = Duration::from_mins(1);
+        books.store.turn_over(&parked, NOW, lease, 0).await.unwrap();
+    };
+    gives_up(1).await;
+    let seen = Selection {
+        seen: Some(books.store.seen().await.unwrap()),
+        ..Selection::default()
+    };
+    let count = books.store.count_selected(BulkAction::Dismiss, &seen);
+    assert_eq!(count.await.unwrap(), 2);
+    // The older one, and one that is new.
+    gives_up(0).await;
+    books
+        .record(ingested(4, 6, Commitment::Finalized, credited("no", DUE)))
+        .await;
+    let text = seen.seen.unwrap().to_string();
+    assert_eq!(text.parse(), Ok(seen.seen.unwrap()));
+    assert_eq!(books.decides_all(BulkAction::Dismiss, &seen).await, 2);
+    use PaymentState::{Dismissed, Held, Parked};
+    let expected = [Parked, Dismissed, Dismissed, Held];
+    assert_eq!(books.states().await, expected);
 }
 
 /// Its fork died after it was sent: a person must look at the API first, one by one.
@@ -246,7 +282,8 @@ async fn the_page_dismisses_all_that_it_counted() {
         let rest = form.split(&format!("name=\"{name}\" value=\"")).nth(1);
         rest.unwrap().split('"').next().unwrap().to_owned()
     };
-    let (tag, newest) = (value("form"), value("newest"));
+    let (tag, seen) = (value("form"), value("seen"));
+    assert_eq!(value("count"), "2");
     // One more comes after the page was made.
     let late = world.pay(7, "nobody-3").await;
     world.wait_verdict(late, "unknown_memo").await;
@@ -256,12 +293,22 @@ async fn the_page_dismisses_all_that_it_counted() {
         answer.unwrap().status()
     };
     let state = async |signature| world.recorded(signature).await[0].state;
-    let foreign = [("form", "x"), ("newest", &newest), ("reason", "spam")];
+    let said = |form, count, reason| {
+        [
+            ("form", form),
+            ("seen", &*seen),
+            ("count", count),
+            ("reason", reason),
+        ]
+    };
+    let foreign = said("x", "2", "spam");
     assert_eq!(post(&foreign).await, StatusCode::FORBIDDEN);
-    let mute = [("form", &*tag), ("newest", &newest), ("reason", " ")];
+    let mute = said(&*tag, "2", " ");
     assert_eq!(post(&mute).await, StatusCode::CONFLICT);
+    let fewer = said(&*tag, "1", "spam");
+    assert_eq!(post(&fewer).await, StatusCode::CONFLICT, "more than that");
     assert_eq!(state(held[0]).await, PaymentState::Held);
-    let right = [("form", &*tag), ("newest", &newest), ("reason", "spam")];
+    let right = said(&*tag, "2", "spam");
     assert_eq!(post(&right).await, StatusCode::SEE_OTHER);
     for signature in held {
         assert_eq!(state(signature).await, PaymentState::Dismissed);

@@ -52,7 +52,7 @@ impl Choice {
             seen_until: self.older_than.map(|when| when.0),
             min_amount: self.min_amount,
             max_amount: self.max_amount,
-            newest: None,
+            seen: None,
         };
         if self.dry_run {
             return show(store, action, &selection).await;

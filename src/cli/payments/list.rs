@@ -53,6 +53,7 @@ pub(super) async fn run(store: &Store, args: &Args) -> anyhow::Result<()> {
         payer: args.payer,
         since: args.since.map(|when| when.0),
         until: args.until.map(|when| when.0),
+        seen: None,
         before: None,
         limit: args.limit,
     };

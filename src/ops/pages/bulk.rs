@@ -27,8 +27,12 @@ pub(super) struct Target {
 #[derive(Default, Deserialize)]
 pub(super) struct Said {
     form: String,
-    /// The newest payment that the page counted: later ones were not seen by the person who decides.
-    newest: Option<i64>,
+    /// How much was recorded when the page counted, and what it counted: what began to wait later was not seen by the person who
+    /// decides.
+    #[serde(default)]
+    seen: String,
+    #[serde(default)]
+    count: u64,
     #[serde(default)]
     reason: String,
 }
@@ -98,7 +102,7 @@ pub(super) async fn act(
         ));
     }
     let reason: String = said.reason.trim().chars().take(REASON_MAX).collect();
-    let (Some(action), Some(newest)) = (bulk(target.action), said.newest) else {
+    let (Some(action), Ok(seen)) = (bulk(target.action), said.seen.parse()) else {
         return page(&shared, &session, target, "Nothing was done: choose again.").await;
     };
     if reason.is_empty() {
@@ -111,10 +115,14 @@ pub(super) async fn act(
     };
     let selection = Selection {
         waiting: Some(target.waiting),
-        newest: Some(newest),
+        seen: Some(seen),
         ..Selection::default()
     };
     let store = &shared.pipeline.store;
+    if store.count_selected(action, &selection).await? > said.count {
+        let problem = "Nothing was done: more payments wait by now. Look again.";
+        return page(&shared, &session, target, problem).await;
+    }
     let decided = store
         .decide_all(action, &selection, &by, clock::now())
         .await?;
@@ -140,12 +148,14 @@ async fn page(
         let why = "This is decided about one payment at a time.";
         return Ok(message(StatusCode::NOT_FOUND, title, why));
     };
+    let store = &shared.pipeline.store;
+    let seen = store.seen().await?;
     let selection = Selection {
         waiting: Some(waiting),
+        seen: Some(seen),
         ..Selection::default()
     };
-    let store = &shared.pipeline.store;
-    let (count, newest) = store.count_selected(action, &selection).await?;
+    let count = store.count_selected(action, &selection).await?;
     let token = shared.pipeline.config.ops.token.as_ref();
     let tag = token
         .map(|token| session.form_tag(token))
@@ -161,13 +171,14 @@ async fn page(
         p.advice { (target.action.consequence()) " This holds for each of them." }
         form.card method="post" action=(address(waiting, target.action)) {
             input type="hidden" name="form" value=(tag);
-            @if let Some(newest) = newest { input type="hidden" name="newest" value=(newest); }
+            input type="hidden" name="seen" value=(seen);
+            input type="hidden" name="count" value=(count);
             label {
                 "Why" small { "Stays on record with each payment, under your name: " (session.name) "." }
                 input name="reason" required maxlength=(REASON_MAX);
             }
             div.actions {
-                @if newest.is_some() { button.main { (title) " all " (count) } }
+                @if count > 0 { button.main { (title) " all " (count) } }
                 a.button href="/needs-a-person" { "Cancel" }
             }
         }
