@@ -44,7 +44,7 @@ pub(super) fn announce(done: &Done) {
             tracing::warn!(%signature, %memo, reason, ?again_in, "confirmation not taken; will be sent again");
             "retry"
         }
-        Next::Parked => {
+        Next::Parked | Next::Refused => {
             tracing::error!(%signature, %memo, reason, "confirmation given up: a person must look");
             "parked"
         }
@@ -112,7 +112,7 @@ impl Pipeline {
     fn after_rejection(&self, due: &Due) -> Next {
         // Rejected again long after: no reading of the history said anything of this checkout.
         if due.rejected.is_some_and(Rejected::is_final) {
-            return Next::Parked;
+            return Next::Refused;
         }
         let now = clock::now();
         let since = due.rejected.map_or(now, |rejected| rejected.since.min(now));
@@ -123,7 +123,7 @@ impl Pipeline {
                 since,
             },
             Some(due_at) => Next::Rejected { due_at, since },
-            None => Next::Parked,
+            None => Next::Refused,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::record::PaymentId;
 use super::script::Script;
-use super::{Result, Store, Tx, row};
+use super::{Error, Result, Store, Tx, decisions, row};
 use crate::domain::{Commitment, Matched, Memo, Rejected, Signature, Timestamp, Verdict};
 use sqlx::Row;
 use std::time::Duration;
@@ -61,8 +61,10 @@ pub enum Next {
         /// When it first said no.
         since: Timestamp,
     },
-    /// A person must look.
+    /// No verdict of the merchant for as long as it is waited for: a person must look.
     Parked,
+    /// The merchant said no for as long as it may: a person must look.
+    Refused,
 }
 
 impl Next {
@@ -73,7 +75,7 @@ impl Next {
             Self::NotSent { due_at } | Self::Retry { due_at } | Self::Rejected { due_at, .. } => {
                 Some(*due_at)
             }
-            Self::Acknowledged | Self::Parked => None,
+            Self::Acknowledged | Self::Parked | Self::Refused => None,
         }
     }
 }
@@ -299,6 +301,39 @@ pub(super) async fn is_by_hand(tx: &mut Tx, payment: PaymentId) -> Result<bool> 
     .fetch_optional(&mut **tx)
     .await?;
     Ok(live.is_some())
+}
+
+/// Queues again what a person asked for and what was taken back with a fork, if its checkout is still free. Returns its memo.
+pub(super) async fn renew_by_hand(
+    tx: &mut Tx,
+    payment: PaymentId,
+    reached: Commitment,
+    now: Timestamp,
+) -> Result<Option<Memo>> {
+    let last = sqlx::query(
+        "SELECT id, memo FROM confirmations WHERE payment_id = $1 AND state = 'cancelled' AND origin = 'person' \
+         AND id = (SELECT MAX(id) FROM confirmations WHERE payment_id = $1)",
+    )
+    .bind(payment)
+    .fetch_optional(&mut **tx)
+    .await?;
+    let Some(last) = last else {
+        return Ok(None);
+    };
+    let memo = row::memo(&last, "memo")?;
+    match decisions::check_free(tx, &memo).await {
+        Ok(()) => {}
+        Err(Error::Refused(_)) => return Ok(None),
+        Err(error) => return Err(error),
+    }
+    let due_at = (reached == Commitment::Finalized).then_some(now.0);
+    sqlx::query("UPDATE confirmations SET state = 'queued', due_at = $2, due_set_at = $2, queued_at = $3, closed_at = NULL WHERE id = $1")
+        .bind(last.try_get::<i64, _>("id")?)
+        .bind(due_at)
+        .bind(now.0)
+        .execute(&mut **tx)
+        .await?;
+    Ok(Some(memo))
 }
 
 /// The state of a confirmation that is given up, in SQL. One that the API once accepted keeps its checkout, whatever a person

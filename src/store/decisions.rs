@@ -303,7 +303,7 @@ fn found(r: &SqliteRow, signature: Signature) -> Result<Found> {
 }
 
 /// A checkout may be confirmed by hand if it is known, pending, and no payment holds it.
-async fn check_free(tx: &mut Tx, memo: &Memo) -> Result<()> {
+pub(super) async fn check_free(tx: &mut Tx, memo: &Memo) -> Result<()> {
     let checkout = sqlx::query("SELECT * FROM checkouts WHERE memo = $1")
         .bind(memo.as_str())
         .fetch_optional(&mut **tx)

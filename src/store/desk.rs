@@ -252,6 +252,12 @@ impl Desk {
         }
     }
 
+    /// Notes that a payment holds a checkout again.
+    pub(super) fn claimed(&mut self, payment: PaymentId, memo: Memo) {
+        let claims = self.claims.entry(memo.folded()).or_default();
+        claims.push((memo, payment));
+    }
+
     /// Leases what is due at once to the caller.
     pub(super) fn lease(&mut self, now: Timestamp, until: Timestamp) -> Vec<Due> {
         let to_queue = self.to_queue.iter_mut();

@@ -233,12 +233,12 @@ pub(super) async fn to_be_rejudged(tx: &mut Tx) -> Result<Vec<(PaymentId, Judgea
     rows.iter().map(judgeable).collect()
 }
 
-/// Payments whose confirmation was queued before its checkout was known, and is not with the API: the API said no to it until it was
-/// given up, or it was never sent. What died with its fork stays as it is.
+/// Payments whose confirmation was queued before its checkout was known, and is not with the API: the API's last answer before it was
+/// given up was no, or it was never sent. What died with its fork stays as it is.
 pub(super) async fn queued_blindly(tx: &mut Tx) -> Result<Vec<(PaymentId, Judgeable)>> {
     let rows = sqlx::query(
         "SELECT p.* FROM confirmations f JOIN payments p ON p.id = f.payment_id WHERE f.is_unknown = 1 \
-         AND ((f.state = 'parked' AND f.rejected_since IS NOT NULL) OR (f.state = 'queued' AND f.leases = 0)) \
+         AND ((f.state = 'parked' AND f.rejected_at IS NOT NULL) OR (f.state = 'queued' AND f.leases = 0)) \
          AND p.chain_state <> 'dropped' AND EXISTS (SELECT 1 FROM checkouts c WHERE c.folded = f.folded) ORDER BY p.slot, p.id",
     )
     .fetch_all(&mut **tx)

@@ -8,7 +8,10 @@ use crate::domain::{
     Checkout, CheckoutStatus, Finding, Held, Memo, Signature, Timestamp, Told, reconcile,
 };
 use sqlx::{Row, sqlite::SqliteRow};
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
 /// What a page of the history is compared by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,28 +54,21 @@ pub(super) async fn run(
     page: Page,
     now: Timestamp,
 ) -> Result<Vec<Reconciled>> {
-    let shown: HashMap<&Memo, CheckoutStatus> = checkouts
-        .iter()
-        .map(|checkout| (&checkout.memo, checkout.status))
-        .collect();
-    let memos: Vec<String> = shown.keys().map(|memo| memo.as_str().to_owned()).collect();
+    let forms: HashSet<String> = checkouts.iter().map(|one| one.memo.folded()).collect();
+    let forms: Vec<String> = forms.into_iter().collect();
     let mut script = Script::new();
     script.select_in(
-        "SELECT c.*, k.status AS known FROM confirmations c JOIN payments p ON p.id = c.payment_id \
-         LEFT JOIN checkouts k ON k.memo = c.memo WHERE c.state <> 'cancelled' AND p.chain_state <> 'dropped' \
-         AND (c.state <> 'acknowledged' OR (c.accepted_at IS NOT NULL AND c.credited_at IS NULL)) AND c.memo IN",
-        &memos,
+        "SELECT c.* FROM confirmations c JOIN payments p ON p.id = c.payment_id WHERE c.state <> 'cancelled' AND p.chain_state <> 'dropped' \
+         AND (c.state <> 'acknowledged' OR (c.accepted_at IS NOT NULL AND c.credited_at IS NULL)) AND c.folded IN",
+        &forms,
     );
     let (mut changed, mut script, rows) = (Vec::new(), Script::new(), script.fetch(tx).await?);
+    let sessions = Sessions::read(tx, checkouts, &rows).await?;
     for r in &rows {
         let memo = row::memo(r, "memo")?;
-        let Some(status) = shown.get(&memo).copied() else {
+        let Some(status) = sessions.shown_for(&memo, r.try_get("is_unknown")?) else {
             continue;
         };
-        let is_known_confirmed = r.try_get::<Option<&str>, _>("known")? == Some("confirmed");
-        if is_known_confirmed && !matches!(status, CheckoutStatus::Confirmed(_)) {
-            continue;
-        }
         let one = read(r)?;
         let finding = reconcile(
             one.told,
@@ -93,6 +89,68 @@ pub(super) async fn run(
     }
     script.run(tx).await?;
     Ok(changed)
+}
+
+/// The sessions that are known or shown under some memos, by the form in which memos are compared.
+struct Sessions(HashMap<String, HashMap<Memo, Session>>);
+
+#[derive(Default)]
+struct Session {
+    /// The page's word.
+    shown: Option<CheckoutStatus>,
+    /// Known to be confirmed; a page that says something else is older.
+    is_confirmed: bool,
+}
+
+impl Sessions {
+    /// Those that may be meant by these confirmations.
+    async fn read(
+        tx: &mut Tx,
+        checkouts: &[Checkout],
+        confirmations: &[SqliteRow],
+    ) -> Result<Self> {
+        let mut forms = HashMap::new();
+        for r in confirmations {
+            forms.insert(r.try_get("folded")?, HashMap::new());
+        }
+        let mut script = Script::new();
+        let keys: Vec<String> = forms.keys().cloned().collect();
+        script.select_in(
+            "SELECT memo, folded, status FROM checkouts WHERE folded IN",
+            &keys,
+        );
+        for r in script.fetch(tx).await? {
+            let session = Session {
+                shown: None,
+                is_confirmed: r.try_get::<&str, _>("status")? == "confirmed",
+            };
+            let alike = forms.entry(r.try_get("folded")?);
+            alike.or_default().insert(row::memo(&r, "memo")?, session);
+        }
+        for checkout in checkouts {
+            if let Some(alike) = forms.get_mut(&checkout.memo.folded()) {
+                let session = alike.entry(checkout.memo.clone()).or_default();
+                session.shown = Some(checkout.status);
+            }
+        }
+        Ok(Self(forms))
+    }
+
+    /// What the page shows of a confirmation's session. A memo of which no session was known may be another spelling of the API's: then
+    /// it is the only session of that form.
+    fn shown_for(&self, memo: &Memo, is_unknown: bool) -> Option<CheckoutStatus> {
+        let alike = self.0.get(&memo.folded())?;
+        let only = || {
+            alike
+                .values()
+                .next()
+                .filter(|_| is_unknown && alike.len() == 1)
+        };
+        let session = alike.get(memo).or_else(only)?;
+        session.shown.filter(|status| {
+            !session.is_confirmed || matches!(status, CheckoutStatus::Confirmed(_))
+        })
+    }
 }
 
 fn read(r: &SqliteRow) -> Result<Found> {

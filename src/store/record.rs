@@ -252,8 +252,8 @@ async fn record_credit(
             confirmations::retry(tx, known.id, now).await?;
             return Ok(None);
         }
-        // A person confirmed it while it could not be read, and knew no amount: what it turns out to be does not change that.
-        if known.received.is_none() && confirmations::is_by_hand(tx, known.id).await? {
+        let is_as_decided = is_same || known.received.is_none();
+        if is_as_decided && stands_by_hand(tx, desk, &known, ingested.reached, now).await? {
             payments::set_credit(tx, known.id, credit, &decoded.memos).await?;
             desk.holds(known.id, ingested, credit, &decoded.memos);
             return Ok(None);
@@ -291,6 +291,29 @@ async fn record_credit(
         credit: Some(credit.clone()),
         verdict,
     }))
+}
+
+/// Whether a person confirmed a payment of this amount, or one that could not be read, of no known amount: what it turns out to be does
+/// not change that, nor does another fork, unless its checkout was taken meanwhile.
+async fn stands_by_hand(
+    tx: &mut Tx,
+    desk: &mut Desk,
+    known: &Known,
+    reached: Commitment,
+    now: Timestamp,
+) -> Result<bool> {
+    if confirmations::is_by_hand(tx, known.id).await? {
+        return Ok(true);
+    }
+    if !known.was_dropped {
+        return Ok(false);
+    }
+    let renewed = confirmations::renew_by_hand(tx, known.id, reached, now).await?;
+    let is_renewed = renewed.is_some();
+    if let Some(memo) = renewed {
+        desk.claimed(known.id, memo);
+    }
+    Ok(is_renewed)
 }
 
 /// What was read by another watch list is read again: its credits could not be judged, and would count as dealt with.

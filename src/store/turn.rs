@@ -117,12 +117,22 @@ fn due(r: &SqliteRow, leased_until: Timestamp) -> Result<Due> {
         signature: row::parse(r, "signature")?,
         attempts: u32::try_from(r.try_get::<i64, _>("attempts")?).unwrap_or(u32::MAX),
         queued_at: Timestamp(r.try_get("queued_at")?),
-        rejected: rejected(r)?,
+        rejected: rejected_before(r)?,
         leased_until,
     })
 }
 
-/// When the API said no to a confirmation.
+/// When the API said no to a confirmation, whatever came of later attempts. A later attempt without a verdict lets it say no once more.
+fn rejected_before(r: &SqliteRow) -> Result<Option<Rejected>> {
+    let since: Option<i64> = r.try_get("rejected_since")?;
+    let last: Option<i64> = r.try_get("rejected_at")?;
+    Ok(since.map(|since| Rejected {
+        since: Timestamp(since),
+        last: Timestamp(last.unwrap_or(since)),
+    }))
+}
+
+/// When the API said no to a confirmation, if that was its last answer.
 pub(super) fn rejected(r: &SqliteRow) -> Result<Option<Rejected>> {
     let since: Option<i64> = r.try_get("rejected_since")?;
     let last: Option<i64> = r.try_get("rejected_at")?;
@@ -149,13 +159,55 @@ fn conclude(script: &mut Script, all: &[(&Due, &Attempt, &Next)]) {
     });
     for (due, attempt, next) in all {
         conclude_one(script, due, attempt, next);
+        match next {
+            Next::Acknowledged => contradict(script, due, attempt),
+            Next::Retry { .. } | Next::Parked => doubt_rejection(script, due),
+            Next::NotSent { .. } | Next::Rejected { .. } | Next::Refused => {}
+        }
     }
+}
+
+/// The confirmation was given up for its rejections while this attempt was under way, and nobody knows what the API made of that.
+fn doubt_rejection(script: &mut Script, due: &Due) {
+    if due.rejected.is_some() {
+        script.statement(|sql| {
+            sql.push(
+                "UPDATE confirmations SET rejected_at = NULL WHERE state = 'parked' AND id = ",
+            )
+            .push_bind(due.id);
+        });
+    }
+}
+
+/// The history showed the checkout as confirmed by another transaction while this attempt was under way, and then the API accepted it:
+/// what was held as one too many is uncredited.
+fn contradict(script: &mut Script, due: &Due, attempt: &Attempt) {
+    let at = attempt.at.plus(attempt.took).0;
+    let of =
+        " FROM confirmations c WHERE c.state = 'uncredited' AND c.payment_id = p.id AND c.id = ";
+    script.statement(|sql| {
+        sql.push("INSERT INTO judgements (payment_id, at, verdict, checkout) SELECT p.id, ")
+            .push_bind(at);
+        sql.push(
+            ", 'matched', c.memo FROM confirmations c JOIN payments p ON p.id = c.payment_id \
+             WHERE c.state = 'uncredited' AND p.verdict = 'held' AND c.id = ",
+        )
+        .push_bind(due.id);
+    });
+    script.statement(|sql| {
+        sql.push("UPDATE payments AS p SET verdict = 'matched', reason = NULL, is_dust = 0, checkout = c.memo");
+        sql.push(of).push_bind(due.id).push(" AND p.verdict = 'held'");
+    });
 }
 
 fn conclude_one(script: &mut Script, due: &Due, attempt: &Attempt, next: &Next) {
     let answered_at = attempt.at.plus(attempt.took).0;
     script.statement(|sql| {
-        sql.push("UPDATE confirmations SET ");
+        sql.push(match next {
+            // Taken back meanwhile, and its checkout is another one's: then it stays so.
+            Next::Acknowledged => "UPDATE OR IGNORE confirmations SET ",
+            _ => "UPDATE confirmations SET ",
+        });
         sql.push(match next {
             Next::NotSent { .. } => "leases = leases - 1",
             _ => "attempts = attempts + 1",
@@ -164,6 +216,9 @@ fn conclude_one(script: &mut Script, due: &Due, attempt: &Attempt, next: &Next) 
             Next::NotSent { due_at } | Next::Retry { due_at } => {
                 sql.push(", due_at = ").push_bind(due_at.0);
                 sql.push(", due_set_at = ").push_bind(answered_at);
+                if matches!(next, Next::Retry { .. }) {
+                    sql.push(", rejected_at = NULL");
+                }
             }
             Next::Rejected { due_at, since } => {
                 sql.push(", due_at = ").push_bind(due_at.0);
@@ -172,18 +227,23 @@ fn conclude_one(script: &mut Script, due: &Due, attempt: &Attempt, next: &Next) 
                 sql.push(", rejected_at = ").push_bind(answered_at);
             }
             Next::Acknowledged => {
-                sql.push(", state = 'acknowledged', due_at = NULL, rejected_since = NULL, rejected_at = NULL");
+                sql.push(", state = CASE state WHEN 'cancelled' THEN 'uncredited' ELSE 'acknowledged' END, due_at = NULL, rejected_since = NULL, rejected_at = NULL");
                 sql.push(", closed_at = ").push_bind(answered_at);
                 sql.push(", accepted_at = ").push_bind(answered_at);
             }
-            Next::Parked => {
+            Next::Parked | Next::Refused => {
                 sql.push(", state = ").push(GIVEN_UP);
                 sql.push(", due_at = NULL, closed_at = ").push_bind(answered_at);
+                if *next == Next::Parked {
+                    sql.push(", rejected_at = NULL");
+                } else {
+                    sql.push(", rejected_at = ").push_bind(answered_at);
+                }
             }
         }
         sql.push(" WHERE id = ").push_bind(due.id);
         match next {
-            Next::Acknowledged => sql.push(" AND state IN ('queued', 'parked')"),
+            Next::Acknowledged => sql.push(" AND state IN ('queued', 'parked', 'cancelled')"),
             _ => sql
                 .push(" AND state = 'queued' AND due_at = ")
                 .push_bind(due.leased_until.0),

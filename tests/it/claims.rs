@@ -6,11 +6,14 @@ use crate::support::books::{
     rules, signature,
 };
 use crate::support::tables;
-use paywatch::domain::{Commitment, Held, Matched, Policy, UnknownMemo, Verdict};
+use paywatch::domain::{
+    Checkout, CheckoutStatus, Commitment, Finding, Held, Matched, Policy, UnknownMemo, Verdict,
+};
 use paywatch::store::{
-    Decision, Error, Filter, Ingested, Next, PaymentState, Reading, Refusal, Store, Which,
+    Decision, Error, Filter, Ingested, Next, Page, PaymentState, Reading, Refusal, Store, Which,
 };
 use sqlx::Executor;
+use std::time::Duration;
 
 /// A store whose unknown memos are sent to the API.
 async fn trusting(policy: Policy) -> Books {
@@ -43,7 +46,7 @@ async fn refuse(books: &Books) {
         since: NOW,
     };
     books.attempt(NOW, &no).await;
-    books.attempt(NOW, &Next::Parked).await;
+    books.attempt(NOW, &Next::Refused).await;
 }
 
 async fn state(books: &Books, byte: u8) -> (PaymentState, String) {
@@ -223,6 +226,80 @@ async fn what_the_api_may_have_taken_keeps_the_memo() {
     becomes_known(&books, "ab12").await;
     assert_eq!(state(&books, 1).await.0, PaymentState::Queued);
     assert_eq!(books.record(one(2, paid("ab12"))).await, Some(TAKEN));
+}
+
+/// The last answer counts: after the no came silence, and the API may have credited it.
+#[tokio::test]
+async fn a_payment_that_was_refused_and_then_not_answered_keeps_the_memo() {
+    let no = || Next::Rejected {
+        due_at: NOW,
+        since: NOW,
+    };
+    let silence = || Next::Retry { due_at: NOW };
+    for (answers, expected) in [
+        (vec![no(), silence(), Next::Parked], PaymentState::Parked),
+        (vec![no(), Next::Parked], PaymentState::Parked),
+        (vec![no(), silence(), Next::Refused], PaymentState::Held),
+        (vec![silence(), no(), Next::Refused], PaymentState::Held),
+    ] {
+        let books = trusting(Policy::default()).await;
+        books.record(one(1, credited("ab12", 1))).await;
+        for answer in &answers {
+            books.attempt(NOW, answer).await;
+        }
+        becomes_known(&books, "ab12").await;
+        assert_eq!(state(&books, 1).await.0, expected, "{answers:?}");
+        let second = books.record(one(2, paid("ab12"))).await;
+        assert_eq!(second == Some(TAKEN), expected == PaymentState::Parked);
+    }
+}
+
+/// The history lists the session under the API's own spelling.
+#[tokio::test]
+async fn the_history_settles_and_contradicts_a_memo_in_another_spelling() {
+    let reads = async |books: &Books, text: &str, status, seconds| {
+        let at = NOW.plus(Duration::from_secs(seconds));
+        let shown = Checkout {
+            status,
+            ..checkout(text)
+        };
+        let page = Page {
+            asked_at: at,
+            ..page()
+        };
+        let read = books.store.upsert_checkouts(&[shown], page, at).await;
+        let found: Vec<_> = read.unwrap().1.into_iter().map(|one| one.finding).collect();
+        assert_eq!(books.store.audit().await.unwrap(), []);
+        found
+    };
+    let by = |byte| CheckoutStatus::Confirmed(Some(signature(byte)));
+    let sent = async || {
+        let books = trusting(Policy::default()).await;
+        books.record(one(1, paid("AB12"))).await;
+        books.attempt_in_vain().await;
+        books
+    };
+    // Credited, although the API answered 500.
+    let books = sent().await;
+    assert_eq!(reads(&books, "ab12", by(1), 1).await, [Finding::Settled]);
+    assert_eq!(state(&books, 1).await.0, PaymentState::Acknowledged);
+    let books = sent().await;
+    let other = Finding::PaidByOther(signature(9));
+    assert_eq!(reads(&books, "ab12", by(9), 1).await, [other]);
+    // Accepted, and not credited.
+    let books = sent().await;
+    books.attempt(NOW, &Next::Acknowledged).await;
+    let pending = CheckoutStatus::Pending;
+    assert_eq!(
+        reads(&books, "ab12", pending, 601).await,
+        [Finding::SendAgain]
+    );
+    // Two sessions of that form: nobody knows which one is meant.
+    let books = sent().await;
+    assert_eq!(reads(&books, "Ab12", pending, 1).await, []);
+    assert_eq!(reads(&books, "ab12", by(1), 2).await, []);
+    // The session of the very spelling is the one, whichever others there are.
+    assert_eq!(reads(&books, "AB12", by(1), 3).await, [Finding::Settled]);
 }
 
 /// Its fork died after it was sent: nobody knows what the API made of it.

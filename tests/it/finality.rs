@@ -1,14 +1,16 @@
 //! How sure the chain is: payments wait where they should, forks that die are never confirmed, and a chain that stands still is
 //! only late. The chain moves when the test says so.
 
+use crate::decisions::{by, underpaid, which};
 use crate::support::backend::DUE;
+use crate::support::books::{NOW, credited, ingested, memo, paid, signature};
 use crate::support::eventually;
 use crate::support::ledger::{Entry, Fate, Ledger};
 use crate::support::scripted::{Daemon, Scripted};
 use crate::support::server::Said;
-use paywatch::domain::Signature;
+use paywatch::domain::{Commitment, Signature};
 use paywatch::pipeline::{Settle, Watch};
-use paywatch::store::PaymentState;
+use paywatch::store::{Filter, PaymentState};
 use std::time::Duration;
 
 /// Longer than settling, sweeping and confirming take when nothing holds them back.
@@ -251,5 +253,44 @@ async fn a_chain_that_stands_still_is_only_late() {
     for paid in [paid, next] {
         scripted.confirmed("it goes on", &paid).await;
         assert_eq!(scripted.told_of(paid.1), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_confirmation_by_hand_stands_when_the_payment_lands_again_on_another_fork() {
+    for is_taken in [false, true] {
+        let books = underpaid().await;
+        let (checkout, by) = (memo("b"), by("seen"));
+        let confirmed = books.store.confirm_by_hand(which(1), &checkout, &by, NOW);
+        confirmed.await.unwrap();
+        let dropped = books.store.drop_payment(signature(1), 5, NOW).await;
+        assert_eq!(dropped.unwrap().sent, 0);
+        if is_taken {
+            books
+                .record(ingested(2, 6, Commitment::Confirmed, paid("b")))
+                .await;
+            assert_eq!(books.due().await, ["b"]);
+        }
+        let again = |slot, reached| ingested(1, slot, reached, credited("a", DUE - 1));
+        books.record(again(7, Commitment::Confirmed)).await;
+        let expected = if is_taken {
+            PaymentState::Held
+        } else {
+            PaymentState::Queued
+        };
+        let filter = Filter {
+            signature: Some(signature(1)),
+            ..Filter::newest(1)
+        };
+        let payments = books.store.payments(&filter).await.unwrap();
+        assert_eq!(payments[0].state, expected);
+        assert_eq!(books.due().await, [""; 0]);
+        books
+            .store
+            .finalize(&[(signature(1), 7)], NOW)
+            .await
+            .unwrap();
+        assert_eq!(books.due().await.len(), usize::from(!is_taken));
+        assert_eq!(books.store.audit().await.unwrap(), []);
     }
 }

@@ -146,6 +146,28 @@ async fn a_checkout_that_another_transaction_confirmed_holds_the_payment() {
     assert_eq!(books.stands().await, PaymentState::Held);
 }
 
+/// It was accepted while the history showed another one: the API contradicts itself, in whichever order it does.
+#[tokio::test]
+async fn an_attempt_under_way_that_is_accepted_for_a_checkout_of_another_needs_a_person() {
+    let books = Books::queued().await;
+    let due = books.take(NOW).await.remove(0);
+    books.reads(by_other(), NOW).await;
+    books.conclude(&due, later(1), &Next::Acknowledged).await;
+    assert_eq!(books.stands().await, PaymentState::Uncredited);
+    let outbox = books.store.count_confirmations().await.unwrap();
+    assert_eq!(outbox.uncredited, 1);
+
+    // The other one is here, too, and holds the checkout.
+    let books = Books::queued().await;
+    let due = books.take(NOW).await.remove(0);
+    let second = ingested(9, 6, Commitment::Finalized, paid("a"));
+    books.record(second).await;
+    books.reads(by_other(), NOW).await;
+    books.store.rejudge(&books.rules, NOW).await.unwrap();
+    books.conclude(&due, later(1), &Next::Acknowledged).await;
+    assert_eq!(books.stands().await, PaymentState::Held);
+}
+
 /// The payment that another transaction names is the one that confirmed the checkout.
 #[tokio::test]
 async fn the_transaction_that_the_history_names_takes_the_checkout_over() {

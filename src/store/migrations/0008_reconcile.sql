@@ -22,7 +22,7 @@ CREATE TABLE confirmations (
     leases         INTEGER NOT NULL DEFAULT 0, -- how often it was leased and not given back unsent; 0: the API cannot know of it
     attempts       INTEGER NOT NULL DEFAULT 0,
     rejected_since INTEGER,        -- first of the answers that said no
-    rejected_at    INTEGER,        -- last of them
+    rejected_at    INTEGER,        -- last of them, if no answer came after it
     accepted_at    INTEGER,        -- when the API last answered 2xx; NULL: never
     asked_again_at INTEGER,        -- when it was queued once more, because the history did not show the credit
     credited_at    INTEGER,        -- when the history was first seen to show the checkout confirmed by it
