@@ -18,6 +18,12 @@ use url::Url;
 /// Sent with every request: some firewalls refuse requests without it.
 const USER_AGENT: &str = concat!("paywatch/", env!("CARGO_PKG_VERSION"));
 
+/// A connection over HTTP/2 carries all requests: one that is dead must be noticed before the next request needs it, or each would wait
+/// for its deadline.
+const PING_EVERY: Duration = Duration::from_secs(10);
+/// How long the answer to a ping may take.
+const PONG_WITHIN: Duration = Duration::from_secs(5);
+
 /// What builds a client for requests with this deadline.
 #[must_use]
 pub fn client(deadline: Duration) -> reqwest::ClientBuilder {
@@ -25,6 +31,9 @@ pub fn client(deadline: Duration) -> reqwest::ClientBuilder {
         .user_agent(USER_AGENT)
         .timeout(deadline)
         .tcp_nodelay(true)
+        .http2_keep_alive_interval(PING_EVERY)
+        .http2_keep_alive_timeout(PONG_WITHIN)
+        .http2_keep_alive_while_idle(true)
 }
 
 /// A question.

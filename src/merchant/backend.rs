@@ -11,7 +11,8 @@ pub trait Backend: Send + Sync {
     /// Credits a checkout with a transaction that paid for it.
     ///
     /// May be called again with the same pair, after a crash say, and must then credit nothing twice. For one checkout it is never
-    /// called with another transaction once it answered [`Answer::Accepted`].
+    /// called with another transaction once it answered [`Answer::Accepted`]. A call that takes longer than twice
+    /// `merchant.request_timeout` is given up, and made again later.
     async fn confirm(&self, memo: &Memo, signature: Signature) -> ConfirmResult;
 
     /// Checkouts from an offset on, pending and confirmed, as many as fit a page; an empty page is the end. None by default: then

@@ -3,11 +3,11 @@
 use super::key::KeyState;
 use super::{Pipeline, next_attempt};
 use crate::domain::{Rejected, Timestamp};
-use crate::merchant::Answer;
+use crate::merchant::{Answer, ConfirmResult};
 use crate::store::{Attempt, Due, Next};
 use crate::{chance, clock};
 use std::time::Duration;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 /// How long confirmations wait after the key was refused.
 pub(super) const KEY_PAUSE: Duration = Duration::from_mins(1);
@@ -53,10 +53,13 @@ pub(super) fn announce(done: &Done) {
 }
 
 impl Pipeline {
-    /// One call to the merchant, and what it means.
+    /// One call to the merchant, and what it means. Ends in time, so that the lease never ends before it.
     pub(super) async fn attempt(&self, due: Due) -> Done {
         let (at, began) = (clock::now(), Instant::now());
-        let result = self.merchant.confirm(&due.memo, due.signature).await;
+        let end = began + self.longest_attempt();
+        let call = self.merchant.confirm(&due.memo, due.signature);
+        let result = timeout_at(end, call).await;
+        let result = result.unwrap_or_else(|_| ConfirmResult::later("no answer in time"));
         let took = began.elapsed();
         let mut reason = result.reason;
         let (next, key) = match result.answer {
@@ -67,7 +70,7 @@ impl Pipeline {
                 (Next::NotSent { due_at }, KeyState::Unknown)
             }
             Answer::Rejected => (self.after_rejection(&due), KeyState::Accepted),
-            Answer::KeyRefused => match self.check_key(began).await {
+            Answer::KeyRefused => match self.key_state(began, end).await {
                 KeyState::Accepted => {
                     reason = format!("{reason} for this confirmation alone");
                     (self.after_rejection(&due), KeyState::Accepted)
@@ -90,6 +93,11 @@ impl Pipeline {
             due,
             key,
         }
+    }
+
+    async fn key_state(&self, sent_at: Instant, end: Instant) -> KeyState {
+        let state = timeout_at(end, self.check_key(sent_at)).await;
+        state.unwrap_or(KeyState::Unknown)
     }
 
     fn later(&self, due: &Due, retry_after: Option<Duration>) -> Next {

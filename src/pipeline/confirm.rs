@@ -274,9 +274,10 @@ impl Pipeline {
         self.longest_attempt() + deadline + LEASE_MARGIN
     }
 
-    /// How long an attempt may take: one call.
-    fn longest_attempt(&self) -> Duration {
-        self.config.merchant.settings.request_timeout
+    /// How long an attempt may take, with all that belongs to it: a place and a turn among the requests, the call, the call with a new
+    /// key, and the question about the key.
+    pub(super) fn longest_attempt(&self) -> Duration {
+        self.config.merchant.settings.request_timeout * 2
     }
 
     /// Records attempts, gives back confirmations that were not tried, and takes what is due.

@@ -2,11 +2,16 @@
 
 use crate::support::server::{Said, Server};
 use crate::support::{Child, World, changed, eventually, exit_of, said};
+use hyper::{Request, Response, Version, body::Incoming, server::conn::http2, service::service_fn};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use paywatch::config::Config;
 use paywatch::domain::{Memo, Signature, is_invisible};
 use paywatch::merchant::{Backend, Merchant};
 use serde_json::Value;
-use std::sync::Arc;
+use std::{
+    convert::Infallible,
+    sync::{Arc, Mutex},
+};
 use tokio::{io::copy_bidirectional, net::TcpListener, net::TcpStream, task::JoinSet};
 use tokio_rustls::{TlsAcceptor, rustls};
 
@@ -181,6 +186,11 @@ struct Tls {
 
 impl Tls {
     fn new() -> Self {
+        Self::offering(&[])
+    }
+
+    /// With these protocols to choose from.
+    fn offering(protocols: &[&str]) -> Self {
         let mut issued_by = rcgen::CertificateParams::new([]).unwrap();
         issued_by.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
         let key = rcgen::KeyPair::generate().unwrap();
@@ -192,7 +202,7 @@ impl Tls {
             .signed_by(&own, &issuer)
             .unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = rustls::ServerConfig::builder_with_provider(provider)
+        let mut config = rustls::ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_no_client_auth()
@@ -201,11 +211,43 @@ impl Tls {
                 rustls::pki_types::PrivatePkcs8KeyDer::from(own.serialize_der()).into(),
             )
             .unwrap();
+        config.alpn_protocols = protocols
+            .iter()
+            .map(|one| one.as_bytes().to_vec())
+            .collect();
         Self {
             authority,
             acceptor: TlsAcceptor::from(Arc::new(config)),
             servers: JoinSet::new(),
         }
+    }
+
+    /// An API that lists one token, and notes the versions of the requests over HTTP/2.
+    async fn lists_tokens(&mut self, versions: &Arc<Mutex<Vec<Version>>>) -> String {
+        const TOKEN: &str = r#"[{"symbol":"USDC","mint":"EPjFWdd5AufqSSqeM2qN1xzybapC8G4wEGGkZwyTDt1v",
+            "recipient":"HYrGnz31G1NkucuR466acwk3rfEJe7KaXEs3KwjBxpf5","decimals":6,"enabled":true}]"#;
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (acceptor, versions) = (self.acceptor.clone(), versions.clone());
+        self.servers.spawn(async move {
+            let mut connections = JoinSet::new();
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                let (acceptor, versions) = (acceptor.clone(), versions.clone());
+                connections.spawn(async move {
+                    let stream = acceptor.accept(stream).await.ok()?;
+                    assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
+                    let answers = service_fn(|request: Request<Incoming>| {
+                        versions.lock().unwrap().push(request.version());
+                        std::future::ready(Ok::<_, Infallible>(Response::new(TOKEN.to_owned())))
+                    });
+                    let server = http2::Builder::new(TokioExecutor::new());
+                    let served = server.serve_connection(TokioIo::new(stream), answers);
+                    served.await.ok()
+                });
+            }
+        });
+        format!("https://localhost:{port}/")
     }
 
     /// The same URL over TLS.
@@ -277,6 +319,33 @@ async fn tls_is_verified_and_another_authority_can_be_trusted() {
     .await;
     let (checkout, signature) = world.buy().await;
     world.wait_confirmed(&checkout, signature).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn http_2_is_spoken_where_it_is_offered_and_an_unknown_authority_is_explained() {
+    let mut tls = Tls::offering(&["h2", "http/1.1"]);
+    let versions = Arc::default();
+    let api = tls.lists_tokens(&versions).await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("authority.pem");
+    std::fs::write(&file, &tls.authority).unwrap();
+    let url = format!("sqlite:{}", folder.path().join("x.db").display());
+    let settings = [
+        ("MERCHANT__BASE_URL", api.as_str()),
+        ("SOLANA__RPC_URLS", "http://127.0.0.1:1"),
+        ("STORE__URL", &url),
+    ];
+    let mut environment = changed(&[], &settings);
+    let wary = said(&exit_of(&environment, &["check"]));
+    let hint = "whether the API is there; behind a proxy of one's own, SSL_CERT_FILE names";
+    let told = wary.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(told.contains(hint), "{wary}");
+    assert!(versions.lock().unwrap().is_empty());
+
+    environment.push(("SSL_CERT_FILE".into(), file.display().to_string()));
+    let tokens = said(&exit_of(&environment, &["tokens"]));
+    assert!(tokens.contains("USDC"), "{tokens}");
+    assert_eq!(*versions.lock().unwrap(), [Version::HTTP_2]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
