@@ -54,7 +54,7 @@ impl Settle {
         let now = clock::now();
         let (store, rpc) = (&self.pipeline.store, &self.pipeline.rpc);
         let waiting = store
-            .unsettled(now.minus(OVERDUE), Rpc::STATUSES_MAX)
+            .unsettled(now, OVERDUE, Rpc::STATUSES_MAX)
             .await
             .context("read unsettled payments")?;
         self.misses

@@ -4,6 +4,7 @@ use super::record::PaymentId;
 use super::{Result, Store, Tx, confirmations, row};
 use crate::domain::{BaseUnits, Signature, Slot, Timestamp, TokenAccount};
 use sqlx::{QueryBuilder, Row};
+use std::time::Duration;
 
 /// A payment that has reached confirmed and not yet finalized.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,23 +29,26 @@ pub struct Dropped {
 }
 
 impl Store {
-    /// Payments at `confirmed` that someone waits for to be finalized, that were sent in vain, or that were recorded before
-    /// `recorded_before` and should long be final; oldest slot first.
+    /// Payments at `confirmed` that someone waits for to be finalized, that were sent in vain, or that were recorded longer ago than
+    /// `overdue` and should long be final; oldest slot first. What was recorded after `now`, before the clock was put back, counts as
+    /// that, too.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn unsettled(
         &self,
-        recorded_before: Timestamp,
+        now: Timestamp,
+        overdue: Duration,
         limit: usize,
     ) -> Result<Vec<Unsettled>> {
         let rows = sqlx::query(
             "SELECT p.signature, p.token_account, p.received, MIN(p.slot) AS slot FROM payments p \
              LEFT JOIN confirmations c ON c.payment_id = p.id AND c.state IN ('queued', 'parked') AND (c.due_at IS NULL OR c.attempts > 0) \
-             WHERE p.chain_state = 'confirmed' AND (p.recorded_at < $1 OR c.id IS NOT NULL) \
-             GROUP BY p.signature ORDER BY MIN(p.slot) LIMIT $2",
+             WHERE p.chain_state = 'confirmed' AND (p.recorded_at NOT BETWEEN $1 AND $2 OR c.id IS NOT NULL) \
+             GROUP BY p.signature ORDER BY MIN(p.slot) LIMIT $3",
         )
-        .bind(recorded_before.0)
+        .bind(now.minus(overdue).0)
+        .bind(now.0)
         .bind(i64::try_from(limit).unwrap_or(i64::MAX))
         .fetch_all(&self.read)
         .await?;

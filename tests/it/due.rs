@@ -232,3 +232,16 @@ async fn a_notice_that_a_wrong_clock_put_off_is_due_once_the_clock_is_right() {
         assert_eq!(due.len(), expected, "{written}");
     }
 }
+
+#[tokio::test]
+async fn a_payment_recorded_by_a_clock_that_was_ahead_is_asked_about_once_the_clock_is_right() {
+    let books = Books::with(&[]).await;
+    books
+        .record(ingested(1, 5, Commitment::Confirmed, paid("a")))
+        .await;
+    let overdue = Duration::from_secs(90);
+    let asked = async |now| books.store.unsettled(now, overdue, 10).await.unwrap().len();
+    assert_eq!(asked(NOW).await, 0, "it may still be on its way");
+    assert_eq!(asked(NOW.plus(Duration::from_secs(91))).await, 1);
+    assert_eq!(asked(NOW.minus(Duration::from_hours(2))).await, 1);
+}

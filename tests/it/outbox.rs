@@ -5,8 +5,13 @@ use crate::support::books::{
     signature,
 };
 use paywatch::domain::{Commitment, Decoded, Held, Verdict};
-use paywatch::store::{Attempt, Filter, Next, Reading};
+use paywatch::store::{Attempt, Filter, Next, Reading, Unsettled};
 use std::time::Duration;
+
+async fn unsettled(books: &Books, most: usize) -> Vec<Unsettled> {
+    let unsettled = books.store.unsettled(NOW, Duration::ZERO, most);
+    unsettled.await.unwrap()
+}
 
 #[tokio::test]
 async fn a_checkout_is_won_once_however_many_pay() {
@@ -112,7 +117,7 @@ async fn what_waits_for_finalized_is_due_only_then() {
         .record(ingested(1, 5, Commitment::Confirmed, paid("a")))
         .await;
     assert_eq!(books.due().await, [""; 0]);
-    assert_eq!(books.store.unsettled(NOW, 10).await.unwrap().len(), 1);
+    assert_eq!(unsettled(&books, 10).await.len(), 1);
     books
         .record(ingested(1, 5, Commitment::Finalized, Reading::Known))
         .await;
@@ -255,7 +260,7 @@ async fn what_was_sent_in_vain_and_gives_less_elsewhere_is_never_sent_again() {
     let less = || ingested(1, 6, Commitment::Finalized, credited("a", DUE - 1));
     books.record(less()).await;
     assert_eq!(books.due().await, [""; 0], "not even until it is dropped");
-    assert_eq!(books.store.unsettled(NOW, 10).await.unwrap()[0].slot, 5);
+    assert_eq!(unsettled(&books, 10).await[0].slot, 5);
     let dropped = books.store.drop_payment(signature(1), 5, NOW).await;
     assert_eq!(dropped.unwrap().sent, 1);
     books.record(less()).await;
@@ -295,7 +300,7 @@ async fn of_many_that_wait_to_be_final_the_oldest_are_asked_about() {
             .record(ingested(byte, slot, Commitment::Confirmed, paid(text)))
             .await;
     }
-    let asked = books.store.unsettled(NOW, 2).await.unwrap();
+    let asked = unsettled(&books, 2).await;
     let slots: Vec<_> = asked.iter().map(|one| one.slot).collect();
     assert_eq!(slots, [5, 6]);
 }
@@ -315,7 +320,7 @@ async fn what_is_final_elsewhere_is_not_due() {
             .await;
     }
     assert_eq!(books.due().await, [""; 0]);
-    assert_eq!(books.store.unsettled(NOW, 10).await.unwrap()[0].slot, 5);
+    assert_eq!(unsettled(&books, 10).await[0].slot, 5);
     let dropped = books.store.drop_payment(signature(1), 6, NOW).await;
     assert_eq!(dropped.unwrap().payments, 0, "none was seen there");
     let dropped = books.store.drop_payment(signature(1), 5, NOW).await;

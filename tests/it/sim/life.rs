@@ -157,7 +157,10 @@ pub(super) async fn end(life: Life) -> Result<(Recorded, Cursors), String> {
 /// Whether nothing waits any more for the chain, the API or a node.
 pub(super) async fn is_settled(world: &World, store: &Store) -> Result<bool, String> {
     let outbox = store.count_confirmations().await.unwrap();
-    let unsettled = store.unsettled(clock::now(), 1).await.unwrap();
+    let unsettled = store
+        .unsettled(clock::now(), Duration::ZERO, 1)
+        .await
+        .unwrap();
     if outbox.queued > 0 || !unsettled.is_empty() {
         return Ok(false);
     }
