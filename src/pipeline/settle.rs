@@ -132,32 +132,35 @@ impl Settle {
             .testimonies_back_to(one.slot, one.signature, Commitment::Finalized)
             .await;
         let is_watched = watching.accounts().contains(&one.token_account);
-        let gives_it = |decoded: Decoded| {
+        let gives_it = |decoded: &Decoded| {
             let mut credits = decoded.credits.iter();
             credits.any(|credit| {
                 let is_amount = one.received.is_none_or(|given| given == credit.received);
                 credit.token_account == one.token_account && is_amount
             })
         };
-        let denies = |fetched: &Fetched| match fetched {
-            Fetched::NotYet => true,
-            Fetched::Transaction(transaction) => {
-                let decoded = decode(transaction, watching.accounts());
-                transaction.outcome == Outcome::Failed
-                    || (is_watched && decoded.is_ok_and(|decoded| !gives_it(decoded)))
+        let says = |fetched: &Fetched| match fetched {
+            Fetched::NotYet => Says::Nothing,
+            Fetched::Transaction(transaction) if transaction.outcome == Outcome::Failed => {
+                Says::GaveNothing
             }
-            Fetched::Unreadable(_) => false,
+            Fetched::Transaction(transaction) if transaction.slot == one.slot => Says::Shows,
+            Fetched::Transaction(transaction) => match decode(transaction, watching.accounts()) {
+                Ok(decoded) if is_watched && !gives_it(&decoded) => Says::GaveNothing,
+                Err(_) if is_watched => Says::Elsewhere,
+                _ => Says::Unclear,
+            },
+            Fetched::Unreadable(_) => Says::Unclear,
         };
-        let shows = |fetched: &Fetched| {
-            matches!(fetched, Fetched::Transaction(transaction)
-                if transaction.slot == one.slot && transaction.outcome == Outcome::Succeeded)
-        };
-        if told.iter().any(shows) {
+        let said: Vec<_> = told.iter().map(says).collect();
+        // Who shows it elsewhere, and not what it gave there, does not contradict one who does.
+        let is_read = said.contains(&Says::GaveNothing) || !said.contains(&Says::Elsewhere);
+        if said.contains(&Says::Shows) {
             Told::Finalized
-        } else if told.len() >= HOSTS.min(rpc.hosts()) && told.iter().all(denies) {
-            Told::Nowhere
-        } else {
+        } else if said.len() < HOSTS.min(rpc.hosts()) || said.contains(&Says::Unclear) || !is_read {
             Told::Unclear
+        } else {
+            Told::Nowhere
         }
     }
 
@@ -196,6 +199,21 @@ impl Settle {
         }
         Ok((found, dropped))
     }
+}
+
+/// What one host says of a payment that was seen in a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Says {
+    /// The transaction is there, and succeeded.
+    Shows,
+    /// It knows no such transaction.
+    Nothing,
+    /// The transaction failed, or landed elsewhere and did not give it there.
+    GaveNothing,
+    /// The transaction landed elsewhere; what it gave cannot be read.
+    Elsewhere,
+    /// It gave the same elsewhere, or the answer cannot be read.
+    Unclear,
 }
 
 enum Told {

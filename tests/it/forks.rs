@@ -136,3 +136,28 @@ async fn what_died_does_not_come_back_on_the_fork_that_died() {
     let known = books.store.known(account(), &[signature(1)]).await;
     assert_eq!(known.unwrap(), []);
 }
+
+/// Found by seed 20192 of the simulation: one of two nodes shows where it landed, and never what it gave there. The other one does.
+#[tokio::test(flavor = "multi_thread")]
+async fn seed_20192_a_host_that_leaves_balances_out_keeps_no_dead_payment_alive() {
+    let scripted = Scripted::with(2).await;
+    let memo = scripted.checkout();
+    let daemon = scripted.watch(&[("SOLANA__CONFIRM_AT", "finalized")]).await;
+    let dying = scripted.chain.ledger().land(Entry {
+        fate: Fate::LandsFor(1, DUE - 1),
+        ..Entry::paid(scripted.chain.slot(), DUE, &memo)
+    });
+    scripted.chain.advance(5);
+    daemon.judges(dying, "matched").await;
+    let id = json!(dying.to_string());
+    scripted.nodes[1].says(move |question, mut honest| {
+        let is_it = question.method == "getTransaction" && question.params[0] == id;
+        if is_it && honest["result"]["meta"].is_object() {
+            honest["result"]["meta"]["postTokenBalances"] = json!([]);
+        }
+        Said::Json(honest)
+    });
+    scripted.chain.advance(100);
+    daemon.judges(dying, "underpaid").await;
+    assert_eq!(scripted.told_of(dying), 0);
+}

@@ -171,8 +171,6 @@ fn ends_well(
             Err(format!("I3: a failed transaction is no payment: {entry:?}"))
         }
         (Some(amount), Some(payment)) => deserved(model, entry, amount, payment),
-        // Where one of two nodes never gives the balances, two never tell that it landed for nothing.
-        (None, Some(_)) if model.traits.omission.is_some_and(|left| left.is_for_ever) => Ok(()),
         (None, Some(payment))
             if payment.state != PaymentState::Dropped && !payment.was_dropped() =>
         {

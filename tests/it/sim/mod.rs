@@ -230,12 +230,14 @@ async fn live(world: &World, folder: &Path) -> Result<(), String> {
 async fn calm_down(world: &World, folder: &Path, mut life: Life) -> Result<Life, String> {
     let (began, mut has_little_to_do) = (Instant::now(), false);
     let needs_person = world.lock().traits.needs_person();
-    while began.elapsed() < CALM {
+    let mut is_calm = false;
+    while !is_calm && began.elapsed() < CALM {
         let is_stubborn = world.lock().is_stubborn();
         if !is_stubborn && is_settled(world, &life.store).await? {
             let was_retried = needs_person && person::tidy_up(world, &life).await?;
             if !was_retried {
-                break;
+                is_calm = true;
+                continue;
             }
         }
         if !has_little_to_do && began.elapsed() >= SHORT_PAUSES {
@@ -249,6 +251,10 @@ async fn calm_down(world: &World, folder: &Path, mut life: Life) -> Result<Life,
             (15, Duration::from_millis(500))
         };
         pass(Duration::from_secs(time), step, &life).await;
+    }
+    if !is_calm {
+        let outbox = life.store.count_confirmations().await;
+        return Err(format!("never calm: {outbox:?}"));
     }
     pass(A_LITTLE_LONGER, Duration::from_millis(500), &life).await;
     Ok(life)
