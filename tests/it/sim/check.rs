@@ -78,7 +78,7 @@ fn nothing_false_was_sent(model: &Model) -> Result<(), String> {
             return Err(format!("I3: a false confirm: {put:?} for {entry:?}"));
         }
         let is_final = entry.is_some_and(|entry| {
-            Ledger::final_slot(entry).is_some_and(|slot| slot <= Ledger::finalized(*came_in))
+            Ledger::landed_slot(entry).is_some_and(|slot| slot <= Ledger::finalized(*came_in))
         });
         if (model.traits.has_limit || !pays) && !is_final {
             return Err(format!(

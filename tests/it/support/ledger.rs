@@ -196,9 +196,15 @@ impl Ledger {
 
     /// The slot in which it pays for good, if it does.
     pub(crate) fn final_slot(entry: &Entry) -> Option<u64> {
+        let is_payment = !matches!(entry.fate, Fate::LandsFor(_, 0));
+        Self::landed_slot(entry).filter(|_| is_payment)
+    }
+
+    /// The slot in which it is for good, whether it pays there or not.
+    pub(crate) fn landed_slot(entry: &Entry) -> Option<u64> {
         match entry.fate {
             Fate::Stays => Some(entry.slot),
-            Fate::Dies | Fate::LandsFor(_, 0) => None,
+            Fate::Dies => None,
             Fate::LandsAgain(later) | Fate::LandsFor(later, _) => {
                 Some(entry.slot + FORK_LIVES + later)
             }
