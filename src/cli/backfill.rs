@@ -120,6 +120,11 @@ fn print(report: &Report, args: &Args) -> anyhow::Result<()> {
     if report.history_is_short {
         println!("{}", shortfall(report));
     }
+    if let Some(asked) = &report.history_claimed_from {
+        println!(
+            "nothing that is listed is as old as {asked}: that there was nothing before is the nodes' word alone"
+        );
+    }
     if report.has_payments_for_a_person() {
         println!("held or given-up payments need a person");
     }

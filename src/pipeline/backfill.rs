@@ -86,6 +86,9 @@ pub struct Report {
     pub history_begins_at: Option<String>,
     /// The slot in which the history of the nodes begins, if it is short and they say so.
     pub history_begins_in_slot: Option<Slot>,
+    /// Where history was asked for from, if no node lists anything that old, and it is only their word that there is nothing: a time in
+    /// RFC 3339, or a slot.
+    pub history_claimed_from: Option<String>,
 }
 
 impl Report {
@@ -218,7 +221,9 @@ impl Backfill {
         until: Option<Floor>,
     ) -> anyhow::Result<Swept> {
         if since.is_none() && until.is_none() {
-            return sweep.resume(watched).await;
+            let mut swept = sweep.resume(watched).await?;
+            swept.add_again(sweep.ask_each_alone(watched).await);
+            return Ok(swept);
         }
         let look_back = clock::now()
             .minus(self.pipeline.config.watch.look_back)
@@ -231,15 +236,11 @@ impl Backfill {
         };
         let mut swept = Swept::default();
         let account = watched.token_account;
-        let (_, depth) = sweep.walk_below(account, below, &mut swept).await?;
-        swept.short = match depth {
+        let told = sweep.walk_below(account, below, &mut swept).await?;
+        swept.short = match told.depth {
             Depth::Reached | Depth::Claimed => None,
             Depth::Short(shortfall) => Some(shortfall),
-            Depth::Contradicted => Some(Shortfall {
-                begins_at: None,
-                begins_in: None,
-                asked_from: since,
-            }),
+            Depth::Contradicted | Depth::Unclear => Some(Shortfall::unclear(since)),
         };
         Ok(swept)
     }
@@ -335,7 +336,7 @@ impl Backfill {
                 asked_from = %short.asked_from,
                 begins_at = begins_at.map(clock::written),
                 begins_in_slot = short.begins_in,
-                "the nodes keep less history than was asked for: earlier payments are not found; add an endpoint with older history to solana.rpc_urls, and run this again"
+                "the nodes keep or list less history than was asked for: earlier payments are not found; add an endpoint with older history to solana.rpc_urls, and run this again"
             );
         }
         let ConfirmationCounts {
@@ -366,6 +367,7 @@ impl Backfill {
             history_asked_from: swept.short.map(|short| short.asked_from.to_string()),
             history_begins_at: begins_at.map(clock::written),
             history_begins_in_slot: swept.short.and_then(|short| short.begins_in),
+            history_claimed_from: swept.claimed.map(|floor| floor.to_string()),
         })
     }
 }

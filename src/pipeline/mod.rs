@@ -13,6 +13,7 @@ mod confirm;
 mod explain;
 mod fetch;
 mod follow;
+mod gaps;
 mod handed;
 mod heard;
 mod history;

@@ -56,12 +56,15 @@ impl SecondOpinion {
         self.turn = (self.turn + 1) % self.sweep.pipeline.rpc.endpoints().max(1);
         self.round += u64::from(self.turn == 0);
         let watching = self.sweep.pipeline.watching();
-        let due = watching.due(self.round).into_iter().cloned().collect();
         let (mut total, mut failure) = (Swept::default(), None);
         if rpc.is_resting() {
             return Ok(total);
         }
         let (sweep, rpc) = (&self.sweep, &rpc);
+        // What is missing of an account that is being swept, or was not yet, is not known before.
+        let is_idle = |one: &Watched| sweep.pipeline.shares.is_idle(one.token_account);
+        let due = watching.due(self.round).into_iter();
+        let due = due.filter(|one| is_idle(one)).cloned().collect();
         let asked = sweep.side_by_side(due, |watched| async move {
             sweep.ask_alone(rpc, &watched).await
         });
@@ -79,13 +82,26 @@ impl SecondOpinion {
 }
 
 impl Sweep {
-    /// Lists an account's history by one endpoint and records what is missing. An account that is being swept, or was not yet, is left
-    /// out: what is missing is not known before.
+    /// Asks every endpoint by itself, if there are several. One that fails is named in the log.
+    pub(super) async fn ask_each_alone(&self, watched: &Watched) -> Swept {
+        let (rpc, account) = (&self.pipeline.rpc, watched.token_account);
+        let (mut all, endpoints) = (Swept::default(), rpc.endpoints());
+        for index in (0..endpoints).filter(|_| endpoints > 1) {
+            let alone = rpc.alone(index);
+            match self.ask_alone(&alone, watched).await {
+                Ok(swept) => all.add_again(swept),
+                Err(error) => {
+                    let (endpoint, error) = (alone.label(), format!("{error:#}"));
+                    tracing::warn!(%account, endpoint, error, "this endpoint does not say by itself what it lists");
+                }
+            }
+        }
+        all
+    }
+
+    /// Lists an account's history by one endpoint and records what is missing.
     async fn ask_alone(&self, rpc: &Rpc, watched: &Watched) -> anyhow::Result<Swept> {
         let (pipeline, account) = (&self.pipeline, watched.token_account);
-        if !pipeline.shares.is_idle(account) {
-            return Ok(Swept::default());
-        }
         let (label, key) = (rpc.label(), rpc.key());
         let ends = pipeline.store.opinions(account, &key).await;
         let ends = ends.context("read where the endpoint's last listing ended")?;

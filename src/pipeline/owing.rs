@@ -1,6 +1,7 @@
 //! The accounts whose older history is owed, and when it is asked for again.
 
-use super::reach::{Depth, Extent, Shortfall};
+use super::history::Floor;
+use super::reach::{Depth, Shortfall, Told};
 use super::sweep::Swept;
 use crate::clock;
 use crate::domain::TokenAccount;
@@ -11,7 +12,8 @@ use std::{
 };
 use tokio::time::Instant;
 
-/// An empty page of a node whose history goes back far enough is believed after it was repeated for this time.
+/// An empty page of a node whose history goes back far enough is believed after it was repeated for this time; and the listing of one
+/// endpoint where another one does not answer.
 const BELIEVED_AFTER: Duration = Duration::from_hours(1);
 /// Sweep intervals until older history is asked for again. Each pause is twice as long as the one before.
 const RETRY_SWEEPS: u32 = 4;
@@ -30,7 +32,11 @@ struct Debt {
     pause: Duration,
     /// Since when every answer was that there is nothing more.
     claimed_since: Option<Instant>,
+    /// Since when an endpoint has listed all of it, and another one has not answered.
+    listed_since: Option<Instant>,
     short: Option<Shortfall>,
+    /// Whether the last answers left it open how much there is.
+    is_unclear: bool,
 }
 
 impl Owing {
@@ -42,7 +48,9 @@ impl Owing {
             next: now,
             pause: sweep_every.saturating_mul(RETRY_SWEEPS) / 2,
             claimed_since: None,
+            listed_since: None,
             short: None,
+            is_unclear: false,
         };
         let mut debts = self.debts();
         let debt = debts.entry(account).or_insert_with(new);
@@ -57,14 +65,9 @@ impl Owing {
         true
     }
 
-    /// Whether nothing more is owed after a listing that came down to here.
-    pub(super) fn is_settled_by(
-        &self,
-        account: TokenAccount,
-        depth: Depth,
-        extent: &Extent,
-    ) -> bool {
-        let now = Instant::now();
+    /// Whether nothing more is owed after what the endpoints told.
+    pub(super) fn is_settled_by(&self, account: TokenAccount, told: &Told) -> bool {
+        let (now, depth) = (Instant::now(), told.depth);
         let mut debts = self.debts();
         let Some(debt) = debts.get_mut(&account) else {
             return false;
@@ -74,14 +77,16 @@ impl Owing {
             Depth::Short(shortfall) => Some(shortfall),
             _ => None,
         };
-        if depth != Depth::Claimed || extent.oldest.is_some() {
+        debt.is_unclear = matches!(depth, Depth::Unclear | Depth::Contradicted);
+        if depth != Depth::Claimed || told.extent.oldest.is_some() {
             debt.claimed_since = None;
         }
         let wanted = debt.wanted;
         let is_settled = match depth {
-            Depth::Reached => true,
+            Depth::Reached if told.unanswered == 0 => true,
+            Depth::Reached => now - *debt.listed_since.get_or_insert(now) >= BELIEVED_AFTER,
             Depth::Claimed => now - *debt.claimed_since.get_or_insert(now) >= BELIEVED_AFTER,
-            Depth::Contradicted => false,
+            Depth::Contradicted | Depth::Unclear => false,
             Depth::Short(shortfall) => {
                 if !was_short {
                     tracing::warn!(
@@ -106,9 +111,13 @@ impl Owing {
         }
     }
 
-    /// What the nodes lack of an account's history, as they last said.
+    /// What the nodes lack of an account's history, as they last said, or did not say.
     pub(super) fn shortfall(&self, account: TokenAccount) -> Swept {
-        let short = self.debts().get(&account).and_then(|debt| debt.short);
+        let debts = self.debts();
+        let short = debts.get(&account).and_then(|debt| {
+            let unclear = || Shortfall::unclear(Floor::Time(debt.wanted));
+            debt.short.or_else(|| debt.is_unclear.then(unclear))
+        });
         Swept {
             short,
             ..Swept::default()
@@ -128,7 +137,8 @@ fn tell(debts: &HashMap<TokenAccount, Debt>) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::history::{End, Floor};
+    use super::super::history::End;
+    use super::super::reach::Extent;
     use super::*;
     use crate::domain::{Pubkey, Signature};
 
@@ -146,13 +156,22 @@ mod tests {
             begins_in: Some(2_001),
             asked_from: Floor::Time(5),
         });
-        let answers = |depth, extent| owing.is_settled_by(account, depth, extent);
+        let answers = |depth, extent: &Extent| {
+            let told = Told {
+                depth,
+                extent: *extent,
+                unanswered: 0,
+            };
+            owing.is_settled_by(account, &told)
+        };
         assert!(!answers(Depth::Reached, &NOTHING), "nothing is owed");
         assert!(owing.is_due(account, 5, EVERY), "at once");
         assert!(answers(Depth::Reached, &NOTHING), "it was listed");
         assert!(!answers(Depth::Claimed, &NOTHING));
         tokio::time::advance(BELIEVED_AFTER / 2).await;
         assert!(!answers(Depth::Contradicted, &NOTHING));
+        let unclear = owing.shortfall(account).short.unwrap();
+        assert_eq!((unclear.begins_at, unclear.begins_in), (None, None));
         assert!(!answers(Depth::Claimed, &NOTHING), "from the beginning");
         tokio::time::advance(BELIEVED_AFTER / 2).await;
         assert!(!answers(short, &NOTHING));
@@ -167,6 +186,29 @@ mod tests {
         assert!(owing.shortfall(account).short.is_none());
         tokio::time::advance(BELIEVED_AFTER).await;
         assert!(answers(Depth::Claimed, &NOTHING));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_one_endpoint_lists_is_believed_after_long_if_another_one_does_not_answer() {
+        let (owing, account) = (Owing::default(), TokenAccount(Pubkey::default()));
+        let answers = |depth| {
+            let told = Told {
+                depth,
+                extent: NOTHING,
+                unanswered: 1,
+            };
+            owing.is_settled_by(account, &told)
+        };
+        assert!(owing.is_due(account, 5, EVERY));
+        for _ in 0..3 {
+            assert!(!answers(Depth::Unclear), "however long");
+            assert!(owing.shortfall(account).short.is_some());
+            tokio::time::advance(BELIEVED_AFTER).await;
+        }
+        assert!(!answers(Depth::Reached));
+        assert!(owing.shortfall(account).short.is_none());
+        tokio::time::advance(BELIEVED_AFTER).await;
+        assert!(answers(Depth::Reached));
     }
 
     #[tokio::test(start_paused = true)]

@@ -6,21 +6,23 @@ use super::{Pipeline, Sweep, Swept};
 use crate::domain::TokenAccount;
 use crate::solana::SignatureEntry;
 use anyhow::Context;
-use std::collections::HashSet;
+use std::{collections::HashSet, sync::atomic::Ordering};
 
 /// Most transactions that are looked at before their turn.
 pub(super) const FIRST_MAX: usize = 64;
 
 impl Sweep {
     /// While a long sweep is under way, takes in the payments that wait behind it: all new transactions of an account if they are few;
-    /// else those that seem to pay and, of an account whose own sweep has ended, the oldest ones. The work is bounded, so that no account
+    /// else those that seem to pay and, of an account whose own sweep has ended, the oldest ones. Accounts beyond the bound have their turns. The work is bounded, so that no account
     /// waits long for another one. Returns how many payments are new.
     ///
     /// # Errors
     /// The first failure, after all accounts were tried.
     pub async fn peek(&self) -> anyhow::Result<usize> {
-        let active = self.pipeline.watching().active().cloned().collect();
-        let peeked = self.side_by_side(active, |watched| self.peek_at(watched.token_account));
+        let (watching, turn) = (self.pipeline.watching(), &self.peeks);
+        let due = watching.due(turn.fetch_add(1, Ordering::Relaxed));
+        let due = due.into_iter().cloned().collect();
+        let peeked = self.side_by_side(due, |watched| self.peek_at(watched.token_account));
         let (mut payments, mut failure) = (0, None);
         for (account, peeked) in peeked.await {
             match peeked {

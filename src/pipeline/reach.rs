@@ -7,7 +7,7 @@
 use super::Sweep;
 use super::ahead::Ahead;
 use super::history::{End, Floor, History, Range, list};
-use super::sweep::Swept;
+use super::sweep::{Swept, is_of_a_node};
 use super::walk::Mode;
 use crate::clock;
 use crate::domain::{Signature, Slot, TokenAccount};
@@ -28,6 +28,17 @@ pub struct Shortfall {
     pub asked_from: Floor,
 }
 
+impl Shortfall {
+    /// It is not known where the history begins.
+    pub(super) fn unclear(asked_from: Floor) -> Self {
+        Self {
+            begins_at: None,
+            begins_in: None,
+            asked_from,
+        }
+    }
+}
+
 /// How far down a listing came.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Extent {
@@ -45,11 +56,19 @@ impl Extent {
         }
     }
 
-    /// The same, when a further listing has begun where this one ended.
-    fn down_to(self, further: Self) -> Self {
+    /// What two listings of one history show together.
+    fn and(self, other: Self) -> Self {
+        let is_older = match (self.oldest, other.oldest) {
+            (Some((slot, ..)), Some((other, ..))) => other < slot,
+            (None, _) => true,
+            (_, None) => false,
+        };
         Self {
-            end: further.end,
-            oldest: further.oldest.or(self.oldest),
+            end: match (self.end, other.end) {
+                (End::Empty, End::Empty) => End::Empty,
+                _ => End::Floor,
+            },
+            oldest: if is_older { other.oldest } else { self.oldest },
         }
     }
 }
@@ -73,8 +92,19 @@ pub(super) enum Depth {
     Claimed,
     /// It listed nothing more, although an older transaction of the account is recorded.
     Contradicted,
+    /// An endpoint did not answer, and none of the others listed all of it.
+    Unclear,
     /// The node's history begins above the floor.
     Short(Shortfall),
+}
+
+/// What all endpoints together say of the history down to its floor.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Told {
+    pub(super) extent: Extent,
+    pub(super) depth: Depth,
+    /// Endpoints that did not answer.
+    pub(super) unanswered: usize,
 }
 
 impl Sweep {
@@ -146,11 +176,12 @@ impl Sweep {
         };
         let mut swept = Swept::default();
         match self.walk_below(account, below, &mut swept).await {
-            Ok((extent, depth)) => {
-                if extent.oldest.is_some() {
-                    self.note_reach(account, wanted, &extent).await?;
+            Ok(told) => {
+                // An endpoint that did not answer has the whole part before it still.
+                if told.extent.oldest.is_some() && told.unanswered == 0 {
+                    self.note_reach(account, wanted, &told.extent).await?;
                 }
-                if pipeline.owing.is_settled_by(account, depth, &extent) {
+                if pipeline.owing.is_settled_by(account, &told) {
                     let reach = Reach {
                         back_to: wanted,
                         signature: None,
@@ -168,36 +199,52 @@ impl Sweep {
         Ok(swept)
     }
 
-    /// Lists and records history below a transaction, down to a floor, asking one endpoint after the other until one has listed all of it.
-    /// Each goes on where the one before it ended.
+    /// Lists and records history below a transaction, down to a floor. Every endpoint lists all of it by itself: what one of them hides,
+    /// another one tells.
     ///
     /// # Errors
     /// The last failure, if no endpoint answers; and when the database fails.
     pub(super) async fn walk_below(
         &self,
         account: TokenAccount,
-        mut below: Below,
+        below: Below,
         swept: &mut Swept,
-    ) -> anyhow::Result<(Extent, Depth)> {
-        let endpoints = self.pipeline.rpc.endpoints();
+    ) -> anyhow::Result<Told> {
         let (mut told, mut failure): (Option<(Extent, Depth)>, _) = (None, None);
-        for index in 0..endpoints {
-            let rpc = self.pipeline.rpc.alone(index);
-            match self.walk_below_by(&rpc, account, below, swept).await {
+        let (mut walked, mut unanswered) = (Swept::default(), 0_usize);
+        for index in 0..self.pipeline.rpc.endpoints() {
+            let (rpc, mut own) = (self.pipeline.rpc.alone(index), Swept::default());
+            match self.walk_below_by(&rpc, account, below, &mut own).await {
                 Ok((extent, depth)) => {
-                    below.before = extent.oldest.map_or(below.before, |(_, _, it)| Some(it));
                     told = Some(match told {
-                        Some((known, other)) => (known.down_to(extent), depth.or(other)),
+                        Some((known, other)) => (known.and(extent), depth.or(other)),
                         None => (extent, depth),
                     });
-                    if depth == Depth::Reached {
-                        break;
-                    }
                 }
-                Err(error) => failure = Some(error),
+                Err(error) if is_of_a_node(&error) => {
+                    let (endpoint, error) = (rpc.label(), error.context("list older history"));
+                    tracing::warn!(%account, endpoint, error = format!("{error:#}"), "an endpoint does not list older history now");
+                    unanswered += 1;
+                    failure = Some(error);
+                }
+                Err(error) => return Err(error),
             }
+            walked.add_again(own);
         }
-        told.ok_or_else(|| failure.unwrap_or_else(|| anyhow!("no endpoint is left to ask")))
+        let nobody = || failure.unwrap_or_else(|| anyhow!("no endpoint is left to ask"));
+        let (extent, depth) = told.ok_or_else(nobody)?;
+        let depth = match depth {
+            Depth::Reached => depth,
+            _ if unanswered > 0 => Depth::Unclear,
+            _ => depth,
+        };
+        walked.claimed = (depth == Depth::Claimed).then_some(below.floor);
+        swept.add(walked);
+        Ok(Told {
+            extent,
+            depth,
+            unanswered,
+        })
     }
 
     async fn walk_below_by(
@@ -293,6 +340,7 @@ impl Depth {
     pub(super) fn or(self, other: Self) -> Self {
         match (self, other) {
             (Self::Reached, _) | (_, Self::Reached) => Self::Reached,
+            (Self::Unclear, _) | (_, Self::Unclear) => Self::Unclear,
             (Self::Contradicted, _) | (_, Self::Contradicted) => Self::Contradicted,
             (Self::Claimed, _) | (_, Self::Claimed) => Self::Claimed,
             (Self::Short(one), Self::Short(another)) => {

@@ -6,6 +6,7 @@
 
 use super::Pipeline;
 use super::ahead::Ahead;
+use super::gaps::Seen;
 use super::history::{Floor, History, Range, list};
 use super::progress::{LogLines, Progress};
 use super::reach::{Extent, Shortfall};
@@ -19,7 +20,7 @@ use anyhow::{Context, bail};
 use futures_util::{StreamExt, stream};
 use std::{
     collections::{BTreeSet, HashMap},
-    sync::Arc,
+    sync::{Arc, atomic::AtomicU64},
     time::Duration,
 };
 
@@ -36,6 +37,8 @@ pub struct Swept {
     pub slots: Option<(Slot, Slot)>,
     /// Where the node's history begins, if that is later than was asked for.
     pub short: Option<Shortfall>,
+    /// From where history was asked for, if it is only the nodes' word that there is nothing that old.
+    pub claimed: Option<Floor>,
     /// Of the payments, those that no WebSocket has brought.
     pub(super) unheard: usize,
     /// Up to here a walk has recorded everything, all of it finalized.
@@ -52,6 +55,9 @@ pub struct Sweep {
     failures: HashMap<TokenAccount, usize>,
     /// Which of the accounts beyond the bound are swept next.
     turn: u64,
+    /// The same of those that are looked through beside a long sweep.
+    pub(super) peeks: AtomicU64,
+    pub(super) seen: Seen,
 }
 
 /// Accounts that are swept at once. Their requests share the limits of the nodes.
@@ -77,26 +83,31 @@ impl Sweep {
             pipeline,
             progress,
             failures: HashMap::new(),
+            peeks: AtomicU64::new(0),
+            seen: Seen::default(),
             // Turns go on where the clock is: a daemon that is often started again must not begin with the same accounts each time.
             turn: clock::now().unix_seconds().unsigned_abs(),
         }
     }
 
     /// Sweeps every active token account once, and some of the others in turn, from its cursor to now, all of them side by side. An
-    /// account that fails does not keep the others from it.
+    /// account that fails does not keep the others from it. Failures of accounts that are swept in turn, or are about to leave, are noted,
+    /// and are none of the sweep's: anybody can make such accounts.
     ///
     /// # Errors
-    /// The first failure, after all were tried.
+    /// The first failure of another account, after all were tried.
     pub async fn step(&mut self) -> anyhow::Result<Swept> {
         if self.pipeline.watching().accounts().is_empty() {
             bail!("nothing is watched yet");
         }
         self.turn = self.turn.wrapping_add(1);
         self.progress.begins();
+        let seen_to = self.seen.chain(&self.pipeline.rpc).await;
         let mut before = Some(self.pipeline.before_sweep().await);
         let watching = self.pipeline.watching();
         let due = watching.due(self.turn).into_iter().cloned().collect();
         let (mut total, mut failure, mut missed_at) = (Swept::default(), None, BTreeSet::new());
+        let mut seen = Vec::new();
         let mut is_read = false;
         let this = &*self;
         let swept = this.side_by_side(
@@ -108,7 +119,9 @@ impl Sweep {
                 Ok(swept) => {
                     self.failures.remove(&account);
                     is_read = true;
-                    if swept.is_none() {
+                    if swept.is_some() {
+                        seen.push(account);
+                    } else {
                         // Another task began to sweep it earlier: this sweep proves nothing of what came since.
                         before = None;
                     }
@@ -119,14 +132,22 @@ impl Sweep {
                     total.add(swept);
                 }
                 Err(error) => {
-                    *self.failures.entry(account).or_default() += 1;
+                    let failures = self.failures.entry(account).or_default();
+                    *failures += 1;
                     is_read |= !is_of_a_node(&error);
-                    failure.get_or_insert(error);
+                    if watching.turns.is_needed(account) {
+                        failure.get_or_insert(error);
+                    } else {
+                        note_aside(*failures, &error);
+                    }
                 }
             }
         }
         let missed_at = failure.is_none().then_some(missed_at);
         self.pipeline.rhythm.swept(missed_at, before);
+        if let Some(slot) = seen_to {
+            self.note_seen(seen, slot).await?;
+        }
         self.pipeline.status.read_history(is_read, clock::now());
         if let Some(error) = failure {
             Err(error)
@@ -178,7 +199,11 @@ impl Sweep {
         let mut ahead = Ahead::new(self.pipeline.clone(), self.scope, account);
         let (history, start) = self.list_since(&rpc, account, &cursors, &mut ahead).await?;
         let extent = Extent::of(&history);
-        let gap = cursors.first().filter(|_| !history.reaches);
+        let lost = cursors.first().filter(|_| !history.reaches);
+        let gap = match lost {
+            Some(_) if self.has_only_forgotten(&rpc, account, &cursors).await? => None,
+            lost => lost,
+        };
         let mode = gap.map_or(Mode::Resume, |_| Mode::Bounded);
         let mut swept = self.ingest_all(account, history, None, ahead, mode).await?;
         if let Some(cursor) = gap {
@@ -217,7 +242,7 @@ impl Sweep {
 
     /// Lists what is newer than the first anchor that is far enough behind the cursor and that the node knows. If it knows none
     /// of them, all down to the oldest one's slot; while there is none, all down to the start, whose time is returned too.
-    async fn list_since(
+    pub(super) async fn list_since(
         &self,
         rpc: &Rpc,
         account: TokenAccount,
@@ -255,7 +280,7 @@ impl Sweep {
 }
 
 /// Whether a sweep failed because no node answered as it should.
-fn is_of_a_node(error: &anyhow::Error) -> bool {
+pub(super) fn is_of_a_node(error: &anyhow::Error) -> bool {
     error
         .chain()
         .any(<dyn std::error::Error>::is::<solana::Error>)
@@ -273,6 +298,28 @@ impl Swept {
             (a, b) => a.or(b),
         };
         self.short = self.short.max(other.short);
+        self.claimed = self.claimed.max(other.claimed);
         self.covered = self.covered.max(other.covered);
+    }
+
+    /// The same for two sweeps of one history: what both listed counts once.
+    pub(super) fn add_again(&mut self, other: Self) {
+        let listed = self.listed.max(other.listed);
+        self.add(other);
+        self.listed = listed;
+    }
+}
+
+/// A failure that is none of the sweep's: said once, counted always.
+fn note_aside(failures: usize, error: &anyhow::Error) {
+    metrics::counter!("paywatch_failed_steps_total", "step" => "sweep").increment(1);
+    let error = format!("{error:#}");
+    if failures == 1 {
+        tracing::warn!(
+            error,
+            "a token account that is swept in turn, or is listed no more, cannot be swept; it will be tried again"
+        );
+    } else {
+        tracing::debug!(error, "a token account cannot be swept");
     }
 }

@@ -1,7 +1,7 @@
 //! The token accounts that are or were watched.
 
 use super::{Result, Store, row};
-use crate::domain::{Timestamp, TokenAccount, TokenProgram, WatchList, Watched};
+use crate::domain::{Slot, Timestamp, TokenAccount, TokenProgram, WatchList, Watched};
 use sqlx::Row;
 use std::collections::HashMap;
 
@@ -106,6 +106,38 @@ impl Store {
                 })
             })
             .collect()
+    }
+
+    /// Remembers that the sweeps of these accounts met no gap up to this slot.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn swept_to(&self, accounts: &[TokenAccount], slot: Slot) -> Result<()> {
+        let mut tx = self.begin().await?;
+        for account in accounts {
+            sqlx::query(
+                "UPDATE token_accounts SET swept_to = MAX($2, COALESCE(swept_to, 0)) WHERE address = $1",
+            )
+            .bind(account.to_string())
+            .bind(row::slot_column(slot))
+            .execute(&mut *tx)
+            .await?;
+        }
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Up to which slot the sweeps of an account met no gap, if that is known.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn known_swept_to(&self, account: TokenAccount) -> Result<Option<Slot>> {
+        let query = "SELECT swept_to FROM token_accounts WHERE address = $1";
+        let slot: Option<Option<i64>> = sqlx::query_scalar(query)
+            .bind(account.to_string())
+            .fetch_optional(&self.read)
+            .await?;
+        Ok(slot.flatten().and_then(|slot| Slot::try_from(slot).ok()))
     }
 
     /// What each token account has received. Dust, and what a person has dismissed, buys nothing.

@@ -38,6 +38,7 @@ mod fairness;
 mod finality;
 mod floods;
 mod forks;
+mod gaps;
 mod hands;
 mod held;
 mod history;

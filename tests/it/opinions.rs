@@ -1,11 +1,18 @@
 //! What one endpoint hides for ever, another one tells: the listing of each endpoint goes on where its own last one ended.
 
-use crate::support::node::{Node, error};
+use crate::support::backend::DUE;
+use crate::support::ledger::{Entry, Ledger};
+use crate::support::node::{FIRST_SLOT, Node, error};
 use crate::support::scripted::Scripted;
 use crate::support::server::Said;
 use futures_util::future::join_all;
-use paywatch::domain::{Signature, TokenAccount};
-use paywatch::pipeline::{Checkouts, Pipeline, SecondOpinion, Sweep, Watch};
+use paywatch::clock;
+use paywatch::domain::{
+    BaseUnits, Checkout, CheckoutStatus, Memo, Mint, Signature, TokenAccount, Wallet,
+};
+use paywatch::pipeline::{
+    Backfill, Bound, Checkouts, LogLines, Pipeline, SecondOpinion, Sweep, Watch,
+};
 use paywatch::solana::endpoint_key;
 use paywatch::store::{Cursor, Filter};
 use serde_json::{Value, json};
@@ -13,6 +20,7 @@ use std::{
     collections::HashSet,
     sync::{Arc, Mutex},
 };
+use tokio_util::sync::CancellationToken;
 
 const NO_SOCKETS: [(&str, &str); 1] = [("SOLANA__WS_URLS", "")];
 
@@ -51,7 +59,11 @@ struct Steps {
 
 impl Steps {
     async fn begin(scripted: &Scripted) -> Self {
-        let pipeline = scripted.pipeline(&NO_SOCKETS).await;
+        Self::with(scripted, &NO_SOCKETS).await
+    }
+
+    async fn with(scripted: &Scripted, changes: &[(&str, &str)]) -> Self {
+        let pipeline = scripted.pipeline(changes).await;
         Checkouts::new(pipeline.clone()).step().await.unwrap();
         Watch::new(pipeline.clone()).step().await.unwrap();
         Self {
@@ -281,6 +293,74 @@ async fn what_the_other_node_reveals_late_is_found() {
         steps.opinion.step().await.unwrap();
     }
     assert!(steps.has(late).await);
+}
+
+/// A transaction long ago, and a payment after it that the preferred node hides; and since when sweeps look at most, after both.
+fn hidden_long_ago(scripted: &Scripted) -> (Signature, String) {
+    let hidden = hides(&scripted.nodes[0]);
+    let slot = scripted.chain.slot();
+    let mut ledger = scripted.chain.ledger();
+    ledger.land(Entry::paid(slot, 1, "long before"));
+    let signature = ledger.land(Entry::paid(slot + 500, DUE, "paid-long-ago"));
+    drop(ledger);
+    hidden.lock().unwrap().insert(signature.to_string());
+    scripted.chain.advance(2_000);
+    let age = clock::now().unix_seconds().unsigned_abs() - Ledger::time_of(slot + 1_000);
+    (signature, format!("{age}s"))
+}
+
+/// The ends of all listings are newer than an older part that is asked for later: every endpoint lists that part, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_preferred_node_hides_of_the_older_part_is_found() {
+    let scripted = Scripted::with(2).await;
+    let (signature, look_back) = hidden_long_ago(&scripted);
+    let changes = [NO_SOCKETS[0], ("WATCH__LOOK_BACK", look_back.as_str())];
+    let mut steps = Steps::with(&scripted, &changes).await;
+    for number in 0..8 {
+        steps.step(&scripted, number).await;
+    }
+    for node in [0, 1] {
+        assert!(!steps.ends(&scripted, node).await.is_empty());
+    }
+    assert!(!steps.has(signature).await, "nobody asked for it");
+    let shop = scripted.chain.ledger().shop;
+    let checkout = Checkout {
+        memo: Memo::parse("paid-long-ago").unwrap(),
+        amount: Some(BaseUnits(DUE)),
+        mint: Some(Mint(shop.mint)),
+        recipient: Some(Wallet(shop.wallet)),
+        status: CheckoutStatus::Pending,
+        created_at: i64::try_from(Ledger::time_of(FIRST_SLOT + 200)).ok(),
+    };
+    steps.pipeline.take_in(&checkout).await.unwrap();
+    steps.step(&scripted, 8).await;
+    assert!(steps.has(signature).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_preferred_node_hides_is_found_by_backfills_with_bounds_and_without() {
+    for since in [
+        Some(Bound::Slot(FIRST_SLOT + 200)),
+        Some(Bound::Time(
+            i64::try_from(Ledger::time_of(FIRST_SLOT + 200)).unwrap(),
+        )),
+        None,
+    ] {
+        let scripted = Scripted::with(2).await;
+        let (signature, _) = hidden_long_ago(&scripted);
+        let steps = Steps::begin(&scripted).await;
+        let mut backfill = Backfill::new(steps.pipeline.clone());
+        backfill.since = since;
+        let (progress, stop) = (Arc::new(LogLines::default()), CancellationToken::new());
+        backfill.run(progress, &stop).await.unwrap();
+        assert!(steps.has(signature).await, "{since:?}");
+        // What both list counts once.
+        let (_, recent) = scripted.buy();
+        scripted.chain.advance(100);
+        let progress = Arc::new(LogLines::default());
+        let report = backfill.run(progress, &stop).await.unwrap();
+        assert!(steps.has(recent).await && report.listed <= 3, "{report:?}");
+    }
 }
 
 /// The loops of a daemon, without sockets.

@@ -134,6 +134,11 @@ async fn an_empty_page_ends_a_backfill_unless_more_is_known() {
     lists_from(&scripted.nodes[0], BEGINS_IN, 0);
     let report = backfill(&scripted).await;
     assert!(!report.history_is_short, "{report:?}");
+    let since = Some(clock::written(time(1_100)));
+    assert_eq!(
+        report.history_claimed_from, since,
+        "it says what it believes"
+    );
     scripted.nodes[0].is_honest_again();
     let report = backfill(&scripted).await;
     assert!(
@@ -143,6 +148,33 @@ async fn an_empty_page_ends_a_backfill_unless_more_is_known() {
     lists_from(&scripted.nodes[0], BEGINS_IN, 0);
     let report = backfill(&scripted).await;
     assert!(report.history_is_short, "it was listed once: {report:?}");
+}
+
+/// One node says that there is nothing more; the archive, which has it, does not answer. A history is not what one of two says.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endpoint_that_does_not_answer_leaves_open_what_there_is() {
+    for bounds in [&["--since", "1100"][..], &[]] {
+        let scripted = Scripted::with(2).await;
+        let [old, recent] = history(&scripted);
+        lists_from(&scripted.nodes[0], BEGINS_IN, 0);
+        scripted.nodes[1].says(|_, _| Said::Status(503, None));
+        let environment = scripted.environment(&[NO_SOCKETS]);
+        let arguments = [&["backfill", "--json"][..], bounds].concat();
+        let run = || {
+            let output = exit_of(&environment, &arguments);
+            let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+            (output.status.code(), report)
+        };
+        let (code, report) = run();
+        assert_eq!(code, Some(2), "{report}");
+        assert_eq!(report["history_is_short"], true, "{report}");
+        assert!(report["history_asked_from"].is_string(), "{report}");
+        scripted.confirmed("what is listed", &recent).await;
+        scripted.nodes[1].is_honest_again();
+        let (_, report) = run();
+        assert_eq!(report["history_is_short"], false, "{report}");
+        scripted.confirmed("the archive is back", &old).await;
+    }
 }
 
 /// For a while the archive behind the node answers with empty pages, although it says that its history goes back, or although the node
