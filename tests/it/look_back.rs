@@ -1,14 +1,14 @@
 //! How far back sweeps look: at once as far as `look_back`, and further when an older checkout is pending, once.
 
 use crate::support::backend::DUE;
-use crate::support::eventually;
 use crate::support::ledger::{Entry, Ledger};
 use crate::support::scripted::{Daemon, Scripted};
 use crate::support::server::Said;
+use crate::support::{eventually, try_eventually};
 use paywatch::clock;
 use paywatch::domain::{BaseUnits, Checkout, CheckoutStatus, Memo, Mint, Signature, Wallet};
 use paywatch::pipeline::{Checkouts, Pipeline, Sweep, Watch};
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 /// The ledger's blocks are months older than `look_back` here.
 const AN_HOUR: [(&str, &str); 2] = [("SOLANA__WS_URLS", ""), ("WATCH__LOOK_BACK", "1h")];
@@ -125,6 +125,29 @@ async fn the_older_part_is_swept_when_an_older_checkout_becomes_known() {
     );
     becomes_known(&scripted, &paid.0);
     scripted.confirmed("the older part is swept", &paid).await;
+}
+
+/// No socket was open when it was paid.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payment_of_the_older_part_is_held_against_no_socket() {
+    let scripted = Scripted::with(1).await;
+    let paid = long_ago(&scripted);
+    let created_at = made_at(&scripted);
+    let _running = scripted.chain.run();
+    let pipeline = scripted.pipeline(&AN_HOUR[1..]).await;
+    let _daemon = scripted.run(&pipeline).await;
+    let every = pipeline.config.solana.sweep_every;
+    eventually("sweeps are seldom", async || {
+        pipeline.sweep_pause() == every * 4
+    })
+    .await;
+    let mut backend = scripted.backend();
+    backend.checkout(paid.0.clone());
+    backend.sessions.last_mut().unwrap().created_at = Some(created_at);
+    drop(backend);
+    scripted.confirmed("the older part is swept", &paid).await;
+    let is_reopened = async || scripted.nodes[0].connections() > 1;
+    assert!(!try_eventually(Duration::from_secs(7), is_reopened).await);
 }
 
 async fn begin(scripted: &Scripted) -> (Arc<Pipeline>, Sweep) {
