@@ -72,7 +72,12 @@ impl Sweep {
         first.retain(|entry| seen.insert(entry.signature));
         first.truncate(FIRST_MAX);
         let skips = self.skips(account, &first).await?;
-        self.ingest_open(account, &first, &skips).await
+        first.retain(|entry| skips.reading(entry).is_none());
+        let fetched: Vec<_> = first.iter().filter_map(|entry| ahead.take(entry)).collect();
+        let mut swept = self.pipeline.record_promptly(&fetched).await?;
+        first.retain(|entry| fetched.iter().all(|one| one.signature != entry.signature));
+        swept.add(self.ingest_open(account, &first, &skips).await?);
+        Ok(swept)
     }
 }
 

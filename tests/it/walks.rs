@@ -183,3 +183,18 @@ async fn the_parts_of_a_long_history_split_no_slot_and_none_passes_what_is_not_f
         "nothing beyond the open one is covered"
     );
 }
+
+/// Fetched ahead, before their turn because they seem to pay, or in their turn: once, whichever comes first.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_seems_to_pay_is_fetched_once() {
+    const PAYMENTS: u64 = 30;
+    let scripted = Scripted::with(1).await;
+    for slot in 0..PAYMENTS {
+        paid_in(&scripted, scripted.chain.slot() + slot);
+    }
+    scripted.chain.advance(PAYMENTS + 100);
+    let (mut sweep, store) = sweep(&scripted).await;
+    sweep.step().await.unwrap();
+    assert_eq!(store.count_confirmations().await.unwrap().queued, PAYMENTS);
+    assert_eq!(scripted.nodes[0].asked("getTransaction"), PAYMENTS);
+}
