@@ -15,7 +15,7 @@ use std::{
 };
 
 /// Real time that may pass before everything waits: a loop that never waits is a fault of its own.
-const STUCK: Duration = Duration::from_secs(20);
+const STUCK: Duration = Duration::from_mins(2);
 
 /// Shared between the runtime's thread and the database's.
 #[derive(Clone, Default)]
