@@ -25,7 +25,6 @@ const PING_EVERY: Duration = Duration::from_secs(10);
 const PONG_WITHIN: Duration = Duration::from_secs(5);
 
 /// What builds a client for requests with this deadline.
-#[must_use]
 pub fn client(deadline: Duration) -> reqwest::ClientBuilder {
     reqwest::Client::builder()
         .user_agent(USER_AGENT)

@@ -229,7 +229,7 @@ impl Builder {
             Some(backend) => {
                 let (urls, limits) = (&config.solana.rpc_urls, config.solana.limits);
                 let rpc = Rpc::new(urls, limits).context("build the RPC client")?;
-                Pipeline::over(config, store, rpc, backend)
+                Pipeline::over(config, store, &rpc, backend)
             }
             None => Pipeline::new(config, store)?,
         };

@@ -39,7 +39,7 @@ fn or_name_a_node(failure: Failure) -> Failure {
         Failure::Configuration(error) => Failure::Configuration(
             error.context("cannot load a configuration (--rpc URL does without)"),
         ),
-        other => other,
+        Failure::Failed(error) => Failure::Failed(error),
     }
 }
 

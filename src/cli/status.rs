@@ -3,6 +3,7 @@
 use super::daemon::Daemon;
 use super::{Failure, NEEDS_A_PERSON, block_on, print, shutdown_on_signals};
 use crate::config::Config;
+use crate::domain::visible;
 use crate::ops::{Notices, Snapshot, Standing};
 use crate::report::{ago, duration};
 use anyhow::Context;
@@ -54,6 +55,26 @@ pub(super) fn run(config: &Config, args: &Args) -> Result<u8, Failure> {
     })
 }
 
+/// The accounts that are swept, and what is not.
+fn watched(standing: &Standing) -> Vec<(String, String)> {
+    let swept = standing.token_accounts.iter().map(|account| {
+        let text = format!(
+            "{} {}",
+            account.token_account,
+            ago(account.swept_ago_seconds)
+        );
+        (format!("swept {}", account.symbol), text)
+    });
+    let in_turn = standing.token_accounts_in_turn;
+    let in_turn = (in_turn > 0).then(|| {
+        let text = format!("{in_turn} more token accounts, made by others (watch.max_accounts)");
+        ("swept in turn".to_owned(), text)
+    });
+    let not = standing.unwatchable.iter();
+    let not = not.map(|why| ("NOT WATCHED".to_owned(), visible(why)));
+    swept.chain(in_turn).chain(not).collect()
+}
+
 fn shown(snapshot: &Snapshot) -> String {
     let standing = &snapshot.standing;
     let mut lines = vec![match &standing.not_ready {
@@ -76,23 +97,8 @@ fn shown(snapshot: &Snapshot) -> String {
     );
     let (open, all) = (standing.sockets_open, standing.sockets);
     line("WebSockets", format!("{open} of {all} open"));
-    for account in &standing.token_accounts {
-        let text = format!(
-            "{} {}",
-            account.token_account,
-            ago(account.swept_ago_seconds)
-        );
-        line(&format!("swept {}", account.symbol), text);
-    }
-    if standing.token_accounts_in_turn > 0 {
-        let text = format!(
-            "{} more token accounts, made by others (watch.max_accounts)",
-            standing.token_accounts_in_turn
-        );
-        line("swept in turn", text);
-    }
-    for why in &standing.unwatchable {
-        line("NOT WATCHED", crate::domain::visible(why).to_string());
+    for (name, text) in watched(standing) {
+        line(&name, text);
     }
     let read = ago(standing.checkouts_read_ago_seconds);
     line(
@@ -145,13 +151,16 @@ fn waiting(standing: &Standing) -> String {
     let unwatchable = (unwatchable > 0).then(|| format!("{unwatchable} tokens not watched"));
     let held = standing.held.iter();
     let held = held.map(|(reason, payments)| format!("{payments} {reason}"));
-    let given_up = parked.into_iter().chain(uncredited);
-    let all: Vec<_> = given_up.chain(unwatchable).chain(held).collect();
+    let payments: Vec<_> = parked.into_iter().chain(uncredited).chain(held).collect();
+    let payments = (!payments.is_empty()).then(|| {
+        format!(
+            "{}: paywatch payments list --state held, parked or uncredited",
+            payments.join(", ")
+        )
+    });
+    let all: Vec<_> = unwatchable.into_iter().chain(payments).collect();
     if all.is_empty() {
         return "nothing".into();
     }
-    format!(
-        "{}: paywatch payments list --state held, parked or uncredited",
-        all.join(", ")
-    )
+    all.join("; ")
 }

@@ -12,6 +12,8 @@ use tokio::time::{Instant, timeout_at};
 /// How long confirmations wait after the key was refused.
 pub(super) const KEY_PAUSE: Duration = Duration::from_mins(1);
 
+const MILLISECOND: Duration = Duration::from_millis(1);
+
 /// An attempt that ended.
 pub(super) struct Done {
     pub(super) due: Due,
@@ -66,7 +68,8 @@ impl Pipeline {
             Answer::Accepted => (Next::Acknowledged, KeyState::Accepted),
             Answer::Later(retry_after) => (self.later(&due, retry_after), KeyState::Unknown),
             Answer::NotSent(pause) => {
-                let due_at = clock::now().plus(pause);
+                // An instant is a whole millisecond: due within the pause's last one, it would be taken again and again.
+                let due_at = clock::now().plus(pause.saturating_add(MILLISECOND));
                 (Next::NotSent { due_at }, KeyState::Unknown)
             }
             Answer::Rejected => (self.after_rejection(&due), KeyState::Accepted),

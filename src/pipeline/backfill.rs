@@ -142,7 +142,9 @@ impl Backfill {
     ) -> anyhow::Result<Report> {
         let (finished, mut swept) = (AtomicBool::new(false), None);
         let sweeping = async {
-            swept = stop.run_until_cancelled(self.sweep(progress)).await;
+            swept = stop
+                .run_until_cancelled(Box::pin(self.sweep(progress)))
+                .await;
             finished.store(true, Ordering::Release);
             self.pipeline.bells.confirm.notify_one();
             // Whoever waits for what is due later is to hear that it need not.
@@ -171,7 +173,9 @@ impl Backfill {
         progress: Arc<dyn Progress>,
         stop: &CancellationToken,
     ) -> anyhow::Result<Report> {
-        let swept = stop.run_until_cancelled(self.sweep(progress)).await;
+        let swept = stop
+            .run_until_cancelled(Box::pin(self.sweep(progress)))
+            .await;
         self.report(swept.transpose()?, stop).await
     }
 

@@ -116,12 +116,12 @@ impl Pipeline {
             .context("build the RPC client")?;
         let merchant =
             Merchant::new(&config.merchant.settings).context("build the payments API client")?;
-        Ok(Self::over(config, store, rpc, Arc::new(merchant)))
+        Ok(Self::over(config, store, &rpc, Arc::new(merchant)))
     }
 
     /// The same over adapters that are built already.
     #[must_use]
-    pub fn over(config: Config, store: Store, rpc: Rpc, merchant: Arc<dyn Backend>) -> Arc<Self> {
+    pub fn over(config: Config, store: Store, rpc: &Rpc, merchant: Arc<dyn Backend>) -> Arc<Self> {
         Arc::new(Self {
             rpc: rpc.patient(),
             merchant,

@@ -366,7 +366,7 @@ mod tests {
         for slot in [None, Some(7)] {
             let rhythm = Rhythm::new(1);
             rhythm.opened(&whole(slot));
-            tokio::time::advance(Rhythm::GAP_MAX - EVERY).await;
+            tokio::time::advance(Rhythm::GAP_MAX.saturating_sub(EVERY)).await;
             sweep(&rhythm, Some(0), None);
             assert!(rhythm.gap().is_some(), "it may hide something");
             tokio::time::advance(EVERY).await;

@@ -267,12 +267,11 @@ impl Sweep {
                 listed => return Ok((listed.context("list history")?, None)),
             }
         }
-        let (floor, start) = match cursors.last().filter(is_far) {
-            Some(oldest) => (Floor::Slot(oldest.slot), None),
-            None => {
-                let start = self.start(account).await?;
-                (Floor::Time(start), Some(start))
-            }
+        let (floor, start) = if let Some(oldest) = cursors.last().filter(is_far) {
+            (Floor::Slot(oldest.slot), None)
+        } else {
+            let start = self.start(account).await?;
+            (Floor::Time(start), Some(start))
         };
         let listed = list(rpc, down_to(floor), &*self.progress, ahead).await;
         Ok((listed.context("list history")?, start))

@@ -201,13 +201,11 @@ impl Watch {
             .then(|one| with_others(rpc, one))
             .collect();
         tokio::pin!(listed);
-        match tokio::time::timeout(LISTING_PATIENCE, &mut listed).await {
-            Ok(listed) => Ok(listed),
-            Err(_) => {
-                self.watch_also(early).await?;
-                Ok(listed.await)
-            }
+        if let Ok(listed) = tokio::time::timeout(LISTING_PATIENCE, &mut listed).await {
+            return Ok(listed);
         }
+        self.watch_also(early).await?;
+        Ok(listed.await)
     }
 
     /// Watches accounts beside those that are watched.

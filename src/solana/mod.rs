@@ -47,9 +47,9 @@ pub fn hosts(urls: &[url::Url]) -> Vec<url::Url> {
 #[must_use]
 pub fn endpoint_key(url: &url::Url) -> String {
     let hash = digest(&SHA256, url.as_str().as_bytes());
-    let beginning = hash.as_ref().iter().take(8);
-    let beginning: String = beginning.map(|byte| format!("{byte:02x}")).collect();
-    format!("{}#{beginning}", endpoint_label(url))
+    let (beginning, _) = hash.as_ref().split_at(8);
+    let beginning = beginning.try_into().map_or(0, u64::from_be_bytes);
+    format!("{}#{beginning:016x}", endpoint_label(url))
 }
 
 /// Scheme and host of an endpoint: all of it that may be printed, since keys hide in paths and queries.

@@ -62,8 +62,10 @@ impl BulkAction {
     pub fn suits(self, waiting: Waiting) -> bool {
         match (self, waiting) {
             (Self::Dismiss, _)
-            | (Self::Retry, Waiting::Parked | Waiting::Uncredited)
-            | (Self::Retry, Waiting::Held(Held::Unreadable)) => true,
+            | (
+                Self::Retry,
+                Waiting::Parked | Waiting::Uncredited | Waiting::Held(Held::Unreadable),
+            ) => true,
             (Self::Retry, Waiting::Held(_)) => false,
         }
     }

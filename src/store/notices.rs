@@ -240,9 +240,10 @@ impl Store {
         let named = self.checkouts_named(memos).await?;
         let mut exact = named.iter().filter(|one| memos.contains(&one.memo));
         let (first, another) = (exact.next(), exact.next());
-        let checkout = match (first, another, named.as_slice()) {
-            (Some(checkout), None, _) | (None, _, [checkout]) => checkout,
-            _ => return Ok(None),
+        let ((Some(checkout), None, _) | (None, _, [checkout])) =
+            (first, another, named.as_slice())
+        else {
+            return Ok(None);
         };
         let token = match checkout.mint {
             Some(mint) => self.token_of(mint).await?,

@@ -32,5 +32,5 @@ pub(super) async fn tell_ready(pipeline: Arc<Pipeline>, host: Host) {
     }
     tell_systemd.take().into_iter().for_each(|tell| tell());
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "watching for payments");
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }

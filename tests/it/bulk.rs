@@ -184,8 +184,8 @@ async fn only_what_waited_when_it_was_counted_is_decided_about() {
     let text = seen.seen.unwrap().to_string();
     assert_eq!(text.parse(), Ok(seen.seen.unwrap()));
     assert_eq!(books.decides_all(BulkAction::Dismiss, &seen).await, 2);
-    use PaymentState::{Dismissed, Held, Parked};
-    let expected = [Parked, Dismissed, Dismissed, Held];
+    let (dismissed, held) = (PaymentState::Dismissed, PaymentState::Held);
+    let expected = [PaymentState::Parked, dismissed, dismissed, held];
     assert_eq!(books.states().await, expected);
 }
 

@@ -226,7 +226,7 @@ async fn a_notice_that_a_wrong_clock_put_off_is_due_once_the_clock_is_right() {
         let at = later(written);
         store.write_notices(&[notice], &nothing, at).await.unwrap();
         let due = store.due_notices(at, 9).await.unwrap();
-        let again = at.plus(Duration::from_secs(3_600));
+        let again = at.plus(Duration::from_hours(1));
         store.note_sent(&due[0], Some(again), at).await.unwrap();
         let due = store.due_notices(NOW, 9).await.unwrap();
         assert_eq!(due.len(), expected, "{written}");

@@ -133,7 +133,7 @@ impl Desk {
         let config = Config::load(None, changed(&[], &settings)).unwrap();
         let rpc = Rpc::new(&config.solana.rpc_urls, config.solana.limits).unwrap();
         let merchant = Arc::new(Shared(api.clone()));
-        let pipeline = Pipeline::over(config, books.store.clone(), rpc, merchant);
+        let pipeline = Pipeline::over(config, books.store.clone(), &rpc, merchant);
         Self {
             books,
             confirm: Confirm::new(pipeline.clone()),
@@ -283,7 +283,7 @@ fn a_rejection_costs_no_page_and_ends_parked_also_where_the_history_says_nothing
         desk.seconds(30).await;
         assert_eq!(api.of("a").len(), 4, "{:?}", api.puts());
         let step = Duration::from_secs(2);
-        desk.runs(Duration::from_secs(600), step).await;
+        desk.runs(Duration::from_mins(10), step).await;
         let tries = api.of("a");
         let patience = Rejected::PATIENCE;
         let last = *tries.last().unwrap();

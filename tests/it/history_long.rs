@@ -70,7 +70,7 @@ impl Books {
         let store = Store::open(&url).await.unwrap();
         let rpc = Rpc::new(&config.solana.rpc_urls, config.solana.limits).unwrap();
         (
-            Pipeline::over(config, store, rpc, Arc::new(self.clone())),
+            Pipeline::over(config, store, &rpc, Arc::new(self.clone())),
             folder,
         )
     }
@@ -374,7 +374,7 @@ async fn what_is_left_out_later_stays_and_another_status_comes_and_goes() {
         );
     }
     let named = store.checkouts_named(std::slice::from_ref(&late.memo));
-    assert_eq!(named.await.unwrap(), [late.clone()]);
+    assert_eq!(named.await.unwrap(), std::slice::from_ref(&late));
     let of = |status, from: &Checkout| Checkout {
         status,
         ..from.clone()

@@ -27,33 +27,33 @@ fn remove(list: &mut Value) {
 
 const OMISSIONS: [(&str, Omission); 14] = [
     ("balances after", |meta| {
-        meta["postTokenBalances"] = json!([])
+        meta["postTokenBalances"] = json!([]);
     }),
     ("all balances", |meta| {
         meta["preTokenBalances"] = json!([]);
         meta["postTokenBalances"] = json!([]);
     }),
     ("balances before", |meta| {
-        meta["preTokenBalances"] = json!([])
+        meta["preTokenBalances"] = json!([]);
     }),
     ("null for balances", |meta| {
-        meta["postTokenBalances"] = Value::Null
+        meta["postTokenBalances"] = Value::Null;
     }),
     ("the entry after", |meta| {
-        remove(&mut meta["postTokenBalances"])
+        remove(&mut meta["postTokenBalances"]);
     }),
     ("both entries", |meta| {
         remove(&mut meta["preTokenBalances"]);
         remove(&mut meta["postTokenBalances"]);
     }),
     ("the entry before", |meta| {
-        remove(&mut meta["preTokenBalances"])
+        remove(&mut meta["preTokenBalances"]);
     }),
     ("the owner", |meta| {
-        of_the_shop(&mut meta["postTokenBalances"])["owner"] = Value::Null
+        of_the_shop(&mut meta["postTokenBalances"])["owner"] = Value::Null;
     }),
     ("the owner's text", |meta| {
-        of_the_shop(&mut meta["postTokenBalances"])["owner"] = json!("")
+        of_the_shop(&mut meta["postTokenBalances"])["owner"] = json!("");
     }),
     ("the mint", |meta| {
         of_the_shop(&mut meta["postTokenBalances"])
@@ -68,7 +68,7 @@ const OMISSIONS: [(&str, Omission); 14] = [
             .remove("programId");
     }),
     ("an index in range", |meta| {
-        of_the_shop(&mut meta["postTokenBalances"])["accountIndex"] = json!(250)
+        of_the_shop(&mut meta["postTokenBalances"])["accountIndex"] = json!(250);
     }),
     ("whether it failed", |meta| {
         meta.as_object_mut().unwrap().remove("err");

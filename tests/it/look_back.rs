@@ -141,10 +141,11 @@ async fn a_payment_of_the_older_part_is_held_against_no_socket() {
         pipeline.sweep_pause() == every * 4
     })
     .await;
-    let mut backend = scripted.backend();
-    backend.checkout(paid.0.clone());
-    backend.sessions.last_mut().unwrap().created_at = Some(created_at);
-    drop(backend);
+    {
+        let mut backend = scripted.backend();
+        backend.checkout(paid.0.clone());
+        backend.sessions.last_mut().unwrap().created_at = Some(created_at);
+    }
     scripted.confirmed("the older part is swept", &paid).await;
     let is_reopened = async || scripted.nodes[0].connections() > 1;
     assert!(!try_eventually(Duration::from_secs(7), is_reopened).await);

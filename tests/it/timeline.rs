@@ -75,8 +75,7 @@ fn word(event: &Event) -> String {
     match &event.what {
         Happened::Seen => "seen".into(),
         Happened::Judged { verdict, .. } => verdict.clone(),
-        Happened::Attempted { reason, .. } => reason.clone(),
-        Happened::Reconciled { reason } => reason.clone(),
+        Happened::Attempted { reason, .. } | Happened::Reconciled { reason } => reason.clone(),
         Happened::Settled(state) => state.clone(),
         Happened::Decided {
             action,

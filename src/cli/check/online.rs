@@ -109,9 +109,8 @@ async fn kept(config: &Config, rpc: &Rpc, slot: Slot, url: &Url) -> Finding {
         Ok(0 | 1) if reaches_back(rpc, slot, config.watch.look_back).await => {
             return Finding::ok(check, "all of it");
         }
-        Ok(0 | 1) => None,
-        Ok(slot) => rpc.block_time(slot).await.ok().flatten(),
-        Err(_) => None,
+        Ok(slot @ 2..) => rpc.block_time(slot).await.ok().flatten(),
+        Ok(_) | Err(_) => None,
     };
     let Some(oldest) = oldest else {
         return Finding::warning(check, "the node does not say how far back it goes", advice);

@@ -87,6 +87,7 @@ fn check(
 
 #[test]
 #[rustfmt::skip] // a table
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn the_table_of_verdicts() {
     let (strict, settled) = (
         rules(Policy::default()),

@@ -152,10 +152,10 @@ pub(super) fn finally(model: &Model, recorded: &Recorded) -> Result<(), String> 
 /// What a person confirmed was sent until the API said yes, or no for good.
 fn decision_ends(decided: &Decided, payment: Option<&PaymentSummary>) -> Result<(), String> {
     let is_queued = payment.is_some_and(|payment| payment.state == PaymentState::Queued);
-    match is_queued {
-        true => Err(format!("decided {decided:?}, and never sent: {payment:?}")),
-        false => Ok(()),
+    if is_queued {
+        return Err(format!("decided {decided:?}, and never sent: {payment:?}"));
     }
+    Ok(())
 }
 
 fn ends_well(

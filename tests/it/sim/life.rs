@@ -120,7 +120,7 @@ pub(super) async fn begin(world: &World, folder: &Path, changes: &[(&str, &str)]
     let rpc = Rpc::over(&nodes, &config.solana.rpc_urls, config.solana.limits);
     let merchant =
         Merchant::over(Arc::new(End::Api(world.clone())), &config.merchant.settings).unwrap();
-    let pipeline = Pipeline::over(config, store.clone(), rpc, Arc::new(merchant));
+    let pipeline = Pipeline::over(config, store.clone(), &rpc, Arc::new(merchant));
     let (loops, hints) = Loops::spawn(&pipeline, CancellationToken::new());
     Life {
         loops,

@@ -5,6 +5,7 @@ use rand::{Rng, SeedableRng, rngs::StdRng};
 use std::time::Duration;
 
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a kind of trouble")]
 pub(super) struct Traits {
     /// The wallet is shared: `watch.scope` is "own".
     pub(super) is_shared: bool,
@@ -95,9 +96,10 @@ impl Traits {
         };
         // What is listed in one page needs no offset.
         let ignores_offset = habits.page_max == 50 && dice.random_range(0..4) == 0;
-        let lag = match is_far_behind {
-            true => dice.random_range(30..60),
-            false => dice.random_range(0..8),
+        let lag = if is_far_behind {
+            dice.random_range(30..60)
+        } else {
+            dice.random_range(0..8)
         };
         let honesty = match dice.random_range(0..10) {
             0 => Honesty::Silent,
