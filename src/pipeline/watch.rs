@@ -118,10 +118,33 @@ impl Watch {
             return asked.await;
         }
         tokio::pin!(asked);
-        let in_time = tokio::time::timeout(API_PATIENCE, &mut asked).await;
-        if let Ok(Ok(targets)) = in_time {
-            return Ok(targets);
+        let told = {
+            let late = async {
+                tokio::time::sleep(API_PATIENCE).await;
+                self.watch_remembered().await
+            };
+            // Side by side: the question reads the database, too, and would hold a connection while nobody lets it go on.
+            tokio::select! {
+                biased;
+                told = &mut asked => Some(told),
+                remembered = late => {
+                    remembered?;
+                    None
+                }
+            }
+        };
+        match told {
+            None => asked.await,
+            Some(Ok(targets)) => Ok(targets),
+            Some(failed) => {
+                self.watch_remembered().await?;
+                failed
+            }
         }
+    }
+
+    /// Watches again what was watched last.
+    async fn watch_remembered(&self) -> anyhow::Result<()> {
         let last = self.pipeline.store.watched_last().await;
         let last = last.context("read what was watched")?;
         if !last.is_empty() {
@@ -131,10 +154,7 @@ impl Watch {
             );
             self.watch(last.iter().cloned()).await?;
         }
-        match in_time {
-            Ok(failed) => failed,
-            Err(_) => asked.await,
-        }
+        Ok(())
     }
 
     /// Asks the chain for the accounts of each target. Listing them may take long, or be refused: the associated accounts and the known
