@@ -12,8 +12,6 @@ use tokio::time::{Instant, timeout_at};
 /// How long confirmations wait after the key was refused.
 pub(super) const KEY_PAUSE: Duration = Duration::from_mins(1);
 
-const MILLISECOND: Duration = Duration::from_millis(1);
-
 /// An attempt that ended.
 pub(super) struct Done {
     pub(super) due: Due,
@@ -54,6 +52,12 @@ pub(super) fn announce(done: &Done) {
     metrics::counter!("paywatch_attempts_total", "outcome" => word).increment(1);
 }
 
+/// The first instant after a pause. Instants are whole milliseconds: due within the last one of the pause, a confirmation would be taken
+/// again and again.
+fn after(pause: Duration, now: Timestamp) -> Timestamp {
+    now.plus(pause.saturating_add(Duration::from_millis(1)))
+}
+
 impl Pipeline {
     /// One call to the merchant, and what it means. Ends in time, so that the lease never ends before it.
     pub(super) async fn attempt(&self, due: Due) -> Done {
@@ -68,14 +72,15 @@ impl Pipeline {
             Answer::Accepted => (Next::Acknowledged, KeyState::Accepted),
             Answer::Later(retry_after) => (self.later(&due, retry_after), KeyState::Unknown),
             Answer::NotSent(pause) => {
-                // An instant is a whole millisecond: due within the pause's last one, it would be taken again and again.
-                let due_at = clock::now().plus(pause.saturating_add(MILLISECOND));
+                let due_at = after(pause, clock::now());
                 (Next::NotSent { due_at }, KeyState::Unknown)
             }
             Answer::Rejected => (self.after_rejection(&due), KeyState::Accepted),
             Answer::KeyRefused => match self.key_state(began, end).await {
                 KeyState::Accepted => {
-                    reason = format!("{reason} for this confirmation alone");
+                    reason = format!(
+                        "{reason}; elsewhere it takes the key, so this is a no to this confirmation"
+                    );
                     (self.after_rejection(&due), KeyState::Accepted)
                 }
                 KeyState::Refused => {
@@ -136,5 +141,18 @@ impl Pipeline {
             Some(due_at) => Next::Rejected { due_at, since },
             None => Next::Refused,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_not_sent_is_due_after_the_pause_and_not_within_it() {
+        let now = Timestamp(1_790_000_000_000);
+        assert_eq!(after(Duration::from_micros(300), now), Timestamp(now.0 + 1));
+        assert_eq!(after(Duration::from_secs(2), now), Timestamp(now.0 + 2_001));
+        assert!(after(Duration::MAX, now) > now);
     }
 }

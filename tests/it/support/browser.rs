@@ -94,11 +94,17 @@ impl Browser {
         .await;
     }
 
-    /// Clicks on the first link or button of this name.
+    /// Clicks on the first link or button of this name. A live page may put another one in its place between a look and the click.
     pub(crate) async fn click(&self, name: &str) {
         let path = format!("//*[self::a or self::button][contains(normalize-space(.), '{name}')]");
-        let found = self.client.find(Locator::XPath(&path)).await.unwrap();
-        found.click().await.unwrap();
+        eventually(&format!("{name} is clicked"), async || {
+            let found = self.client.find(Locator::XPath(&path)).await;
+            match found {
+                Ok(found) => found.click().await.is_ok(),
+                Err(_) => false,
+            }
+        })
+        .await;
     }
 
     pub(crate) async fn fill(&self, field: &str, text: &str) {
