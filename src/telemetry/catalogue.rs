@@ -210,7 +210,7 @@ pub const METRICS: &[Metric] = &[
     gauge(
         "paywatch_token_accounts_in_turn",
         &[],
-        "Of these, beyond watch.max_accounts: swept in turn, not each time",
+        "Token accounts beyond watch.max_accounts, swept in turn, not in every sweep",
     ),
     gauge(
         "paywatch_unwatchable_tokens",
@@ -220,7 +220,7 @@ pub const METRICS: &[Metric] = &[
     gauge(
         "paywatch_last_sweep_timestamp_seconds",
         &[],
-        "When all of them were last swept, Unix time",
+        "When a sweep last covered all its token accounts, Unix time",
     ),
     gauge(
         "paywatch_last_poll_timestamp_seconds",
