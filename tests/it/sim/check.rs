@@ -174,7 +174,9 @@ fn ends_well(
         (None, Some(payment))
             if payment.state != PaymentState::Dropped && !payment.was_dropped() =>
         {
-            Err(format!("a dead fork's payment stands: {payment:?}"))
+            Err(format!(
+                "a dead fork's payment stands: {entry:?} is {payment:?}"
+            ))
         }
         _ => Ok(()),
     }

@@ -236,7 +236,9 @@ async fn calm_down(world: &World, folder: &Path, mut life: Life) -> Result<Life,
         if !is_stubborn && is_settled(world, &life.store).await? {
             let was_retried = needs_person && person::tidy_up(world, &life).await?;
             if !was_retried {
-                is_calm = true;
+                // What is settled stays so; and what nobody has seen yet turns up.
+                pass(A_LITTLE_LONGER, Duration::from_millis(500), &life).await;
+                is_calm = is_settled(world, &life.store).await?;
                 continue;
             }
         }
@@ -256,7 +258,6 @@ async fn calm_down(world: &World, folder: &Path, mut life: Life) -> Result<Life,
         let outbox = life.store.count_confirmations().await;
         return Err(format!("never calm: {outbox:?}"));
     }
-    pass(A_LITTLE_LONGER, Duration::from_millis(500), &life).await;
     Ok(life)
 }
 
