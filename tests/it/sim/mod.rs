@@ -96,7 +96,8 @@ fn run_all(seeds: &[u64]) -> Vec<u64> {
             scope.spawn(|| {
                 while let Some(seed) = seeds.get(next.fetch_add(1, Ordering::Relaxed)) {
                     if let Err(why) = run(*seed) {
-                        eprintln!("seed {seed}: {why}\n  replay with: make sim SEED={seed}");
+                        let traits = Traits::of(*seed);
+                        eprintln!("seed {seed}: {why}\n  in {traits:?}\n  replay with: make sim SEED={seed}");
                         failed.lock().unwrap().push(*seed);
                     }
                 }
