@@ -84,8 +84,10 @@ impl Pipeline {
         let (mut agree, mut differ) = (0_usize, 0_usize);
         for one in &told {
             match one {
+                // A node that is behind shows what was on a fork that has died since: the same, but in another slot.
                 Fetched::Transaction(other)
-                    if decode(other, watching.accounts()).as_ref() == Ok(decoded) =>
+                    if other.slot == ingested.slot
+                        && decode(other, watching.accounts()).as_ref() == Ok(decoded) =>
                 {
                     agree += 1;
                 }

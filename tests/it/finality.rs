@@ -11,6 +11,7 @@ use crate::support::server::Said;
 use paywatch::domain::{Commitment, Signature};
 use paywatch::pipeline::{Settle, Watch};
 use paywatch::store::{Filter, PaymentState};
+use serde_json::json;
 use std::time::Duration;
 
 /// Longer than settling, sweeping and confirming take when nothing holds them back.
@@ -158,23 +159,37 @@ async fn a_payment_that_one_host_still_has_is_not_dropped() {
     scripted.confirmed("the other host shows it", &paid).await;
 }
 
-/// One of two hosts has lost it, the other one does not answer: a single word is no proof that a fork is dead.
+/// One of two hosts has lost it; the other one does not answer, or cannot give it: a single word is no proof that a fork is dead.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_payment_that_one_host_denies_while_the_other_is_silent_is_not_dropped() {
-    let (scripted, daemon, paid) = waiting_to_be_final(2).await;
-    scripted.nodes[1].says(|_, _| Said::Status(503, None));
-    scripted.nodes[0].forgets(paid.1, 0);
-    scripted.chain.advance(100);
-    let node = &scripted.nodes[0];
-    eventually(
-        "it is asked whether its history goes back so far",
-        async || node.asked("getFirstAvailableBlock") > 0,
-    )
-    .await;
-    tokio::time::sleep(A_WHILE).await;
-    assert_eq!(chain_state(&daemon, paid.1).await, "confirmed");
-    scripted.nodes[1].is_honest_again();
-    scripted.confirmed("the other host shows it", &paid).await;
+async fn a_payment_that_one_host_denies_while_the_other_tells_nothing_is_not_dropped() {
+    let unreadable =
+        json!({ "code": -32015, "message": "Transaction version (9) is not supported" });
+    let unreadable = json!({ "jsonrpc": "2.0", "id": 1, "error": unreadable });
+    for told in [Said::Status(503, None), Said::Json(unreadable)] {
+        let (scripted, mut settle, signature, _) = unsettled(2).await;
+        scripted.chain.advance(100);
+        scripted.nodes[0].forgets(signature, 0);
+        let says = told.clone();
+        scripted.nodes[1].says(move |question, honest| match question.method {
+            "getTransaction" => says.clone(),
+            "getSignatureStatuses" => Said::Status(503, None),
+            _ => Said::Json(honest),
+        });
+        for miss in 1..=30 {
+            let outcome = settle.step().await.unwrap();
+            assert_eq!(
+                (outcome.finalized, outcome.dropped),
+                (0, 0),
+                "miss {miss}: {told:?}"
+            );
+        }
+        scripted.nodes[1].is_honest_again();
+        let mut finalized = 0;
+        for _ in 31..=60 {
+            finalized += settle.step().await.unwrap().finalized;
+        }
+        assert_eq!(finalized, 1, "the other host shows it: {told:?}");
+    }
 }
 
 /// The daemon was away for longer than the only host keeps history: what it no longer has may have been there.
@@ -194,9 +209,9 @@ async fn a_payment_older_than_the_history_of_all_hosts_is_not_dropped() {
     scripted.confirmed("somebody has it again", &paid).await;
 }
 
-/// A payment that waits for its chain and that the only host knows nothing of; nobody settles it but the test.
-async fn forgotten() -> (Scripted, Settle, Signature, u64) {
-    let (scripted, daemon, paid) = waiting_to_be_final(1).await;
+/// A payment that waits for its chain before so many hosts; nobody settles it but the test.
+async fn unsettled(hosts: usize) -> (Scripted, Settle, Signature, u64) {
+    let (scripted, daemon, paid) = waiting_to_be_final(hosts).await;
     drop(daemon);
     let landed_in = scripted.chain.ledger().entries[0].slot;
     let pipeline = scripted
@@ -209,7 +224,7 @@ async fn forgotten() -> (Scripted, Settle, Signature, u64) {
 /// Until the finalized chain is past its slot, nobody can say that a payment is not on it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fork_is_dead_only_once_the_finalized_chain_is_past_it() {
-    let (scripted, mut settle, signature, landed_in) = forgotten().await;
+    let (scripted, mut settle, signature, landed_in) = unsettled(1).await;
     scripted.nodes[0].forgets(signature, 0);
     let dropped = async |settle: &mut Settle| settle.step().await.unwrap().dropped;
     for finalized in [landed_in - 1, landed_in] {
@@ -229,7 +244,7 @@ async fn a_fork_is_dead_only_once_the_finalized_chain_is_past_it() {
 /// The hosts are asked at the third miss. If it is not clear then, they are asked again at the thirtieth and not before.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_payment_that_nobody_can_tell_of_is_asked_about_again_later() {
-    let (scripted, mut settle, signature, _) = forgotten().await;
+    let (scripted, mut settle, signature, _) = unsettled(1).await;
     let node = &scripted.nodes[0];
     scripted.chain.advance(100);
     node.forgets(signature, scripted.chain.slot() + 50);

@@ -1,11 +1,12 @@
 //! A node that lies about amounts, memos or success is caught when another one must tell the same.
 
 use crate::support::backend::DUE;
-use crate::support::ledger::Entry;
+use crate::support::ledger::{Entry, Fate, Ledger};
 use crate::support::node::{Chain, Node};
 use crate::support::scripted::Scripted;
 use crate::support::server::Said;
 use paywatch::domain::Signature;
+use serde_json::json;
 use std::time::Duration;
 
 /// Payments above 10 USDC must be told alike by both nodes.
@@ -57,6 +58,45 @@ async fn lies_about_amount_memo_and_success_are_caught() {
         tokio::time::sleep(Duration::from_millis(600)).await;
         assert_eq!(scripted.told_of(signature), 0, "a lie about the {what}");
     }
+}
+
+/// Found by seed 5000967 of the simulation: the honest node, which was behind, showed on a dead fork what the liar made up of the
+/// living one.
+#[tokio::test]
+async fn seed_5000967_what_a_node_behind_shows_on_a_fork_agrees_with_no_slot_but_that() {
+    const LATER: u64 = 6;
+    let (truth, lies) = (Chain::new(), Chain::new());
+    lies.advance(100);
+    let fork = Entry {
+        fate: Fate::LandsFor(LATER, 0),
+        ..Entry::paid(truth.slot(), DUE, "a")
+    };
+    let landed_in = Ledger::landed_slot(&fork).unwrap();
+    let signature = truth.ledger().land(fork);
+    lies.ledger().land(Entry::paid(landed_in, DUE, "a"));
+    truth.advance(5);
+    let nodes = vec![
+        Node::start(&lies, "localhost").await,
+        Node::start(&truth, "127.0.0.1").await,
+    ];
+    let scripted = Scripted::over(truth, nodes).await;
+    // A node that is behind gives at any commitment what it has.
+    let chain = scripted.chain.clone();
+    scripted.nodes[1].says(move |question, mut honest| {
+        if question.method == "getTransaction" {
+            let (mut params, slot) = (question.params.clone(), chain.slot());
+            params[1]["commitment"] = json!("confirmed");
+            let asked = json!({ "method": question.method, "params": params });
+            honest["result"] = chain.ledger().answer_to(&asked, slot).unwrap();
+        }
+        Said::Json(honest)
+    });
+    scripted.backend().checkout("a".into());
+    let daemon = scripted.watch(&QUORUM).await;
+    daemon.judges(signature, "unreadable").await;
+    scripted.chain.advance(200);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(scripted.told_of(signature), 0);
 }
 
 #[tokio::test]
