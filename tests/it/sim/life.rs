@@ -3,6 +3,7 @@
 use super::check::{self, Cursors, Recorded};
 use super::gate::Gate;
 use super::model::{DEADLINE, End, World};
+use super::traits::Traits;
 use crate::support::changed;
 use paywatch::clock;
 use paywatch::config::Config;
@@ -86,6 +87,15 @@ async fn open(folder: &Path, gate: &Gate) -> Store {
         .unwrap()
 }
 
+/// The limit above which payments wait to be final, as a setting.
+fn limit_of(traits: &Traits) -> (&'static str, &'static str) {
+    match (traits.has_limit, traits.is_limit_unmatched) {
+        (false, _) => ("POLICY__FINALIZED_ABOVE__USDC", "1000"),
+        (true, false) => ("POLICY__FINALIZED_ABOVE__USDC", BELOW_ALL),
+        (true, true) => ("POLICY__FINALIZED_ABOVE__UNKNOWN", "1000"),
+    }
+}
+
 pub(super) async fn begin(world: &World, folder: &Path, changes: &[(&str, &str)]) -> Life {
     let database = url(folder);
     let late = world.lock().happens(30);
@@ -104,10 +114,7 @@ pub(super) async fn begin(world: &World, folder: &Path, changes: &[(&str, &str)]
             "SOLANA__QUORUM",
             if traits.liar.is_some() { "2" } else { "1" },
         ),
-        (
-            "POLICY__FINALIZED_ABOVE__USDC",
-            if traits.has_limit { BELOW_ALL } else { "1000" },
-        ),
+        limit_of(&traits),
         ("STORE__URL", &database),
         ("OPS__LISTEN", ""),
     ];

@@ -11,6 +11,8 @@ pub(super) struct Traits {
     pub(super) is_shared: bool,
     /// `policy.finalized_above` has a limit below every payment: none is confirmed before it is final.
     pub(super) has_limit: bool,
+    /// That limit names no watched token, so that it holds for all of them.
+    pub(super) is_limit_unmatched: bool,
     /// The node that tells of some payments, while the storm lasts, that they gave what was due. Then two must tell the same.
     pub(super) liar: Option<usize>,
     /// So many slots the second node is behind.
@@ -68,6 +70,7 @@ impl Traits {
         Self {
             is_shared: false,
             has_limit: false,
+            is_limit_unmatched: false,
             liar: None,
             lag: 0,
             habits: Habits::default(),
@@ -132,6 +135,7 @@ impl Traits {
             has_wrong_clock: dice.random_range(0..6) == 0,
             has_person,
             grain: Duration::from_millis([25, 50, 100][dice.random_range(0..3)]),
+            is_limit_unmatched: dice.random_range(0..3) == 0,
         }
     }
 
@@ -145,9 +149,12 @@ impl Traits {
 #[test]
 fn every_kind_of_trouble_is_in_some_worlds_and_absent_from_others() {
     type Kind = (&'static str, fn(&Traits) -> bool);
-    let kinds: [Kind; 16] = [
+    let kinds: [Kind; 17] = [
         ("a shared wallet", |one| one.is_shared),
         ("a limit", |one| one.has_limit),
+        ("a limit that names no watched token", |one| {
+            one.has_limit && one.is_limit_unmatched
+        }),
         ("a node that lies", |one| one.liar.is_some()),
         ("a node far behind", |one| one.lag >= 30),
         ("short pages", |one| one.habits.page_max < 12),
