@@ -295,9 +295,9 @@ fn never_credits(model: &Model, session: &Session) -> bool {
     model.traits.honesty == Honesty::Boastful && is_third(&session.memo)
 }
 
-/// Whether the API has said of some checkout that it credited it, has not, and nobody has noticed yet.
-pub(super) fn is_believed_in_vain(model: &Model, recorded: &Recorded) -> bool {
-    model.backend.sessions.iter().any(|session| {
+/// A checkout of which the API has said that it credited it, has not, and nobody has noticed yet.
+pub(super) fn believed_in_vain<'a>(model: &'a Model, recorded: &Recorded) -> Option<&'a Session> {
+    model.backend.sessions.iter().find(|session| {
         let mut of_it = recorded.values().filter(|payment| {
             let checkout = payment.checkout.as_ref();
             checkout.is_some_and(|memo| memo.as_str() == session.memo)

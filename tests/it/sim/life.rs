@@ -11,7 +11,7 @@ use paywatch::http::Exchange;
 use paywatch::merchant::Merchant;
 use paywatch::pipeline::Pipeline;
 use paywatch::solana::{Hint, Rpc};
-use paywatch::store::{PaymentSummary, Store};
+use paywatch::store::{PaymentSummary, Quarantined, Store};
 use paywatch::supervisor::Loops;
 use std::{
     path::Path,
@@ -161,24 +161,29 @@ pub(super) async fn end(life: Life) -> Result<(Recorded, Cursors), String> {
     Ok((payments, cursors))
 }
 
-/// Whether nothing waits any more for the chain, the API or a node.
-pub(super) async fn is_settled(world: &World, store: &Store) -> Result<bool, String> {
+/// What still waits for the chain, the API or a node, if anything does.
+pub(super) async fn what_waits(world: &World, store: &Store) -> Result<Option<String>, String> {
     let outbox = store.count_confirmations().await.unwrap();
     let unsettled = store
         .unsettled(clock::now(), Duration::ZERO, 1)
         .await
         .unwrap();
     if outbox.queued > 0 || !unsettled.is_empty() {
-        return Ok(false);
+        return Ok(Some(format!("{outbox:?}, {unsettled:?}")));
     }
     let for_ever = clock::now().plus(Duration::from_hours(24));
     let quarantined = store.quarantined(for_ever, 1_000).await.unwrap();
     let payments = check::payments(store).await?;
     // Nobody can ever read what died with its fork.
-    let is_read = quarantined.iter().all(|one| {
+    let is_open = |one: &Quarantined| {
         let key = (one.signature.to_string(), one.token_account.to_string());
         let payment = payments.get(&key);
-        payment.is_some_and(PaymentSummary::was_dropped)
-    });
-    Ok(is_read && !check::is_believed_in_vain(&world.lock(), &payments))
+        !payment.is_some_and(PaymentSummary::was_dropped)
+    };
+    if let Some(one) = quarantined.into_iter().find(is_open) {
+        return Ok(Some(format!("it is not read yet: {one:?}")));
+    }
+    let model = world.lock();
+    let believed = check::believed_in_vain(&model, &payments);
+    Ok(believed.map(|session| format!("it is not credited, and nobody noticed: {session:?}")))
 }

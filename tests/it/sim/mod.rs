@@ -20,7 +20,7 @@ mod traits;
 use crate::support::backend::DUE;
 use crate::support::ledger::Entry;
 use gate::Gate;
-use life::{Life, begin, end, is_settled, pass, restart};
+use life::{Life, begin, end, pass, restart, what_waits};
 use model::{Moment, SLOT, World};
 use paywatch::config::{Log, LogFormat};
 use paywatch::domain::{Timestamp, TokenAccount};
@@ -42,9 +42,9 @@ use traits::Traits;
 const SEEDS: u64 = 20;
 /// How long things go wrong.
 const STORM: Duration = Duration::from_secs(90);
-/// How long after it everything must be settled: as long as the schedule of retries may take, and the patience with an API
-/// that says no.
-const CALM: Duration = Duration::from_hours(2);
+/// How long after it everything must be settled: as long as the schedule of retries may take, the patience with an API that says
+/// no, and three readings of a history of short pages, each of which takes minutes in steps as long as these.
+const CALM: Duration = Duration::from_hours(4);
 /// After that only long pauses are left.
 const SHORT_PAUSES: Duration = Duration::from_mins(4);
 /// What is settled stays so.
@@ -231,17 +231,21 @@ async fn live(world: &World, folder: &Path) -> Result<(), String> {
 async fn calm_down(world: &World, folder: &Path, mut life: Life) -> Result<Life, String> {
     let (began, mut has_little_to_do) = (Instant::now(), false);
     let needs_person = world.lock().traits.needs_person();
-    let mut is_calm = false;
-    while !is_calm && began.elapsed() < CALM {
+    let mut waits = Some("nobody looked".to_owned());
+    while waits.is_some() && began.elapsed() < CALM {
         let is_stubborn = world.lock().is_stubborn();
-        if !is_stubborn && is_settled(world, &life.store).await? {
+        waits = what_waits(world, &life.store).await?;
+        if !is_stubborn && waits.is_none() {
             let was_retried = needs_person && person::tidy_up(world, &life).await?;
             if !was_retried {
                 // What is settled stays so; and what nobody has seen yet turns up.
                 pass(A_LITTLE_LONGER, Duration::from_millis(500), &life).await;
-                is_calm = is_settled(world, &life.store).await?;
+                waits = what_waits(world, &life.store).await?;
                 continue;
             }
+        }
+        if waits.is_none() {
+            waits = Some("the API says no, or a person retried".into());
         }
         if !has_little_to_do && began.elapsed() >= SHORT_PAUSES {
             // What is still open waits for long pauses to end.
@@ -255,11 +259,10 @@ async fn calm_down(world: &World, folder: &Path, mut life: Life) -> Result<Life,
         };
         pass(Duration::from_secs(time), step, &life).await;
     }
-    if !is_calm {
-        let outbox = life.store.count_confirmations().await;
-        return Err(format!("never calm: {outbox:?}"));
+    match waits {
+        Some(why) => Err(format!("never calm: {why}")),
+        None => Ok(life),
     }
-    Ok(life)
 }
 
 fn something_happens(world: &World, life: &Life) {
