@@ -4,11 +4,12 @@
 //! those that were sent in vain, and for those that should long be.
 
 use super::Pipeline;
+use super::fetch::is_readable;
 use super::ingest::Sighting;
 use crate::clock;
 use crate::domain::{Commitment, Decoded, Outcome, Signature, Slot, decode};
 use crate::solana::{Fetched, Rpc};
-use crate::store::{Reading, Unsettled};
+use crate::store::Unsettled;
 use anyhow::Context;
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -115,8 +116,9 @@ impl Settle {
             at: Commitment::Finalized,
             seen_at: clock::now(),
         };
-        match pipeline.look_at(sighting, &[]).await? {
-            Some(ingested) if matches!(ingested.reading, Reading::Decoded(_)) => {
+        // Each endpoint is asked: who lags may be the only one that tells what was given.
+        match pipeline.look_again_at(sighting).await? {
+            Some(ingested) if ingested.slot == slot && is_readable(&ingested) => {
                 pipeline.record(&[ingested], None).await?;
                 Ok(true)
             }

@@ -2,11 +2,13 @@
 
 use crate::support::backend::DUE;
 use crate::support::books::{Books, NOW, account, credited, ingested, paid, signature};
-use crate::support::ledger::{Entry, Fate};
+use crate::support::ledger::{Entry, Fate, Ledger};
+use crate::support::node::Node;
 use crate::support::scripted::{Daemon, Scripted};
 use crate::support::server::Said;
 use crate::support::{eventually, tables};
 use paywatch::domain::{Commitment, Held, Signature, Verdict};
+use paywatch::pipeline::{Settle, Watch};
 use paywatch::store::{Filter, PaymentState, Reading};
 use serde_json::json;
 use std::time::Duration;
@@ -149,15 +151,59 @@ async fn seed_20192_a_host_that_leaves_balances_out_keeps_no_dead_payment_alive(
     });
     scripted.chain.advance(5);
     daemon.judges(dying, "matched").await;
-    let id = json!(dying.to_string());
-    scripted.nodes[1].says(move |question, mut honest| {
+    leaves_balances_out(&scripted.nodes[1], dying);
+    scripted.chain.advance(100);
+    daemon.judges(dying, "underpaid").await;
+    assert_eq!(scripted.told_of(dying), 0);
+}
+
+/// From now on.
+fn leaves_balances_out(node: &Node, signature: Signature) {
+    let id = json!(signature.to_string());
+    node.says(move |question, mut honest| {
         let is_it = question.method == "getTransaction" && question.params[0] == id;
         if is_it && honest["result"]["meta"].is_object() {
             honest["result"]["meta"]["postTokenBalances"] = json!([]);
         }
         Said::Json(honest)
     });
-    scripted.chain.advance(100);
-    daemon.judges(dying, "underpaid").await;
-    assert_eq!(scripted.told_of(dying), 0);
+}
+
+/// Found by seed 1795601876 of the simulation: where a payment landed again, one of two nodes never shows what it gave there, and the
+/// other one lags, so that it is not asked while another one answers.
+#[tokio::test(flavor = "multi_thread")]
+async fn seed_1795601876_what_landed_again_is_read_from_an_endpoint_that_lags() {
+    const LAG: u64 = 100;
+    let scripted = Scripted::with(2).await;
+    let memo = scripted.checkout();
+    let again = scripted.chain.ledger().land(Entry {
+        fate: Fate::LandsAgain(1),
+        ..Entry::paid(scripted.chain.slot(), DUE, &memo)
+    });
+    leaves_balances_out(&scripted.nodes[0], again);
+    let daemon = scripted.watch(&[("SOLANA__CONFIRM_AT", "finalized")]).await;
+    scripted.chain.advance(5);
+    daemon.judges(again, "matched").await;
+    let chain = scripted.chain.clone();
+    scripted.nodes[1].says(move |question, mut honest| {
+        let asked = json!({ "method": question.method, "params": question.params });
+        let slot = chain.slot().saturating_sub(LAG);
+        if let Ok(then) = chain.ledger().answer_to(&asked, slot) {
+            honest["result"] = then;
+        }
+        Said::Json(honest)
+    });
+    scripted.chain.advance(3 * LAG);
+    drop(daemon);
+    let pipeline = scripted.pipeline(&[]).await;
+    pipeline.rpc.compare_endpoints().await;
+    Watch::new(pipeline.clone()).step().await.unwrap();
+    let mut settle = Settle::new(pipeline.clone());
+    for _ in 0..3 {
+        settle.step().await.unwrap();
+    }
+    let payments = pipeline.store.payments(&Filter::newest(10)).await.unwrap();
+    let landed_in = Ledger::landed_slot(&scripted.chain.ledger().entries[0]);
+    assert_eq!(payments[0].chain_state, "finalized");
+    assert_eq!(Some(payments[0].slot), landed_in);
 }
