@@ -1,7 +1,8 @@
 //! The text that names a checkout.
 
-use std::fmt;
+use std::{fmt, iter};
 use unicode_general_category::{GeneralCategory, get_general_category};
+use unicode_normalization::UnicodeNormalization;
 
 /// A memo without the white space and invisible characters around it; never empty. Attacker-controlled text of any
 /// length a transaction allows: bind it, escape it, cap it on show.
@@ -82,16 +83,26 @@ fn shown(memo: &str) -> String {
     escaped(&spelled, |c| is_unclear(c) || c == '…')
 }
 
-/// Whether a character may make text look like other text: one that is invisible, or a mark that combines with the character before
-/// it, as there is a single character for `u` and U+0308.
+/// Whether a character may make text look like other text: one that is invisible, one that combines with the character before it, as
+/// there is a single character for `u` and U+0308, or one that Unicode takes for another spelling of others, as U+212B is of U+00C5.
 #[must_use]
 pub fn is_unclear(c: char) -> bool {
+    if c.is_ascii() {
+        return is_invisible(c);
+    }
     let category = get_general_category(c);
     is_invisible(c)
         || matches!(
             category,
             GeneralCategory::NonspacingMark | GeneralCategory::EnclosingMark
         )
+        || is_part_of_a_syllable(c)
+        || iter::once(c).nfkc().ne(iter::once(c))
+}
+
+/// The letters of which Korean syllables, single characters elsewhere, are put together.
+fn is_part_of_a_syllable(c: char) -> bool {
+    matches!(c, '\u{1100}'..='\u{11ff}' | '\u{a960}'..='\u{a97f}' | '\u{d7b0}'..='\u{d7ff}')
 }
 
 /// Whether a character leaves no mark of its own: it acts on a terminal or on the order of the text around it, is blank and not the
@@ -201,6 +212,27 @@ mod tests {
             let memo = Memo::parse(&format!("a{mark}")).unwrap();
             assert_eq!(memo.to_string(), format!("a{}", mark.escape_unicode()));
             assert_eq!(Memo::of_checkout(memo.as_str()).as_ref(), Some(&memo));
+        }
+    }
+
+    #[test]
+    fn other_spellings_of_the_same_characters_are_shown_as_escapes() {
+        for (one, other) in [
+            ("\u{1112}\u{1161}\u{11ab}", "\u{d55c}"),
+            ("\u{212b}", "\u{c5}"),
+            ("\u{212a}", "K"),
+            ("\u{37e}", ";"),
+            ("\u{fb01}", "fi"),
+            ("\u{ff11}", "1"),
+        ] {
+            let [one, other] = [one, other].map(|text| Memo::parse(text).unwrap());
+            assert_eq!(other.to_string(), other.as_str());
+            let escapes: String = one
+                .as_str()
+                .chars()
+                .flat_map(char::escape_unicode)
+                .collect();
+            assert_eq!(one.to_string(), escapes);
         }
     }
 

@@ -50,6 +50,15 @@ impl Pages {
         }
     }
 
+    /// Notes that a large page came.
+    fn note_success(&self, offset: usize) {
+        self.large_ones_work.store(true, Ordering::Relaxed);
+        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        if failed.0 == offset {
+            *failed = (offset, 0);
+        }
+    }
+
     fn is_too_large_at(&self, offset: usize) -> bool {
         let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
         failed.0 == offset && failed.1 >= FAILURES_MAX
@@ -67,7 +76,7 @@ impl Merchant {
         let error = match self.history_of(limit, offset).await {
             Ok(page) => {
                 if limit > PAGE_SAFE {
-                    self.pages.large_ones_work.store(true, Ordering::Relaxed);
+                    self.pages.note_success(offset);
                 }
                 return Ok(page);
             }

@@ -7,7 +7,7 @@ use crate::domain::{Checkout, Memo, Timestamp};
 use crate::merchant::{self, Doubt, HistoryPage, Paging};
 use crate::store::TakenIn;
 use anyhow::Context;
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 /// How often everything is read, not only both ends: an old entry may have changed.
@@ -30,6 +30,9 @@ pub struct Checkouts {
     full: Option<Full>,
     /// A reading of everything that is under way, or that broke off.
     reading: Option<Reading>,
+    /// What the first page with checkouts had when the newest were last looked at to the end, or everything was first read. All that
+    /// is older than these has been read, or will be by the reading of everything.
+    newest: HashSet<Memo>,
     /// Since when the API does not answer; before it was asked at all, since ever.
     away_since: Option<Timestamp>,
     /// What was last told of the end of the history.
@@ -51,13 +54,8 @@ struct Reading {
     paging: Paging,
     /// Whether it stopped since its last page.
     paused: bool,
-}
-
-/// Where a look at an end of the history stops.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Stop {
-    AtTheEnd,
-    WhenNothingChanged,
+    /// What its first page with checkouts had.
+    newest: HashSet<Memo>,
 }
 
 impl Checkouts {
@@ -68,6 +66,7 @@ impl Checkouts {
             pipeline,
             full: None,
             reading: None,
+            newest: HashSet::new(),
             away_since: Some(Timestamp(0)),
             doubt: None,
         }
@@ -161,6 +160,7 @@ impl Checkouts {
                     began_at: now,
                     paging: Paging::from(0),
                     paused: false,
+                    newest: HashSet::new(),
                 });
             }
             None => return self.read_ends(news).await,
@@ -174,6 +174,9 @@ impl Checkouts {
             return Ok(());
         };
         let part = self.pipeline.read_part(&mut reading, news).await;
+        if self.newest.is_empty() {
+            self.newest.clone_from(&reading.newest);
+        }
         match &part {
             Ok(()) if reading.paging.is_done() => self.ended(&reading),
             // What was not recorded must be read again.
@@ -208,12 +211,11 @@ impl Checkouts {
 
     /// Looks at both ends of the history; the far one is known once everything was read.
     async fn read_ends(&mut self, news: &mut News) -> anyhow::Result<()> {
-        self.pipeline
-            .read_end(0, Stop::WhenNothingChanged, news)
-            .await?;
+        // A look that breaks off here is made up for by the next one: it stops at nothing that only this one met.
+        self.newest = self.pipeline.read_newest(&self.newest, news).await?;
         if let Some(full) = &mut self.full {
             let from = full.entries.saturating_sub(Paging::OVERLAP);
-            let end = self.pipeline.read_end(from, Stop::AtTheEnd, news).await?;
+            let end = self.pipeline.read_from(from, news).await?;
             full.entries = full.entries.max(end);
         }
         Ok(())
@@ -224,6 +226,13 @@ impl Checkouts {
 struct Page {
     began_at: Timestamp,
     page: HistoryPage,
+}
+
+/// Notes what the first page with checkouts has.
+fn note_newest(newest: &mut HashSet<Memo>, page: &[Checkout]) {
+    if newest.is_empty() {
+        newest.extend(page.iter().map(|one| one.memo.clone()));
+    }
 }
 
 /// What pages brought.
@@ -271,6 +280,7 @@ impl Pipeline {
         let mut page = self.page(reading.paging.offset()).await?;
         loop {
             let fresh = reading.paging.take(page.page);
+            note_newest(&mut reading.newest, &fresh);
             let recording = self.note_checkouts(&fresh, page.began_at, news);
             if reading.paging.is_done() || Instant::now() >= until {
                 return recording.await.map(|_| ());
@@ -287,17 +297,33 @@ impl Pipeline {
         }
     }
 
-    /// Reads pages from an offset on, each after the one before is recorded. Returns up to which offset there are entries.
-    async fn read_end(&self, from: usize, stop: Stop, news: &mut News) -> anyhow::Result<usize> {
-        let mut paging = Paging::from(from);
+    /// Reads pages from the beginning on, until one changes nothing and has one of these checkouts, which an earlier look has met. A page
+    /// that changes nothing may also be one of checkouts that were handed over. Returns what the first page with checkouts has.
+    async fn read_newest(
+        &self,
+        met: &HashSet<Memo>,
+        news: &mut News,
+    ) -> anyhow::Result<HashSet<Memo>> {
+        let (mut paging, mut newest) = (Paging::from(0), HashSet::new());
         while !paging.is_done() {
             let page = self.page(paging.offset()).await?;
             let fresh = paging.take(page.page);
             let changed = self.note_checkouts(&fresh, page.began_at, news).await?;
-            // A page of other sessions alone says nothing of the checkouts after it.
-            if stop == Stop::WhenNothingChanged && changed == 0 && !fresh.is_empty() {
+            note_newest(&mut newest, &fresh);
+            if changed == 0 && fresh.iter().any(|one| met.contains(&one.memo)) {
                 break;
             }
+        }
+        Ok(newest)
+    }
+
+    /// Reads pages from an offset on to the end, each after the one before is recorded. Returns up to which offset there are entries.
+    async fn read_from(&self, from: usize, news: &mut News) -> anyhow::Result<usize> {
+        let mut paging = Paging::from(from);
+        while !paging.is_done() {
+            let page = self.page(paging.offset()).await?;
+            let fresh = paging.take(page.page);
+            self.note_checkouts(&fresh, page.began_at, news).await?;
         }
         Ok(paging.end())
     }

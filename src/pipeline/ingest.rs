@@ -82,17 +82,16 @@ impl Pipeline {
         }
         let told = self.rpc.testimonies(sighting.signature, sighting.at).await;
         let (mut agree, mut differ) = (0_usize, 0_usize);
+        // Who does not have it, or cannot give it so that it can be read, says nothing of it.
         for one in &told {
             match one {
                 // A node that is behind shows what was on a fork that has died since: the same, but in another slot.
-                Fetched::Transaction(other)
-                    if other.slot == ingested.slot
-                        && decode(other, watching.accounts()).as_ref() == Ok(decoded) =>
-                {
-                    agree += 1;
-                }
-                Fetched::NotYet => {}
-                Fetched::Transaction(_) | Fetched::Unreadable(_) => differ += 1,
+                Fetched::Transaction(other) => match decode(other, watching.accounts()) {
+                    Ok(read) if other.slot == ingested.slot && read == *decoded => agree += 1,
+                    Ok(_) => differ += 1,
+                    Err(_) => {}
+                },
+                Fetched::NotYet | Fetched::Unreadable(_) => {}
             }
         }
         if agree >= quorum && differ == 0 {

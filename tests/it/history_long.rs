@@ -20,7 +20,7 @@ use std::{
 };
 use tempfile::TempDir;
 
-fn checkout(number: usize) -> Checkout {
+pub(crate) fn checkout(number: usize) -> Checkout {
     Checkout {
         memo: Memo::parse(&format!("{number:032x}")).unwrap(),
         amount: Some(BaseUnits(5)),
@@ -36,17 +36,17 @@ type Mood = Box<dyn Fn(usize) -> Result<Duration, BackendError> + Send + Sync>;
 
 /// A history in this process, newest first, in pages of fifty.
 #[derive(Clone)]
-struct Books {
-    checkouts: Arc<Mutex<Vec<Checkout>>>,
+pub(crate) struct Books {
+    pub(crate) checkouts: Arc<Mutex<Vec<Checkout>>>,
     /// Offsets that were answered for.
-    answered: Arc<Mutex<Vec<usize>>>,
+    pub(crate) answered: Arc<Mutex<Vec<usize>>>,
     mood: Arc<Mutex<Mood>>,
 }
 
 impl Books {
     const PAGE: usize = 50;
 
-    fn of(count: usize) -> Self {
+    pub(crate) fn of(count: usize) -> Self {
         Self {
             checkouts: Arc::new(Mutex::new((0..count).rev().map(checkout).collect())),
             answered: Arc::default(),
@@ -54,11 +54,14 @@ impl Books {
         }
     }
 
-    fn is(&self, mood: impl Fn(usize) -> Result<Duration, BackendError> + Send + Sync + 'static) {
+    pub(crate) fn is(
+        &self,
+        mood: impl Fn(usize) -> Result<Duration, BackendError> + Send + Sync + 'static,
+    ) {
         *self.mood.lock().unwrap() = Box::new(mood);
     }
 
-    async fn pipeline(&self) -> (Arc<Pipeline>, TempDir) {
+    pub(crate) async fn pipeline(&self) -> (Arc<Pipeline>, TempDir) {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("sqlite:{}", folder.path().join("x.db").display());
         let settings = [
@@ -106,15 +109,15 @@ async fn passes(time: Duration) {
     tokio::time::resume();
 }
 
-fn unavailable() -> BackendError {
+pub(crate) fn unavailable() -> BackendError {
     BackendError::Unavailable("not now".into())
 }
 
-async fn known(pipeline: &Pipeline) -> u64 {
+pub(crate) async fn known(pipeline: &Pipeline) -> u64 {
     pipeline.store.count_checkouts().await.unwrap().0
 }
 
-async fn status_of(pipeline: &Pipeline, number: usize) -> Option<CheckoutStatus> {
+pub(crate) async fn status_of(pipeline: &Pipeline, number: usize) -> Option<CheckoutStatus> {
     let named = pipeline
         .store
         .checkouts_named(&[checkout(number).memo])
@@ -182,29 +185,6 @@ async fn a_backfill_reads_on_after_failures_in_the_middle() {
     let failed = Checkouts::new(pipeline).read_all().await;
     assert!(failed.is_err());
     assert_eq!(asked.load(Ordering::SeqCst), 1);
-}
-
-/// The newest checkouts are looked at while a long history is read.
-#[tokio::test]
-async fn a_new_checkout_is_known_before_a_long_history_is_read() {
-    let books = Books::of(8_000);
-    books.is(|_| Ok(Duration::from_millis(100)));
-    let (pipeline, _folder) = books.pipeline().await;
-    let mut checkouts = Checkouts::new(pipeline.clone());
-    checkouts.step().await.unwrap();
-    assert!(checkouts.is_reading(), "it is a long one");
-    books.checkouts.lock().unwrap().insert(0, checkout(9_999));
-    checkouts.step().await.unwrap();
-    assert!(checkouts.is_reading());
-    assert_eq!(
-        status_of(&pipeline, 9_999).await,
-        Some(CheckoutStatus::Pending)
-    );
-    assert_eq!(
-        status_of(&pipeline, 0).await,
-        None,
-        "the oldest is still to come"
-    );
 }
 
 /// A page that never comes must not delay the payments for the checkouts of the others.

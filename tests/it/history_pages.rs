@@ -92,6 +92,31 @@ async fn a_rate_limit_makes_no_pages_smaller_where_large_ones_work() {
     );
 }
 
+/// The API was busy twice, with good answers between.
+#[tokio::test(flavor = "multi_thread")]
+async fn large_pages_that_fail_now_and_then_stay_large() {
+    let scripted = Scripted::with(0).await;
+    let (limits, count) = (Arc::new(Mutex::new(Vec::new())), AtomicUsize::new(0));
+    let noted = limits.clone();
+    scripted.api_says(move |asked| {
+        noted.lock().unwrap().push(number(asked, "limit")?);
+        let is_busy = count.fetch_add(1, Ordering::SeqCst) % 2 == 1;
+        is_busy.then_some(Said::Status(503, Some(1)))
+    });
+    let changes = [
+        ("SOLANA__RPC_URLS", "http://127.0.0.1:1"),
+        ("SOLANA__WS_URLS", ""),
+    ];
+    let mut checkouts = Checkouts::new(scripted.pipeline(&changes).await);
+    eventually("it was busy three times", async || {
+        let _may_fail = checkouts.step().await;
+        limits.lock().unwrap().len() >= 7
+    })
+    .await;
+    let limits = limits.lock().unwrap();
+    assert!(limits.iter().all(|limit| *limit == 1_000), "{limits:?}");
+}
+
 /// Deep pages of a thousand time out at a gateway that asks to come back: that is no rate limit, however often it says so.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_large_page_that_fails_again_and_again_is_asked_for_in_small_ones() {

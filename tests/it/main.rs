@@ -43,6 +43,7 @@ mod hands;
 mod held;
 mod history;
 mod history_long;
+mod history_newest;
 mod history_pages;
 mod image;
 mod left_out;

@@ -136,6 +136,29 @@ async fn while_a_witness_is_away_a_large_payment_waits() {
         .await;
 }
 
+/// Two of three tell the same; the third one never tells what was given.
+#[tokio::test]
+async fn one_node_that_leaves_balances_out_holds_nothing_back() {
+    let chain = Chain::new();
+    let signature = chain.ledger().land(paid(DUE, "a"));
+    let mut nodes = Vec::new();
+    for host in ["127.0.0.1", "localhost", "127.0.0.2"] {
+        nodes.push(Node::start(&chain, host).await);
+    }
+    nodes[2].says(|question, mut honest| {
+        if question.method == "getTransaction" && honest["result"]["meta"].is_object() {
+            honest["result"]["meta"]["postTokenBalances"] = json!([]);
+        }
+        Said::Json(honest)
+    });
+    let scripted = Scripted::over(chain, nodes).await;
+    scripted.backend().checkout("a".into());
+    let _daemon = scripted.watch(&QUORUM).await;
+    scripted
+        .confirmed("two tell the same", &("a".into(), signature))
+        .await;
+}
+
 /// Two of three tell the same, as many as are asked for; the third one's word is a doubt that a person must see.
 #[tokio::test]
 async fn one_node_that_tells_something_else_holds_a_large_payment_back() {

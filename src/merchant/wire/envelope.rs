@@ -85,7 +85,9 @@ fn is_nothing(value: &Value) -> bool {
         Value::String(text) => text.is_empty(),
         Value::Array(list) => list.is_empty(),
         Value::Object(object) => object.is_empty(),
-        Value::Bool(true) | Value::Number(_) => false,
+        // A code of 0 says that nothing failed.
+        Value::Number(code) => integral(code) == Some(0),
+        Value::Bool(true) => false,
     }
 }
 
@@ -111,8 +113,12 @@ pub(in crate::merchant) fn more(body: &Value) -> More {
             ("has_more" | "hasmore" | "has_next" | "hasnext", Value::Bool(told)) => {
                 has_more = Some(*told);
             }
-            ("total" | "total_count" | "totalcount", Value::Number(told)) => {
-                let told = integral(told).and_then(|told| usize::try_from(told).ok());
+            ("total" | "total_count" | "totalcount", told) => {
+                let told = match told {
+                    Value::Number(told) => integral(told).and_then(|told| told.try_into().ok()),
+                    Value::String(told) => told.parse().ok(),
+                    _ => None,
+                };
                 total = told.map_or(total, More::Total);
             }
             ("next" | "next_page" | "next_cursor" | "next_offset" | "nextcursor", told) => {
@@ -157,6 +163,7 @@ mod tests {
             json!({ "items": null, "next": null }),
             json!({ "data": null, "error": null }),
             json!({ "data": [], "errors": [], "success": true }),
+            json!({ "data": [], "error": 0 }),
         ] {
             assert_eq!(list(&body), Some(&[][..]), "{body}");
         }
@@ -170,6 +177,7 @@ mod tests {
             json!({ "data": { "items": [], "error": "no" } }),
             json!({ "success": false, "errors": [] }),
             json!({ "success": false, "data": null }),
+            json!({ "data": [], "error": 7 }),
             json!({ "ok": false, "items": [] }),
             json!({ "errors": [{ "code": 7 }] }),
             json!({ "errors": [] }),
@@ -232,6 +240,8 @@ mod tests {
                 json!({ "data": [], "meta": { "total": 3 } }),
                 More::Total(3),
             ),
+            (json!({ "data": [], "total": "30" }), More::Total(30)),
+            (json!({ "data": [], "total": "many" }), More::Untold),
             (json!([]), More::Untold),
         ] {
             assert_eq!(more(&body), told, "{body}");
