@@ -111,13 +111,7 @@ fn check(transaction: &Transaction) {
             of_it.map(|one| u128::from(one.amount.0)).sum()
         };
         assert!(u128::from(credit.received.0) <= sum(&transaction.post));
-        let _verdict = judge(
-            transaction.signature,
-            credit,
-            &decoded.memos,
-            &[],
-            &rules,
-        );
+        let _verdict = judge(transaction.signature, credit, &decoded.memos, &[], &rules);
     }
     let words: String = decoded.memos.iter().map(ToString::to_string).collect();
     assert!(!words.chars().any(char::is_control));
