@@ -242,7 +242,7 @@ impl Backend for Merchant {
         };
         let mut result = classify(reply.status, content, reply.retry_after);
         if let Some(target) = reply.redirect {
-            let target = self.credentials.hide(&target.to_string());
+            let target = self.credentials.hide(&target);
             result.reason += &format!(": a redirect to {target}, which is not followed");
         } else if !reply.status.is_success() {
             result.reason += &self.said(&reply.body);
