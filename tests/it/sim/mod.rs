@@ -40,6 +40,8 @@ use traits::Traits;
 
 /// How many seeds every test run tries.
 const SEEDS: u64 = 20;
+/// After so many seeds a long run says how far it is.
+const TELL_EVERY: usize = 1_000;
 /// How long things go wrong.
 const STORM: Duration = Duration::from_secs(90);
 /// How long after it everything must be settled: as long as the schedule of retries may take, the patience with an API that says
@@ -94,7 +96,12 @@ fn run_all(seeds: &[u64]) -> Vec<u64> {
     std::thread::scope(|scope| {
         for _ in 0..hands {
             scope.spawn(|| {
-                while let Some(seed) = seeds.get(next.fetch_add(1, Ordering::Relaxed)) {
+                loop {
+                    let index = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(seed) = seeds.get(index) else { return };
+                    if index > 0 && index.is_multiple_of(TELL_EVERY) {
+                        eprintln!("{index} of {} seeds", seeds.len());
+                    }
                     if let Err(why) = run(*seed) {
                         let traits = Traits::of(*seed);
                         eprintln!("seed {seed}: {why}\n  in {traits:?}\n  replay with: make sim SEED={seed}");
