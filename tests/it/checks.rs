@@ -73,3 +73,22 @@ async fn check_finds_a_history_that_is_cut_beyond_the_pages_it_reads() {
         );
     }
 }
+
+/// The API tells nine decimal places of a token that has six: a wallet would be asked for a thousandth.
+#[tokio::test(flavor = "multi_thread")]
+async fn check_finds_decimal_places_that_are_not_the_mint_s() {
+    let scripted = Scripted::with(1).await;
+    let shop = scripted.chain.ledger().shop;
+    for (decimals, expected) in [(6, "ok"), (9, "failed")] {
+        scripted.api_says(move |asked| {
+            let token = serde_json::json!({ "symbol": "USDC", "mint": shop.mint.to_string(),
+                "recipient": shop.wallet.to_string(), "decimals": decimals, "enabled": true });
+            let is_asked = asked.url.path() == "/supported_tokens";
+            is_asked.then(|| Said::Json(serde_json::json!([token])))
+        });
+        let environment = scripted.environment(&[("SOLANA__WS_URLS", "")]);
+        let (_, found) = tokio::task::block_in_place(|| findings(&environment, &[]));
+        let told = outcome(&found, "token accounts for USDC");
+        assert_eq!(told, expected, "{decimals}: {found:?}");
+    }
+}

@@ -3,7 +3,7 @@
 use super::{Finding, Report, limits};
 use crate::clock;
 use crate::config::Config;
-use crate::domain::{Commitment, Slot, TokenAccount};
+use crate::domain::{Commitment, Decimals, Slot, TokenAccount};
 use crate::merchant::{self, Backend, Merchant, Paging};
 use crate::solana::{
     self, Event, Found, Limits, Proof, Rpc, Target, endpoint_label, listen_once, slot_by_socket,
@@ -44,13 +44,14 @@ pub(super) async fn look(config: &Config, report: &mut Report) -> anyhow::Result
     report.add(finding)?;
     // Where the API did not tell its tokens, that is what has failed.
     if !targets.is_empty() {
-        for finding in limits::of(config, &targets) {
+        let named: Vec<_> = targets.iter().map(|(target, _)| target.clone()).collect();
+        for finding in limits::of(config, &named) {
             report.add(finding)?;
         }
     }
     let rpc = Rpc::new(&config.solana.rpc_urls, config.solana.limits).context("build a client")?;
-    for target in targets {
-        report.add(token_accounts(&rpc, &target).await)?;
+    for (target, decimals) in targets {
+        report.add(token_accounts(&rpc, &target, decimals).await)?;
     }
     Ok(())
 }
@@ -245,13 +246,20 @@ async fn cut_before_its_end(
     }))
 }
 
-async fn tokens(config: &Config, merchant: &Merchant) -> (Finding, Vec<Target>) {
+/// What is to be watched, with the decimal places that the API tells of it.
+async fn tokens(
+    config: &Config,
+    merchant: &Merchant,
+) -> (Finding, Vec<(Target, Option<Decimals>)>) {
     let configured = &config.watch.tokens;
     if !configured.is_empty() {
-        let targets = configured.iter().map(|token| Target {
-            mint: token.mint,
-            wallet: token.recipient,
-            symbol: token.symbol.clone(),
+        let targets = configured.iter().map(|token| {
+            let target = Target {
+                mint: token.mint,
+                wallet: token.recipient,
+                symbol: token.symbol.clone(),
+            };
+            (target, None)
         });
         let found = format!("{} configured; the API is not asked", configured.len());
         return (Finding::ok("watch.tokens", found), targets.collect());
@@ -275,10 +283,13 @@ async fn tokens(config: &Config, merchant: &Merchant) -> (Finding, Vec<Target>) 
     }
     let symbols: Vec<_> = enabled.iter().map(|token| token.symbol.as_str()).collect();
     let finding = Finding::ok(check, symbols.join(", "));
-    let targets = enabled.into_iter().map(|token| Target {
-        mint: token.mint,
-        wallet: token.recipient,
-        symbol: token.symbol,
+    let targets = enabled.into_iter().map(|token| {
+        let target = Target {
+            mint: token.mint,
+            wallet: token.recipient,
+            symbol: token.symbol,
+        };
+        (target, token.decimals)
     });
     (finding, targets.collect())
 }
@@ -298,10 +309,13 @@ fn no_api(check: &str, error: merchant::Error, base_url: &Url) -> Finding {
     Finding::failed(check, told(error), advice)
 }
 
-async fn token_accounts(rpc: &Rpc, target: &Target) -> Finding {
+async fn token_accounts(rpc: &Rpc, target: &Target, decimals: Option<Decimals>) -> Finding {
     let check = format!("token accounts for {}", target.symbol);
     match watched_accounts(rpc, target).await {
-        Ok(found) => found_accounts(rpc, check, target, found).await,
+        Ok(found) => match wrong_decimals(&check, decimals, &found) {
+            Some(wrong) => wrong,
+            None => found_accounts(rpc, check, target, found).await,
+        },
         Err(error @ solana::Unwatchable::NotAWallet(..)) => Finding::failed(
             check,
             told(error),
@@ -314,6 +328,19 @@ async fn token_accounts(rpc: &Rpc, target: &Target) -> Finding {
         ),
         Err(error) => Finding::failed(check, told(error), "see what was found of the nodes above"),
     }
+}
+
+/// What is wrong if the API tells other decimal places than the mint has.
+fn wrong_decimals(check: &str, told: Option<Decimals>, found: &Found) -> Option<Finding> {
+    let (told, real) = (told?, found.accounts.first()?.decimals);
+    (told != real).then(|| {
+        let (told, real) = (told.places(), real.places());
+        Finding::failed(
+            check,
+            format!("the API tells {told} decimal places, the mint has {real}"),
+            "QR codes and links ask wallets for a wrong amount: correct `decimals` where the API keeps it",
+        )
+    })
 }
 
 /// Wallets pay into the associated token account: without it many cannot pay at all.
