@@ -83,24 +83,20 @@ fn shown(memo: &str) -> String {
     escaped(&spelled, |c| is_unclear(c) || c == '…')
 }
 
-/// Whether a character may make text look like other text: one that is invisible, one that combines with the character before it, as
+/// Tells whether a character may make text look like other text: one that is invisible, one that combines with the character before it, as
 /// there is a single character for `u` and U+0308, or one that Unicode takes for another spelling of others, as U+212B is of U+00C5.
 #[must_use]
 pub fn is_unclear(c: char) -> bool {
-    if c.is_ascii() {
-        return is_invisible(c);
-    }
-    let category = get_general_category(c);
     is_invisible(c)
         || matches!(
-            category,
+            get_general_category(c),
             GeneralCategory::NonspacingMark | GeneralCategory::EnclosingMark
         )
         || is_part_of_a_syllable(c)
         || iter::once(c).nfkc().ne(iter::once(c))
 }
 
-/// The letters of which Korean syllables, single characters elsewhere, are put together.
+/// Tells whether it is one of the letters of which Korean syllables, single characters elsewhere, are put together.
 fn is_part_of_a_syllable(c: char) -> bool {
     matches!(c, '\u{1100}'..='\u{11ff}' | '\u{a960}'..='\u{a97f}' | '\u{d7b0}'..='\u{d7ff}')
 }

@@ -4,7 +4,7 @@ use super::wire::{self, Entry};
 use super::{Error, HistoryPage, Merchant};
 use reqwest::StatusCode;
 use std::sync::{
-    Mutex, PoisonError,
+    Mutex, MutexGuard, PoisonError,
     atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
@@ -44,7 +44,7 @@ impl Pages {
     fn note_failure(&self, offset: usize, error: &Error) {
         if matches!(error, Error::Status { status, .. } if *status != StatusCode::TOO_MANY_REQUESTS)
         {
-            let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut failed = self.failed();
             let before = if failed.0 == offset { failed.1 } else { 0 };
             *failed = (offset, before.saturating_add(1));
         }
@@ -53,15 +53,19 @@ impl Pages {
     /// Notes that a large page came.
     fn note_success(&self, offset: usize) {
         self.large_ones_work.store(true, Ordering::Relaxed);
-        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut failed = self.failed();
         if failed.0 == offset {
             *failed = (offset, 0);
         }
     }
 
     fn is_too_large_at(&self, offset: usize) -> bool {
-        let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        let failed = self.failed();
         failed.0 == offset && failed.1 >= FAILURES_MAX
+    }
+
+    fn failed(&self) -> MutexGuard<'_, (usize, u32)> {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -30,8 +30,8 @@ pub struct Checkouts {
     full: Option<Full>,
     /// A reading of everything that is under way, or that broke off.
     reading: Option<Reading>,
-    /// What the first page with checkouts had when the newest were last looked at to the end, or everything was first read. All that
-    /// is older than these has been read, or will be by the reading of everything.
+    /// The checkouts of the first page that had some, when the newest were last looked at to the end, or everything was first read. All
+    /// that is older has been read, or will be by the reading of everything.
     newest: HashSet<Memo>,
     /// Since when the API does not answer; before it was asked at all, since ever.
     away_since: Option<Timestamp>,
@@ -54,8 +54,6 @@ struct Reading {
     paging: Paging,
     /// Whether it stopped since its last page.
     paused: bool,
-    /// What its first page with checkouts had.
-    newest: HashSet<Memo>,
 }
 
 impl Checkouts {
@@ -160,7 +158,6 @@ impl Checkouts {
                     began_at: now,
                     paging: Paging::from(0),
                     paused: false,
-                    newest: HashSet::new(),
                 });
             }
             None => return self.read_ends(news).await,
@@ -173,10 +170,8 @@ impl Checkouts {
         let Some(mut reading) = self.reading.take() else {
             return Ok(());
         };
-        let part = self.pipeline.read_part(&mut reading, news).await;
-        if self.newest.is_empty() {
-            self.newest.clone_from(&reading.newest);
-        }
+        let newest = &mut self.newest;
+        let part = self.pipeline.read_part(&mut reading, newest, news).await;
         match &part {
             Ok(()) if reading.paging.is_done() => self.ended(&reading),
             // What was not recorded must be read again.
@@ -228,7 +223,7 @@ struct Page {
     page: HistoryPage,
 }
 
-/// Notes what the first page with checkouts has.
+/// Notes the checkouts of the first page that has some.
 fn note_newest(newest: &mut HashSet<Memo>, page: &[Checkout]) {
     if newest.is_empty() {
         newest.extend(page.iter().map(|one| one.memo.clone()));
@@ -272,7 +267,12 @@ impl Pipeline {
 
     /// Reads pages for [`PART`], to the end, or until one fails; the next part meets the failure again if it lasts. The next page is asked
     /// for while one is recorded.
-    async fn read_part(&self, reading: &mut Reading, news: &mut News) -> anyhow::Result<()> {
+    async fn read_part(
+        &self,
+        reading: &mut Reading,
+        newest: &mut HashSet<Memo>,
+        news: &mut News,
+    ) -> anyhow::Result<()> {
         let until = Instant::now() + PART;
         if std::mem::take(&mut reading.paused) {
             reading.paging.step_back();
@@ -280,7 +280,7 @@ impl Pipeline {
         let mut page = self.page(reading.paging.offset()).await?;
         loop {
             let fresh = reading.paging.take(page.page);
-            note_newest(&mut reading.newest, &fresh);
+            note_newest(newest, &fresh);
             let recording = self.note_checkouts(&fresh, page.began_at, news);
             if reading.paging.is_done() || Instant::now() >= until {
                 return recording.await.map(|_| ());

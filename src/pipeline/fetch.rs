@@ -43,7 +43,8 @@ impl Pipeline {
         }
     }
 
-    /// The same of a transaction that is quarantined: every endpoint is asked at once, also one that fails or lags.
+    /// Does the same for a transaction that is quarantined, or landed elsewhere than it was seen: every endpoint is asked at once, also one
+    /// that fails or lags.
     pub(super) async fn look_again_at(
         &self,
         sighting: Sighting,

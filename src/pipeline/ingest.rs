@@ -82,7 +82,7 @@ impl Pipeline {
         }
         let told = self.rpc.testimonies(sighting.signature, sighting.at).await;
         let (mut agree, mut differ) = (0_usize, 0_usize);
-        // Who does not have it, or cannot give it so that it can be read, says nothing of it.
+        // A node that does not have it, or gives it so that it cannot be read, says nothing of it.
         for one in &told {
             match one {
                 // A node that is behind shows what was on a fork that has died since: the same, but in another slot.

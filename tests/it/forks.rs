@@ -1,9 +1,9 @@
 //! Forks that nodes still show, or show each by itself: what a dead fork gave is never taken for what landed elsewhere.
 
+use crate::left_out::{BALANCES_AFTER, leaves_out};
 use crate::support::backend::DUE;
 use crate::support::books::{Books, NOW, account, credited, ingested, paid, signature};
 use crate::support::ledger::{Entry, Fate, Ledger};
-use crate::support::node::Node;
 use crate::support::scripted::{Daemon, Scripted};
 use crate::support::server::Said;
 use crate::support::{eventually, tables};
@@ -151,22 +151,10 @@ async fn seed_20192_a_host_that_leaves_balances_out_keeps_no_dead_payment_alive(
     });
     scripted.chain.advance(5);
     daemon.judges(dying, "matched").await;
-    leaves_balances_out(&scripted.nodes[1], dying);
+    leaves_out(&scripted.nodes[1], BALANCES_AFTER);
     scripted.chain.advance(100);
     daemon.judges(dying, "underpaid").await;
     assert_eq!(scripted.told_of(dying), 0);
-}
-
-/// From now on.
-fn leaves_balances_out(node: &Node, signature: Signature) {
-    let id = json!(signature.to_string());
-    node.says(move |question, mut honest| {
-        let is_it = question.method == "getTransaction" && question.params[0] == id;
-        if is_it && honest["result"]["meta"].is_object() {
-            honest["result"]["meta"]["postTokenBalances"] = json!([]);
-        }
-        Said::Json(honest)
-    });
 }
 
 /// Found by seed 1795601876 of the simulation: where a payment landed again, one of two nodes never shows what it gave there, and the
@@ -180,19 +168,11 @@ async fn seed_1795601876_what_landed_again_is_read_from_an_endpoint_that_lags() 
         fate: Fate::LandsAgain(1),
         ..Entry::paid(scripted.chain.slot(), DUE, &memo)
     });
-    leaves_balances_out(&scripted.nodes[0], again);
+    leaves_out(&scripted.nodes[0], BALANCES_AFTER);
     let daemon = scripted.watch(&[("SOLANA__CONFIRM_AT", "finalized")]).await;
     scripted.chain.advance(5);
     daemon.judges(again, "matched").await;
-    let chain = scripted.chain.clone();
-    scripted.nodes[1].says(move |question, mut honest| {
-        let asked = json!({ "method": question.method, "params": question.params });
-        let slot = chain.slot().saturating_sub(LAG);
-        if let Ok(then) = chain.ledger().answer_to(&asked, slot) {
-            honest["result"] = then;
-        }
-        Said::Json(honest)
-    });
+    scripted.nodes[1].lags(LAG);
     scripted.chain.advance(3 * LAG);
     drop(daemon);
     let pipeline = scripted.pipeline(&[]).await;

@@ -13,6 +13,12 @@ use std::{
     time::Instant,
 };
 
+/// Only the API is asked.
+const NO_NODE: [(&str, &str); 2] = [
+    ("SOLANA__RPC_URLS", "http://127.0.0.1:1"),
+    ("SOLANA__WS_URLS", ""),
+];
+
 async fn known(pipeline: &Pipeline) -> u64 {
     pipeline.store.count_checkouts().await.unwrap().0
 }
@@ -76,11 +82,7 @@ async fn a_rate_limit_makes_no_pages_smaller_where_large_ones_work() {
         let is_second = count.fetch_add(1, Ordering::SeqCst) == 1;
         is_second.then_some(Said::Status(429, None))
     });
-    let changes = [
-        ("SOLANA__RPC_URLS", "http://127.0.0.1:1"),
-        ("SOLANA__WS_URLS", ""),
-    ];
-    let pipeline = scripted.pipeline(&changes).await;
+    let pipeline = scripted.pipeline(&NO_NODE).await;
     let mut checkouts = Checkouts::new(pipeline);
     checkouts.step().await.unwrap();
     assert!(checkouts.step().await.is_err());
@@ -103,11 +105,7 @@ async fn large_pages_that_fail_now_and_then_stay_large() {
         let is_busy = count.fetch_add(1, Ordering::SeqCst) % 2 == 1;
         is_busy.then_some(Said::Status(503, Some(1)))
     });
-    let changes = [
-        ("SOLANA__RPC_URLS", "http://127.0.0.1:1"),
-        ("SOLANA__WS_URLS", ""),
-    ];
-    let mut checkouts = Checkouts::new(scripted.pipeline(&changes).await);
+    let mut checkouts = Checkouts::new(scripted.pipeline(&NO_NODE).await);
     eventually("it was busy three times", async || {
         let _may_fail = checkouts.step().await;
         limits.lock().unwrap().len() >= 7
@@ -138,11 +136,7 @@ async fn a_large_page_that_fails_again_and_again_is_asked_for_in_small_ones() {
         let page = page.map(|one| json!({ "memo": one.memo, "amount": 5, "status": 0 }));
         Some(Said::Json(page.collect()))
     });
-    let changes = [
-        ("SOLANA__RPC_URLS", "http://127.0.0.1:1"),
-        ("SOLANA__WS_URLS", ""),
-    ];
-    let pipeline = scripted.pipeline(&changes).await;
+    let pipeline = scripted.pipeline(&NO_NODE).await;
     let mut checkouts = Checkouts::new(pipeline.clone());
     eventually("all is known", async || {
         let _may_fail = checkouts.step().await;
@@ -158,12 +152,7 @@ async fn a_large_page_that_fails_again_and_again_is_asked_for_in_small_ones() {
 async fn an_api_that_was_away_is_asked_for_large_pages_again() {
     let scripted = Scripted::with(0).await;
     scripted.api_says(|_| Some(Said::Status(502, None)));
-    let pipeline = scripted
-        .pipeline(&[
-            ("SOLANA__RPC_URLS", "http://127.0.0.1:1"),
-            ("SOLANA__WS_URLS", ""),
-        ])
-        .await;
+    let pipeline = scripted.pipeline(&NO_NODE).await;
     let mut checkouts = Checkouts::new(pipeline.clone());
     assert!(checkouts.step().await.is_err());
     let limits = Arc::new(Mutex::new(Vec::new()));

@@ -10,7 +10,9 @@ use paywatch::domain::{Signature, Timestamp};
 use serde_json::{Value, json};
 
 /// What a node leaves out of an answer of `getTransaction`.
-type Omission = fn(&mut Value);
+pub(crate) type Omission = fn(&mut Value);
+
+pub(crate) const BALANCES_AFTER: Omission = |meta| meta["postTokenBalances"] = json!([]);
 
 /// The shop's own entry of a list of balances.
 fn of_the_shop(list: &mut Value) -> &mut Value {
@@ -26,9 +28,7 @@ fn remove(list: &mut Value) {
 }
 
 const OMISSIONS: [(&str, Omission); 14] = [
-    ("balances after", |meta| {
-        meta["postTokenBalances"] = json!([]);
-    }),
+    ("balances after", BALANCES_AFTER),
     ("all balances", |meta| {
         meta["preTokenBalances"] = json!([]);
         meta["postTokenBalances"] = json!([]);
@@ -84,7 +84,7 @@ const OMISSIONS: [(&str, Omission); 14] = [
 ];
 
 /// From now on the node leaves something out of every transaction.
-fn leaves_out(node: &Node, omit: Omission) {
+pub(crate) fn leaves_out(node: &Node, omit: Omission) {
     node.says(move |question: &Question<'_>, mut honest| {
         if question.method == "getTransaction" && !honest["result"].is_null() {
             omit(&mut honest["result"]["meta"]);

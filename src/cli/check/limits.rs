@@ -6,7 +6,10 @@ use crate::domain::Limit;
 use crate::solana::Target;
 
 /// A finding for each limit that names none of these tokens; one that says so where all do.
-pub(super) fn of(config: &Config, targets: &[Target]) -> Vec<Finding> {
+pub(super) fn of<'a>(
+    config: &Config,
+    targets: &(impl Iterator<Item = &'a Target> + Clone),
+) -> Vec<Finding> {
     let policy = &config.policy;
     let mut findings = Vec::new();
     for (check, limits, advice) in [
@@ -22,7 +25,7 @@ pub(super) fn of(config: &Config, targets: &[Target]) -> Vec<Finding> {
         ),
     ] {
         let is_unmatched = |limit: &&Limit| {
-            let mut targets = targets.iter();
+            let mut targets = targets.clone();
             !targets.any(|target| limit.token.names(target.mint, &target.symbol))
         };
         let unmatched = limits.iter().filter(is_unmatched);

@@ -44,7 +44,7 @@ pub(super) async fn look(config: &Config, report: &mut Report) -> anyhow::Result
     report.add(finding)?;
     // Where the API did not tell its tokens, that is what has failed.
     if !targets.is_empty() {
-        let named: Vec<_> = targets.iter().map(|(target, _)| target.clone()).collect();
+        let named = targets.iter().map(|(target, _)| target);
         for finding in limits::of(config, &named) {
             report.add(finding)?;
         }
@@ -246,7 +246,7 @@ async fn cut_before_its_end(
     }))
 }
 
-/// What is to be watched, with the decimal places that the API tells of it.
+/// Asks what is to be watched; each comes with the decimal places that the API tells.
 async fn tokens(
     config: &Config,
     merchant: &Merchant,
@@ -330,7 +330,7 @@ async fn token_accounts(rpc: &Rpc, target: &Target, decimals: Option<Decimals>) 
     }
 }
 
-/// What is wrong if the API tells other decimal places than the mint has.
+/// Fails where the API tells other decimal places than the mint has.
 fn wrong_decimals(check: &str, told: Option<Decimals>, found: &Found) -> Option<Finding> {
     let (told, real) = (told?, found.accounts.first()?.decimals);
     (told != real).then(|| {

@@ -163,6 +163,9 @@ pub(super) async fn end(life: Life) -> Result<(Recorded, Cursors), String> {
 
 /// What still waits for the chain, the API or a node, if anything does.
 pub(super) async fn what_waits(world: &World, store: &Store) -> Result<Option<String>, String> {
+    if world.lock().is_stubborn() {
+        return Ok(Some("the API says no to everybody".into()));
+    }
     let outbox = store.count_confirmations().await.unwrap();
     let unsettled = store
         .unsettled(clock::now(), Duration::ZERO, 1)

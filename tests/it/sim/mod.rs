@@ -238,21 +238,18 @@ async fn live(world: &World, folder: &Path) -> Result<(), String> {
 async fn calm_down(world: &World, folder: &Path, mut life: Life) -> Result<Life, String> {
     let (began, mut has_little_to_do) = (Instant::now(), false);
     let needs_person = world.lock().traits.needs_person();
-    let mut waits = Some("nobody looked".to_owned());
-    while waits.is_some() && began.elapsed() < CALM {
-        let is_stubborn = world.lock().is_stubborn();
+    let mut waits = None;
+    while began.elapsed() < CALM {
         waits = what_waits(world, &life.store).await?;
-        if !is_stubborn && waits.is_none() {
-            let was_retried = needs_person && person::tidy_up(world, &life).await?;
-            if !was_retried {
-                // What is settled stays so; and what nobody has seen yet turns up.
-                pass(A_LITTLE_LONGER, Duration::from_millis(500), &life).await;
-                waits = what_waits(world, &life.store).await?;
-                continue;
+        let was_retried = waits.is_none() && needs_person && person::tidy_up(world, &life).await?;
+        if waits.is_none() && !was_retried {
+            // What is settled stays so; and what nobody has seen yet turns up.
+            pass(A_LITTLE_LONGER, Duration::from_millis(500), &life).await;
+            waits = what_waits(world, &life.store).await?;
+            if waits.is_none() {
+                return Ok(life);
             }
-        }
-        if waits.is_none() {
-            waits = Some("the API says no, or a person retried".into());
+            continue;
         }
         if !has_little_to_do && began.elapsed() >= SHORT_PAUSES {
             // What is still open waits for long pauses to end.
@@ -266,10 +263,8 @@ async fn calm_down(world: &World, folder: &Path, mut life: Life) -> Result<Life,
         };
         pass(Duration::from_secs(time), step, &life).await;
     }
-    match waits {
-        Some(why) => Err(format!("never calm: {why}")),
-        None => Ok(life),
-    }
+    let why = waits.unwrap_or_else(|| "a person retried again and again".into());
+    Err(format!("never calm: {why}"))
 }
 
 fn something_happens(world: &World, life: &Life) {
